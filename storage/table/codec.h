@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Codec: how a block's bytes are compressed. The numbers are on disk and never change.
+ *
+ * A compressed block is: varint raw length, then the codec's output. A block that
+ * compression shrinks by less than an eighth is stored as it is, with CODEC_NONE.
+ *
+ * zstd's contexts come from the process's malloc, not from struct alloc: the library gives
+ * no stable interface to pass an allocator. Their failure is RESOURCE_EXHAUSTED as well.
+ */
+#ifndef ESTREAT_STORAGE_TABLE_CODEC_H
+#define ESTREAT_STORAGE_TABLE_CODEC_H
+
+#include "base/buf.h"
+#include "base/metrics.h"
+#include "base/status.h"
+
+enum codec {
+    CODEC_NONE = 0,
+    CODEC_LZ4 = 1,
+    CODEC_ZSTD = 2,
+    /* 3 is reserved for Snappy. */
+};
+
+#define CODEC_ZSTD_LEVEL_DEFAULT 1
+#define CODEC_ZSTD_LEVEL_MAX 19
+
+/* Zeroed memory is a fresh set. Bumped by any thread. */
+struct codec_counters {
+    struct counter compress_raw_bytes;    /* what went into compression */
+    struct counter compress_stored_bytes; /* what was stored for it */
+    struct counter compress_kept_blocks;  /* stored raw since they did not shrink */
+    struct counter decompress_stored_bytes;
+    struct counter decompress_raw_bytes;
+};
+
+/* "none", "lz4", "zstd"; "unknown" for other numbers. */
+const char *codec_name(unsigned codec);
+/* True if `text` is one of these names; sets `*out`. */
+bool codec_from_name(const char *text, enum codec *out);
+bool codec_is_known(unsigned codec);
+
+/* A compressor's or decompressor's memory between calls; one thread at a time. */
+struct codec_context {
+    void *zstd_compress;   /* created when first needed */
+    void *zstd_decompress; /* created when first needed */
+};
+
+void codec_context_init(struct codec_context *context);
+void codec_context_release(struct codec_context *context);
+
+/* Replaces `out` by `raw` in the form of `codec`, or by `raw` itself if that saves less than an
+ * eighth. `*used` is the codec that it has now. `raw` is at most CODEC_RAW_BYTES_MAX long.
+ * `counters` may be NULL. RESOURCE_EXHAUSTED: no memory. */
+enum status codec_compress(struct codec_context *context, enum codec codec, int zstd_level,
+                           struct slice raw, struct buf *out, enum codec *used,
+                           struct codec_counters *counters, struct error *err) MUST_USE;
+
+/* A block holds at least one entry, however large. */
+#define CODEC_RAW_BYTES_MAX (8UL * 1024UL * 1024UL)
+
+/* The raw length that untrusted `stored` bytes claim. CORRUPT: unknown codec, cut, or longer
+ * than CODEC_RAW_BYTES_MAX. */
+enum status codec_raw_length(unsigned codec, struct slice stored, size_t *raw_length,
+                             struct error *err) MUST_USE;
+
+/* Decompresses untrusted `stored` bytes into `raw`, which has room for exactly the
+ * `raw_length` that codec_raw_length() told. CORRUPT: they are not what the codec makes. */
+enum status codec_decompress(struct codec_context *context, unsigned codec, struct slice stored,
+                             uint8_t *raw, size_t raw_length, struct codec_counters *counters,
+                             struct error *err) MUST_USE;
+
+#endif
