@@ -35,6 +35,11 @@
 #define CONNECTION_QUEUED_BYTES_MAX (16UL * MIB)
 #define STREAM_CREDIT_BYTES (1UL * MIB)
 #define DEADLINE_DEFAULT_MS 10000
+/* Unpacked requests that handlers hold, over all connections of one server. */
+#define SERVER_REQUEST_BYTES_MAX (128UL * MIB)
+/* A client must notice a restarted node soon, and not hammer a dead one. */
+#define RECONNECT_BACKOFF_MIN_MS 20
+#define RECONNECT_BACKOFF_MAX_MS 1000
 
 /* One Raft entry holds one request; it fits a peer's frame together with its envelope. */
 #define ENTRY_BYTES_MAX (CLIENT_FRAME_BYTES_MAX + 64UL * KIB)
