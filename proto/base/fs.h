@@ -77,7 +77,8 @@ struct fs {
     const struct fs_ops *ops;
 };
 
-/* The real file system. Borrowed for ever. */
+/* The real file system. Borrowed for ever. What it creates only the owner may read (0600, 0700):
+ * the bytes are an audit trail, some of them are keys. */
 struct fs *fs_posix(void);
 
 #define PATH_BYTES_MAX 4096
@@ -187,7 +188,8 @@ enum status fs_read_file(struct fs *fs, const char *path, struct buf *out,
                          struct error *err) MUST_USE;
 
 /* Replaces the file atomically and durably: writes "<path>.new", syncs, renames, syncs `dir`
- * (the directory that holds `path`). After an error the old content stands. */
+ * (the directory that holds `path`). After an error the old content stands, but if the last
+ * step failed, then the new one is seen now and either may be found after a crash. */
 enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, struct slice data,
                             struct error *err) MUST_USE;
 

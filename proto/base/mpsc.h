@@ -5,6 +5,9 @@
  * sleeps until there is something or a time has come.
  *
  * Order: what one thread pushes comes out in its order.
+ *
+ * Life: a pusher touches the queue for a moment after its node can be popped, so
+ * the queue may go only when its pushers have ended (or were told to and joined).
  */
 #ifndef ESTREAT_BASE_MPSC_H
 #define ESTREAT_BASE_MPSC_H
@@ -20,9 +23,10 @@ struct mpsc_node {
 
 struct mpsc {
     _Atomic(struct mpsc_node *) head; /* pushers */
+    char gap[64];                     /* the owner's line is not the pushers' */
     struct mpsc_node *tail;           /* the owner */
     struct mpsc_node stub;
-    _Atomic uint32_t sleeping; /* futex word: 1 while the owner sleeps */
+    _Atomic uint32_t sleeping; /* futex word: see mpsc.c */
 };
 
 void mpsc_init(struct mpsc *queue);
