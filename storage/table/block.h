@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "base/status.h"
 #include "storage/table/key.h"
 
 /* --- building ---------------------------------------------------------------------------- */
