@@ -6,7 +6,7 @@
  * Tiles come through a hash_source. Since a partial tile is a prefix of every
  * later form of it, a source that has the tiles of size S serves each size up
  * to S. A proof reads each tile that it needs once: at most two for each tile
- * level, so at most eight at 10^9 leaves. Nothing here allocates; about 12 KiB
+ * level, so at most eight at 10^9 leaves. Nothing here allocates; about 20 KiB
  * of stack. Any thread, with a hasher of its own.
  */
 #ifndef ESTREAT_MERKLE_PROOF_H
@@ -45,8 +45,8 @@ MUST_USE enum status proof_inclusion(const struct hash_source *source, struct ha
                                      uint64_t position, uint64_t size, struct proof *out,
                                      struct error *err);
 
-/* That the first `new_size` leaves begin with the first `old_size`. Empty if the sizes are equal
- * or the old one is 0. OUT_OF_RANGE unless old_size <= new_size. */
+/* That the first `new_size` leaves begin with the first `old_size`. Empty if the sizes are equal.
+ * OUT_OF_RANGE unless 0 < old_size <= new_size: every log continues the empty one. */
 MUST_USE enum status proof_consistency(const struct hash_source *source, struct hasher *hasher,
                                        uint64_t old_size, uint64_t new_size, struct proof *out,
                                        struct error *err);

@@ -33,7 +33,8 @@ struct consistency_claim {
 MUST_USE enum status verify_inclusion(struct hasher *hasher, const struct inclusion_claim *claim,
                                       struct error *err);
 
-/* Equal sizes need equal roots and an empty path. See the source for old_size 0. */
+/* Equal sizes need equal roots and an empty path. An old_size of 0 is refused, as the RFC leaves
+ * it undefined: such a proof would prove nothing, and would bind no root. */
 MUST_USE enum status verify_consistency(struct hasher *hasher,
                                         const struct consistency_claim *claim, struct error *err);
 
