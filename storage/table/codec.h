@@ -56,8 +56,8 @@ enum status codec_compress(struct codec_context *context, enum codec codec, int 
                            struct slice raw, struct buf *out, enum codec *used,
                            struct codec_counters *counters, struct error *err) MUST_USE;
 
-/* A block holds at least one entry, however large. */
-#define CODEC_RAW_BYTES_MAX (8UL * 1024UL * 1024UL)
+/* The largest block is a table's index: a key and some bytes for each data block. */
+#define CODEC_RAW_BYTES_MAX (64UL * 1024UL * 1024UL)
 
 /* The raw length that untrusted `stored` bytes claim. CORRUPT: unknown codec, cut, or longer
  * than CODEC_RAW_BYTES_MAX. */

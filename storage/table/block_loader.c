@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/table/block_loader.h"
+
+#include "base/check.h"
+
+void block_loader_init(struct block_loader *loader, const struct table_file *file,
+                       const struct table_read_options *options, uint64_t data_end)
+{
+    *loader = (struct block_loader){.file = file, .data_end = data_end};
+    if (options == NULL) {
+        loader->options.fill_cache = true;
+    } else {
+        loader->options = *options;
+    }
+    if (loader->options.readahead_bytes > TABLE_READAHEAD_BYTES_MAX) {
+        loader->options.readahead_bytes = TABLE_READAHEAD_BYTES_MAX;
+    }
+    codec_context_init(&loader->codec_context);
+    buf_init(&loader->window, file->alloc, TABLE_STORED_BYTES_MAX);
+    if (loader->options.past_cache) {
+        file_drop_cache(file->file);
+    }
+}
+
+void block_loader_release(struct block_loader *loader)
+{
+    codec_context_release(&loader->codec_context);
+    buf_release(&loader->window);
+}
+
+/* How much to read at `handle`: the block, or more if reading ahead pays. It pays only going
+ * forward: when the block is the first, or begins where the last window ended or in it. */
+static size_t bytes_to_read(const struct block_loader *loader, struct block_handle handle)
+{
+    uint64_t end = handle.offset + handle.length;
+    uint64_t window_end = loader->window_offset + loader->window.length;
+    bool forward = loader->window.length == 0 ||
+                   (handle.offset >= loader->window_offset && handle.offset <= window_end);
+    uint64_t wanted = handle.length;
+    if (forward && end <= loader->data_end && wanted < loader->options.readahead_bytes) {
+        wanted = loader->options.readahead_bytes;
+        if (wanted > loader->data_end - handle.offset) {
+            wanted = loader->data_end - handle.offset;
+        }
+    }
+    return (size_t)wanted;
+}
+
+/* The block's stored bytes, valid until the next call. */
+static enum status read_stored(struct block_loader *loader, struct block_handle handle,
+                               struct slice *stored, struct error *err)
+{
+    const struct table_file *file = loader->file;
+    if (handle.length > TABLE_STORED_BYTES_MAX || handle.offset > file->file_bytes ||
+        handle.length > file->file_bytes - handle.offset) {
+        return error_set(err, STATUS_CORRUPT, "block of %llu bytes is not within the file",
+                         (unsigned long long)handle.length);
+    }
+    uint64_t window_end = loader->window_offset + loader->window.length;
+    if (handle.offset < loader->window_offset || handle.offset + handle.length > window_end) {
+        size_t wanted = bytes_to_read(loader, handle);
+        CHECK(wanted >= handle.length);
+        buf_clear(&loader->window);
+        uint8_t *to = buf_extend(&loader->window, wanted);
+        if (to == NULL) {
+            buf_clear(&loader->window);
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to read %zu bytes", wanted);
+        }
+        loader->window_offset = handle.offset;
+        size_t length_read = 0;
+        enum status status = file_read(file->file, handle.offset, to, wanted, &length_read, err);
+        if (status != STATUS_OK) {
+            buf_clear(&loader->window);
+            return status;
+        }
+        CHECK(length_read <= wanted);
+        loader->window.length = length_read;
+        if (length_read < handle.length) {
+            buf_clear(&loader->window);
+            return error_set(err, STATUS_CORRUPT, "file ends within the block");
+        }
+    }
+    *stored =
+        slice_of(loader->window.data + (handle.offset - loader->window_offset), handle.length);
+    return STATUS_OK;
+}
+
+/* Reads, checks, decompresses. */
+static enum status make_block(struct block_loader *loader, struct block_handle handle,
+                              struct cached_block **out, struct error *err)
+{
+    const struct table_file *file = loader->file;
+    struct slice stored;
+    enum status status = read_stored(loader, handle, &stored, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct slice contents;
+    uint8_t codec = 0;
+    size_t raw_length = 0;
+    status = table_block_unseal(stored, file->file_number, handle.offset, &contents, &codec, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = codec_raw_length(codec, contents, &raw_length, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct cached_block *block = cached_block_new(file->alloc, raw_length);
+    if (block == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block of %zu bytes",
+                         raw_length);
+    }
+    status = codec_decompress(&loader->codec_context, codec, contents, block->data, raw_length,
+                              file->counters, err);
+    if (status != STATUS_OK) {
+        cached_block_unref(block);
+        return status;
+    }
+    *out = block;
+    return STATUS_OK;
+}
+
+enum status block_loader_load(struct block_loader *loader, struct block_handle handle,
+                              struct cached_block **out, struct error *err)
+{
+    const struct table_file *file = loader->file;
+    bool cached = file->cache != NULL && !loader->options.past_cache;
+    if (cached) {
+        struct cached_block *block = block_cache_get(file->cache, file->file_number, handle.offset);
+        if (block != NULL) {
+            *out = block;
+            return STATUS_OK;
+        }
+    }
+    struct error cause = ERROR_INIT;
+    enum status status = make_block(loader, handle, out, &cause);
+    if (status != STATUS_OK) {
+        return error_set(err, status, "table %s: block at %llu: %s", file->path,
+                         (unsigned long long)handle.offset, cause.text);
+    }
+    if (cached && loader->options.fill_cache) {
+        block_cache_put(file->cache, file->file_number, handle.offset, *out);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Block loader: brings a table's blocks into memory: from the block cache, or from the file,
+ * checked and decompressed. It keeps a decompressor and a window of bytes read ahead between
+ * calls; an iterator has one for its life, a lookup for a moment. One thread at a time.
+ */
+#ifndef ESTREAT_STORAGE_TABLE_BLOCK_LOADER_H
+#define ESTREAT_STORAGE_TABLE_BLOCK_LOADER_H
+
+#include "base/fs.h"
+#include "storage/table/block_cache.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_reader.h"
+
+/* What is needed to read a table's bytes. */
+struct table_file {
+    struct file *file;
+    const char *path;
+    uint64_t file_number;
+    uint64_t file_bytes;
+    struct alloc *alloc;
+    struct block_cache *cache;       /* may be NULL */
+    struct codec_counters *counters; /* may be NULL */
+};
+
+struct block_loader {
+    const struct table_file *file; /* borrowed */
+    struct table_read_options options;
+    uint64_t data_end; /* never read ahead past this offset */
+    struct codec_context codec_context;
+    struct buf window;
+    uint64_t window_offset; /* in the file, of the window's bytes */
+};
+
+/* `options` NULL: as table_reader.h says. Drops the kernel's pages if reading past the cache. */
+void block_loader_init(struct block_loader *loader, const struct table_file *file,
+                       const struct table_read_options *options, uint64_t data_end);
+void block_loader_release(struct block_loader *loader);
+
+/* Returns the raw block with a reference that the caller gives back. `handle` may be untrusted.
+ * CORRUPT, RESOURCE_EXHAUSTED, or a failed read; the error names file and offset. */
+enum status block_loader_load(struct block_loader *loader, struct block_handle handle,
+                              struct cached_block **out, struct error *err) MUST_USE;
+
+#endif

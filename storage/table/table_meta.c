@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/table/table_meta.h"
+
+#include "base/check.h"
+#include "storage/table/block.h"
+#include "storage/table/bloom.h"
+
+void table_meta_release(struct table_meta *meta)
+{
+    table_info_release(&meta->info);
+    cached_block_unref(meta->filter);
+    cached_block_unref(meta->index);
+    if (meta->alloc != NULL) {
+        alloc_free(meta->alloc, meta->blocks);
+    }
+    *meta = (struct table_meta){.alloc = NULL};
+}
+
+static enum status corrupt(const struct table_file *file, uint64_t offset, const char *what,
+                           struct error *err)
+{
+    return error_set(err, STATUS_CORRUPT, "table %s: at %llu: %s", file->path,
+                     (unsigned long long)offset, what);
+}
+
+static enum status read_footer(struct table_file *file, struct table_footer *footer,
+                               struct error *err)
+{
+    if (file->file_bytes < TABLE_FOOTER_BYTES) {
+        return corrupt(file, 0, "file is too short to be a table", err);
+    }
+    uint64_t offset = file->file_bytes - TABLE_FOOTER_BYTES;
+    uint8_t bytes[TABLE_FOOTER_BYTES];
+    size_t length_read = 0;
+    enum status status = file_read(file->file, offset, bytes, sizeof bytes, &length_read, err);
+    if (status != STATUS_OK) {
+        return error_wrap(err, "table %s: footer", file->path);
+    }
+    if (length_read < sizeof bytes) {
+        return corrupt(file, offset, "file ends within the footer", err);
+    }
+    struct error cause = ERROR_INIT;
+    status = table_footer_decode(bytes, file->file_bytes, footer, &cause);
+    if (status != STATUS_OK) {
+        return error_set(err, status, "table %s: at %llu: %s", file->path,
+                         (unsigned long long)offset, cause.text);
+    }
+    if (file->file_number == 0) {
+        file->file_number = footer->file_number;
+    }
+    if (file->file_number != footer->file_number) {
+        return error_set(err, STATUS_CORRUPT, "table %s: at %llu: is file %llu, expected %llu",
+                         file->path, (unsigned long long)offset,
+                         (unsigned long long)footer->file_number,
+                         (unsigned long long)file->file_number);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_properties(struct block_loader *loader, struct block_handle handle,
+                                   struct table_meta *meta, struct error *err)
+{
+    struct cached_block *block = NULL;
+    enum status status = block_loader_load(loader, handle, &block, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct error cause = ERROR_INIT;
+    status = table_properties_decode(cached_block_slice(block), meta->alloc, &meta->info, &cause);
+    cached_block_unref(block);
+    if (status != STATUS_OK) {
+        return error_set(err, status, "table %s: at %llu: %s", loader->file->path,
+                         (unsigned long long)handle.offset, cause.text);
+    }
+    meta->info.file_number = loader->file->file_number;
+    meta->info.file_bytes = loader->file->file_bytes;
+    return STATUS_OK;
+}
+
+static enum status read_filter(struct block_loader *loader, struct block_handle handle,
+                               struct table_meta *meta, struct error *err)
+{
+    if ((handle.length == 0) != (meta->info.bloom_bits_per_key == 0)) {
+        return corrupt(loader->file, handle.offset, "filter and properties disagree", err);
+    }
+    if (handle.length == 0) {
+        return STATUS_OK;
+    }
+    enum status status = block_loader_load(loader, handle, &meta->filter, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!bloom_is_well_formed(cached_block_slice(meta->filter))) {
+        return corrupt(loader->file, handle.offset, "filter is malformed", err);
+    }
+    return STATUS_OK;
+}
+
+/* Adds the entry that the iterator is at. Its key must lie in the index block itself, and its
+ * block begin where the one before it ended. NULL: it was added; else what is wrong. */
+static const char *add_block(struct table_meta *meta, const struct block_iter *iter)
+{
+    struct index_entry *entry = &meta->blocks[meta->blocks_count];
+    if (iter->key.data == iter->key_bytes) {
+        return "index key is not whole";
+    }
+    if (!table_handle_decode(iter->value, &entry->handle)) {
+        return "index entry has no place of a block";
+    }
+    if (entry->handle.offset != meta->data_end || entry->handle.length > TABLE_STORED_BYTES_MAX) {
+        return "index has a gap between blocks";
+    }
+    if (meta->blocks_count > 0 && internal_key_compare(entry[-1].last_key, iter->key) >= 0) {
+        return "index keys do not rise";
+    }
+    entry->last_key = iter->key;
+    meta->data_end += entry->handle.length;
+    meta->blocks_count++;
+    return NULL;
+}
+
+/* Takes the index block apart into an array that is searched without decoding. */
+static enum status parse_index(const struct table_file *file, struct block_iter *iter,
+                               struct block_handle handle, struct table_meta *meta,
+                               struct error *err)
+{
+    if (!block_iter_init(iter, cached_block_slice(meta->index))) {
+        return corrupt(file, handle.offset, iter->damage, err);
+    }
+    size_t blocks_max = iter->restarts_count; /* every index key is a restart point */
+    meta->blocks = alloc_zeroed(meta->alloc, blocks_max, sizeof *meta->blocks);
+    if (meta->blocks == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "table %s: no memory for the index",
+                         file->path);
+    }
+    const char *wrong = NULL;
+    block_iter_seek_to_first(iter);
+    while (wrong == NULL && block_iter_valid(iter)) {
+        wrong = meta->blocks_count < blocks_max ? add_block(meta, iter)
+                                                : "index has too few restart points";
+        if (wrong == NULL) {
+            block_iter_next(iter);
+        }
+    }
+    if (wrong == NULL) {
+        wrong = iter->damage;
+    }
+    if (wrong != NULL || meta->blocks_count == 0) {
+        return corrupt(file, handle.offset, wrong != NULL ? wrong : "index is empty", err);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_index(struct block_loader *loader, const struct table_footer *footer,
+                              struct table_meta *meta, struct error *err)
+{
+    enum status status = block_loader_load(loader, footer->index, &meta->index, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct block_iter iter;
+    status = parse_index(loader->file, &iter, footer->index, meta, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (meta->data_end != footer->filter.offset || meta->data_end != meta->info.data_bytes) {
+        return corrupt(loader->file, footer->index.offset, "index does not cover the data", err);
+    }
+    struct slice last_key = meta->blocks[meta->blocks_count - 1].last_key;
+    if (!slice_equal(last_key, meta->info.largest)) {
+        return corrupt(loader->file, footer->index.offset, "index and properties disagree", err);
+    }
+    return STATUS_OK;
+}
+
+enum status table_meta_read(struct table_file *file, bool past_cache, struct table_meta *out,
+                            struct error *err)
+{
+    struct table_read_options options = {.past_cache = past_cache};
+    struct table_file uncached = *file;
+    uncached.cache = NULL;
+    struct block_loader loader;
+    block_loader_init(&loader, &uncached, &options, 0);
+    struct table_meta meta = {.alloc = file->alloc};
+    struct table_footer footer;
+    enum status status = read_footer(&uncached, &footer, err);
+    if (status == STATUS_OK) {
+        status = read_properties(&loader, footer.properties, &meta, err);
+    }
+    if (status == STATUS_OK) {
+        status = read_filter(&loader, footer.filter, &meta, err);
+    }
+    if (status == STATUS_OK) {
+        status = read_index(&loader, &footer, &meta, err);
+    }
+    block_loader_release(&loader);
+    if (status != STATUS_OK) {
+        table_meta_release(&meta);
+        return status;
+    }
+    file->file_number = uncached.file_number;
+    *out = meta;
+    return STATUS_OK;
+}
+
+size_t table_meta_find(const struct table_meta *meta, struct slice target)
+{
+    size_t low = 0;
+    size_t high = meta->blocks_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (internal_key_compare(meta->blocks[middle].last_key, target) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    CHECK(low <= meta->blocks_count);
+    return low;
+}
+
+size_t table_meta_bytes(const struct table_meta *meta)
+{
+    size_t bytes = sizeof *meta + meta->info.smallest.length + meta->info.largest.length;
+    bytes += meta->filter == NULL ? 0 : sizeof *meta->filter + meta->filter->length;
+    bytes += sizeof *meta->index + meta->index->length;
+    return bytes + meta->blocks_count * sizeof *meta->blocks;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/check.h"
+#include "storage/table/block.h"
+#include "storage/table/bloom.h"
+#include "storage/table/table_internal.h"
+
+#define VERIFY_READAHEAD_BYTES (1024UL * 1024UL)
+
+/* What is counted on the way through, to be held against the properties at the end. */
+struct verifier {
+    const struct table *table;
+    const struct table_meta *meta; /* read anew */
+    struct buf previous;           /* internal key */
+    uint64_t entries;
+    uint64_t deletions;
+    uint64_t raw_bytes;
+    uint64_t sequence_smallest;
+    uint64_t sequence_largest;
+    struct block_iter iter;
+};
+
+/* Checks the entry that the iterator is at. NULL: it is right; else what is wrong. */
+static const char *check_entry(struct verifier *verifier)
+{
+    struct slice key = verifier->iter.key;
+    struct slice previous = buf_slice(&verifier->previous);
+    if (previous.length == 0) {
+        if (!slice_equal(key, verifier->meta->info.smallest)) {
+            return "first key is not the smallest one of the properties";
+        }
+    } else if (internal_key_compare(previous, key) >= 0) {
+        return "keys do not rise";
+    }
+    const struct cached_block *filter = verifier->meta->filter;
+    if (filter != NULL &&
+        !bloom_may_contain(cached_block_slice(filter), bloom_hash(internal_key_user(key)))) {
+        return "filter denies a key";
+    }
+    uint64_t sequence = internal_key_sequence(key);
+    verifier->entries++;
+    verifier->deletions += internal_key_type(key) == KEY_DELETE ? 1 : 0;
+    verifier->raw_bytes += key.length + verifier->iter.value.length;
+    if (sequence < verifier->sequence_smallest) {
+        verifier->sequence_smallest = sequence;
+    }
+    if (sequence > verifier->sequence_largest) {
+        verifier->sequence_largest = sequence;
+    }
+    buf_clear(&verifier->previous);
+    buf_append_slice(&verifier->previous, key);
+    return NULL;
+}
+
+static enum status check_block(struct verifier *verifier, const struct index_entry *entry,
+                               struct slice raw, struct error *err)
+{
+    struct block_iter *iter = &verifier->iter;
+    const char *wrong = NULL;
+    if (!block_iter_init(iter, raw)) {
+        return table_corrupt(verifier->table, entry->handle.offset, iter->damage, err);
+    }
+    block_iter_seek_to_first(iter);
+    while (wrong == NULL && block_iter_valid(iter)) {
+        wrong = check_entry(verifier);
+        if (buf_failed(&verifier->previous)) {
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to verify table %s",
+                             verifier->table->path);
+        }
+        if (wrong == NULL) {
+            block_iter_next(iter);
+        }
+    }
+    if (wrong == NULL) {
+        wrong = iter->damage;
+    }
+    if (wrong == NULL && !slice_equal(buf_slice(&verifier->previous), entry->last_key)) {
+        wrong = "last key is not the one of the index";
+    }
+    return wrong == NULL ? STATUS_OK
+                         : table_corrupt(verifier->table, entry->handle.offset, wrong, err);
+}
+
+static enum status check_all_blocks(struct verifier *verifier, const struct table_file *file,
+                                    struct error *err)
+{
+    struct table_read_options options = {.past_cache = true,
+                                         .readahead_bytes = VERIFY_READAHEAD_BYTES};
+    struct block_loader loader;
+    block_loader_init(&loader, file, &options, verifier->meta->data_end);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < verifier->meta->blocks_count; i++) {
+        const struct index_entry *entry = &verifier->meta->blocks[i];
+        struct cached_block *block = NULL;
+        status = block_loader_load(&loader, entry->handle, &block, err);
+        if (status == STATUS_OK) {
+            status = check_block(verifier, entry, cached_block_slice(block), err);
+            cached_block_unref(block);
+        }
+    }
+    block_loader_release(&loader);
+    return status;
+}
+
+static bool counts_match(const struct verifier *verifier)
+{
+    const struct table_info *info = &verifier->meta->info;
+    return verifier->entries == info->entries && verifier->deletions == info->deletions &&
+           verifier->raw_bytes == info->raw_bytes &&
+           verifier->sequence_smallest == info->sequence_smallest &&
+           verifier->sequence_largest == info->sequence_largest;
+}
+
+enum status table_verify(struct table *table, uint64_t *bytes_read, struct error *err)
+{
+    struct table_file file = table->file;
+    struct table_meta meta;
+    enum status status = table_meta_read(&file, true, &meta, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct verifier *verifier = alloc_zeroed(file.alloc, 1, sizeof *verifier);
+    if (verifier == NULL) {
+        table_meta_release(&meta);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to verify table %s",
+                         table->path);
+    }
+    verifier->table = table;
+    verifier->meta = &meta;
+    verifier->sequence_smallest = SEQUENCE_MAX;
+    buf_init(&verifier->previous, file.alloc, INTERNAL_KEY_BYTES_MAX);
+    status = check_all_blocks(verifier, &file, err);
+    if (status == STATUS_OK && !counts_match(verifier)) {
+        status = table_corrupt(table, meta.data_end, "properties do not count the entries", err);
+    }
+    if (status == STATUS_OK && bytes_read != NULL) {
+        *bytes_read += file.file_bytes;
+    }
+    buf_release(&verifier->previous);
+    alloc_free(file.alloc, verifier);
+    table_meta_release(&meta);
+    return status;
+}
