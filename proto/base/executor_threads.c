@@ -15,8 +15,6 @@
 #include "base/job.h"
 #include "base/sync.h"
 
-enum { JOB_IDLE, JOB_QUEUED, JOB_RUNNING, JOB_RUNNING_AGAIN };
-
 enum { EXECUTOR_THREADS_MAX = 64 };
 
 struct executor_threads {

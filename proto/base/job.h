@@ -22,13 +22,16 @@ enum job_result {
     JOB_DONE,
 };
 
+/* What executors keep in a job; see the table in executor_threads.c. */
+enum job_state { JOB_IDLE, JOB_QUEUED, JOB_RUNNING, JOB_RUNNING_AGAIN };
+
 struct executor;
 
 struct job {
     enum job_result (*step)(struct job *job);
     /* the executor's */
     struct job *next;
-    int state;
+    enum job_state state;
 };
 
 struct executor_ops {

@@ -9,13 +9,16 @@
 #ifndef ESTREAT_TESTLIB_TEST_H
 #define ESTREAT_TESTLIB_TEST_H
 
-/* clang-format off: cmocka.h wants these first, in this order */
-#include <cmocka.h>
+/* cmocka.h wants these first, in this order. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 /* clang-format on */
+
+#include <stdbool.h>
 
 #include "base/status.h"
 
