@@ -68,6 +68,21 @@ void rpc_timer_set(struct rpc_loop *loop, struct rpc_timer *timer, uint64_t at_n
 /* Loop's thread only. A timer that is not set is allowed. */
 void rpc_timer_cancel(struct rpc_loop *loop, struct rpc_timer *timer);
 
+/* Something to do at the end of the turn, once however often it is asked for. */
+struct rpc_late {
+    struct rpc_late *next;
+    void (*run)(struct rpc_late *late);
+    bool queued;
+};
+
+/* Loop's thread only. Takes `late` until it runs. */
+void rpc_loop_run_late(struct rpc_loop *loop, struct rpc_late *late);
+
+/* What the loop was opened with. Any thread. */
+struct alloc *rpc_loop_alloc(const struct rpc_loop *loop);
+struct clock *rpc_loop_clock(const struct rpc_loop *loop);
+struct rng *rpc_loop_rng(const struct rpc_loop *loop);
+
 /* Monotonic time at the start of the loop's turn; cheap. Loop's thread only. */
 uint64_t rpc_loop_now_ns(const struct rpc_loop *loop);
 
