@@ -39,7 +39,7 @@ uint64_t bloom_hash(struct slice key)
 /* The share of "perhaps" is least with ln 2 probes for each bit of a key. */
 static uint8_t probes_for(unsigned bits_per_key)
 {
-    unsigned probes = bits_per_key * 69 / 100;
+    unsigned probes = (bits_per_key * 69 + 50) / 100;
     if (probes < 1) {
         return 1;
     }
