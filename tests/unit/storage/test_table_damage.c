@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Damaged tables: cut, changed, moved about, and forged with checksums that hold.
+ */
+#include "storage/table/table_format.h"
+#include "table_file_fixture.h"
+
+enum outcome {
+    OUTCOME_SAME,     /* every entry came back as it was written */
+    OUTCOME_CORRUPT,  /* some call said CORRUPT */
+    OUTCOME_DIFFERENT /* other entries, without complaint */
+};
+
+static bool is_corrupt(enum status status, const struct error *err, const char *path)
+{
+    if (status == STATUS_OK) {
+        return false;
+    }
+    /* A footer that was forged may also claim a version of the future. */
+    assert_true(status == STATUS_CORRUPT || status == STATUS_UNIMPLEMENTED);
+    assert_non_null(strstr(err->text, path));
+    assert_non_null(strstr(err->text, " at "));
+    return true;
+}
+
+static enum outcome iterate(struct table *table, const struct reference *reference, bool backward)
+{
+    struct error err = ERROR_INIT;
+    struct iter *iter = NULL;
+    assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
+    enum outcome outcome = OUTCOME_SAME;
+    size_t steps = 0;
+    for (backward ? iter_seek_to_last(iter) : iter_seek_to_first(iter); iter_valid(iter);
+         backward ? iter_prev(iter) : iter_next(iter)) {
+        size_t i = backward ? reference->count - 1 - steps : steps;
+        if (i >= reference->count || !slice_equal(iter_key(iter), reference->entries[i].key) ||
+            !slice_equal(iter_value(iter), reference->entries[i].value)) {
+            outcome = OUTCOME_DIFFERENT;
+        }
+        assert_true(++steps < 1000000);
+    }
+    if (is_corrupt(iter_status(iter, &err), &err, table_path(table))) {
+        outcome = OUTCOME_CORRUPT;
+    } else if (steps != reference->count) {
+        outcome = OUTCOME_DIFFERENT;
+    }
+    iter_close(iter);
+    return outcome;
+}
+
+static enum outcome look_up(struct table *table, const struct reference *reference)
+{
+    enum outcome outcome = OUTCOME_SAME;
+    struct buf value;
+    buf_init(&value, alloc_default(), VALUE_BYTES_MAX);
+    for (size_t i = 0; i < reference->count; i += 7) {
+        const struct entry *entry = &reference->entries[i];
+        struct error err = ERROR_INIT;
+        struct slice expected = slice_of(NULL, 0);
+        enum lookup result = LOOKUP_ABSENT;
+        uint64_t sequence = internal_key_sequence(entry->key);
+        if (is_corrupt(table_get(table, internal_key_user(entry->key), sequence, NULL, &result,
+                                 &value, &err),
+                       &err, table_path(table))) {
+            outcome = OUTCOME_CORRUPT;
+        } else if (result != reference_get(reference, internal_key_user(entry->key), sequence,
+                                           &expected) ||
+                   (result == LOOKUP_FOUND && !slice_equal(buf_slice(&value), expected))) {
+            outcome = outcome == OUTCOME_CORRUPT ? outcome : OUTCOME_DIFFERENT;
+        }
+    }
+    buf_release(&value);
+    return outcome;
+}
+
+static enum outcome worse(enum outcome a, enum outcome b)
+{
+    return a == OUTCOME_DIFFERENT || b == OUTCOME_SAME ? a : b;
+}
+
+/* Uses the file in every way. `*verified` is whether table_verify() found nothing. */
+static enum outcome use_file(const char *path, const struct reference *reference,
+                             uint64_t file_bytes, bool *verified)
+{
+    struct error err = ERROR_INIT;
+    struct table_open_options open = open_options(path);
+    open.file_number = FIXTURE_FILE_NUMBER;
+    open.file_bytes = file_bytes;
+    struct table *table = NULL;
+    *verified = false;
+    if (is_corrupt(table_open(&open, &table, &err), &err, path)) {
+        return OUTCOME_CORRUPT;
+    }
+    enum outcome outcome = iterate(table, reference, false);
+    outcome = worse(outcome, iterate(table, reference, true));
+    outcome = worse(outcome, look_up(table, reference));
+    *verified = !is_corrupt(table_verify(table, NULL, &err), &err, path);
+    table_unref(table);
+    return outcome;
+}
+
+struct damage_case {
+    struct reference reference;
+    struct buf bytes; /* of the undamaged file */
+    char path[PATH_BYTES_MAX];
+};
+
+static void make_case(struct damage_case *made, struct temp_dir *dir, struct rng *rng,
+                      enum codec codec, size_t entries)
+{
+    struct error err = ERROR_INIT;
+    reference_make(&made->reference, rng, entries, 40);
+    memcpy(made->path, temp_dir_path(dir, "t"), PATH_BYTES_MAX);
+    struct table_writer_options options = fixture_options(made->path, codec);
+    struct table_info info;
+    assert_ok(write_reference(&options, &made->reference, &info, &err), &err);
+    table_info_release(&info);
+    read_bytes(made->path, &made->bytes);
+    bool verified = false;
+    assert_int_equal(use_file(made->path, &made->reference, 0, &verified), OUTCOME_SAME);
+    assert_true(verified);
+}
+
+static void release_case(struct damage_case *made)
+{
+    struct error err = ERROR_INIT;
+    assert_ok(fs_unlink(fs_posix(), made->path, &err), &err);
+    buf_release(&made->bytes);
+    reference_release(&made->reference);
+}
+
+/* A table cut anywhere is CORRUPT, whether its length is known or not. */
+static void test_every_truncation_is_found(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    for (size_t length = 0; length < made.bytes.length; length++) {
+        bool verified = false;
+        write_bytes(made.path, slice_of(made.bytes.data, length));
+        assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_CORRUPT);
+        assert_int_equal(use_file(made.path, &made.reference, made.bytes.length, &verified),
+                         OUTCOME_CORRUPT);
+    }
+    release_case(&made);
+}
+
+/* A table with any bit of it flipped is CORRUPT to verify, and never yields other entries. */
+static void test_every_flipped_bit_is_found(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    for (int codec = 0; codec < 3; codec++) {
+        static struct damage_case made;
+        make_case(&made, *state, &seeded.rng, (enum codec)codec, 40);
+        for (size_t at = 0; at < made.bytes.length; at++) {
+            uint8_t bit = (uint8_t)(1U << rng_below(&seeded.rng, 8));
+            made.bytes.data[at] ^= bit;
+            write_bytes(made.path, buf_slice(&made.bytes));
+            made.bytes.data[at] ^= bit;
+            bool verified = true;
+            enum outcome outcome = use_file(made.path, &made.reference, 0, &verified);
+            assert_int_equal(outcome, OUTCOME_CORRUPT);
+            assert_false(verified);
+        }
+        release_case(&made);
+    }
+}
+
+/* Finds the data blocks of an undamaged file by its index. */
+static size_t find_blocks(const struct damage_case *made, struct block_handle *handles, size_t max)
+{
+    struct error err = ERROR_INIT;
+    struct slice bytes = buf_slice(&made->bytes);
+    struct table_footer footer;
+    assert_ok(table_footer_decode(bytes.data + bytes.length - TABLE_FOOTER_BYTES, bytes.length,
+                                  &footer, &err),
+              &err);
+    /* Data blocks follow each other: the checksum tells where one ends. */
+    size_t count = 0;
+    uint64_t offset = 0;
+    while (offset < footer.filter.offset && count < max) {
+        uint64_t length = TABLE_BLOCK_TRAILER_BYTES + 1;
+        struct slice contents;
+        uint8_t codec = 0;
+        while (table_block_unseal(slice_of(bytes.data + offset, length), FIXTURE_FILE_NUMBER,
+                                  offset, &contents, &codec, &err) != STATUS_OK) {
+            length++;
+            assert_true(offset + length <= footer.filter.offset);
+        }
+        handles[count++] = (struct block_handle){.offset = offset, .length = length};
+        offset += length;
+    }
+    return count;
+}
+
+/* Blocks that are whole but in another place or from another file do not pass. */
+static void test_blocks_in_the_wrong_place_are_found(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct error err = ERROR_INIT;
+    /* Values of one length without compression: blocks of one length, to be exchanged. */
+    struct table_writer_options options = fixture_options(temp_dir_path(dir, "a"), CODEC_NONE);
+    options.restart_interval = 1;
+    for (uint64_t file = 0; file < 2; file++) {
+        options.path = temp_dir_path(dir, file == 0 ? "a" : "b");
+        options.file_number = FIXTURE_FILE_NUMBER + file;
+        struct table_writer *writer = NULL;
+        assert_ok(table_writer_open(&options, &writer, &err), &err);
+        for (uint64_t i = 0; i < 100; i++) {
+            uint8_t key[16];
+            put_be64(key, i);
+            (void)internal_key_put(key, slice_of(key, 8), i, KEY_PUT);
+            uint8_t value[50];
+            memset(value, (int)i, sizeof value);
+            assert_ok(table_writer_add(writer, slice_of(key, 16), slice_of(value, 50), &err), &err);
+        }
+        struct table_info info;
+        assert_ok(table_writer_finish(writer, &info, &err), &err);
+        table_info_release(&info);
+    }
+    static struct damage_case made;
+    memcpy(made.path, temp_dir_path(dir, "a"), PATH_BYTES_MAX);
+    read_bytes(made.path, &made.bytes);
+    struct block_handle blocks[4];
+    assert_int_equal(find_blocks(&made, blocks, 4), 4);
+    assert_int_equal(blocks[1].length, blocks[2].length);
+    struct buf other;
+    read_bytes(temp_dir_path(dir, "b"), &other);
+    assert_int_equal(other.length, made.bytes.length);
+
+    for (int from_other_file = 0; from_other_file < 2; from_other_file++) {
+        struct table *table = open_table(made.path);
+        assert_ok(table_verify(table, NULL, &err), &err);
+        table_unref(table);
+        struct buf changed;
+        buf_init(&changed, alloc_default(), 1UL << 26);
+        buf_append_slice(&changed, buf_slice(&made.bytes));
+        const uint8_t *from = from_other_file != 0 ? other.data + blocks[1].offset
+                                                   : made.bytes.data + blocks[2].offset;
+        memcpy(changed.data + blocks[1].offset, from, blocks[1].length);
+        write_bytes(made.path, buf_slice(&changed));
+        table = open_table(made.path);
+        assert_status(table_verify(table, NULL, &err), STATUS_CORRUPT, &err);
+        assert_non_null(strstr(err.text, made.path));
+        table_unref(table);
+        write_bytes(made.path, buf_slice(&made.bytes));
+        buf_release(&changed);
+    }
+    buf_release(&other);
+    buf_release(&made.bytes);
+}
+
+/* A file under another's number, or of another size than the manifest says, is CORRUPT. */
+static void test_the_wrong_file_is_found(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    struct error err = ERROR_INIT;
+    struct table_open_options open = open_options(made.path);
+    struct table *table = NULL;
+    open.file_number = FIXTURE_FILE_NUMBER + 1;
+    assert_status(table_open(&open, &table, &err), STATUS_CORRUPT, &err);
+    assert_non_null(strstr(err.text, "expected 78"));
+    open.file_number = FIXTURE_FILE_NUMBER;
+    open.file_bytes = made.bytes.length + 1;
+    assert_status(table_open(&open, &table, &err), STATUS_CORRUPT, &err);
+    assert_non_null(strstr(err.text, made.path));
+    open.path = "/nonexistent/table";
+    assert_status(table_open(&open, &table, &err), STATUS_NOT_FOUND, &err);
+    release_case(&made);
+}
+
+/* Changes bytes of one block's contents and makes its checksum hold again. */
+static void forge_block(struct buf *bytes, struct block_handle handle, struct rng *rng)
+{
+    uint8_t *block = bytes->data + handle.offset;
+    size_t contents_length = (size_t)handle.length - TABLE_BLOCK_TRAILER_BYTES;
+    for (uint64_t changes = 1 + rng_below(rng, 3); changes > 0; changes--) {
+        block[rng_below(rng, contents_length)] ^= (uint8_t)(1 + rng_below(rng, 255));
+    }
+    if (rng_below(rng, 10) == 0) {
+        block[contents_length] = (uint8_t)rng_below(rng, 5); /* another codec */
+    }
+    uint32_t crc = table_block_checksum(slice_of(block, contents_length), block[contents_length],
+                                        FIXTURE_FILE_NUMBER, handle.offset);
+    put_le32(block + contents_length + 1, crc);
+}
+
+/* Blocks of every kind, forged so that checksums hold, are CORRUPT or yield what they say: never
+ * a crash or a read outside of a block, which ASan would show. */
+static void test_forged_blocks_do_no_harm(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    for (int codec = 0; codec < 3; codec++) {
+        static struct damage_case made;
+        make_case(&made, *state, &seeded.rng, (enum codec)codec, 120);
+        struct error err = ERROR_INIT;
+        struct block_handle handles[67];
+        size_t count = find_blocks(&made, handles, 64);
+        assert_true(count > 2);
+        struct table_footer footer;
+        assert_ok(table_footer_decode(made.bytes.data + made.bytes.length - TABLE_FOOTER_BYTES,
+                                      made.bytes.length, &footer, &err),
+                  &err);
+        handles[count++] = footer.filter;
+        handles[count++] = footer.index;
+        handles[count++] = footer.properties;
+        struct buf changed;
+        buf_init(&changed, alloc_default(), 1UL << 26);
+        int corrupt = 0;
+        for (int i = 0; i < 1000; i++) {
+            buf_clear(&changed);
+            buf_append_slice(&changed, buf_slice(&made.bytes));
+            forge_block(&changed, handles[rng_below(&seeded.rng, count)], &seeded.rng);
+            write_bytes(made.path, buf_slice(&changed));
+            bool verified = false;
+            corrupt += use_file(made.path, &made.reference, 0, &verified) == OUTCOME_CORRUPT;
+        }
+        assert_true(corrupt > 150);
+        buf_release(&changed);
+        release_case(&made);
+    }
+}
+
+/* Footers of every kind, forged so that the checksum holds, do no harm. */
+static void test_forged_footers_do_no_harm(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    struct error err = ERROR_INIT;
+    uint8_t *footer_bytes = made.bytes.data + made.bytes.length - TABLE_FOOTER_BYTES;
+    struct table_footer original;
+    assert_ok(table_footer_decode(footer_bytes, made.bytes.length, &original, &err), &err);
+    static const uint64_t numbers[] = {0, 1, 80, UINT64_MAX, UINT64_MAX - 79, 1UL << 63, 1UL << 32};
+    for (int i = 0; i < 1500; i++) {
+        struct table_footer footer = original;
+        uint64_t *fields[] = {&footer.filter.offset,     &footer.filter.length,
+                              &footer.index.offset,      &footer.index.length,
+                              &footer.properties.offset, &footer.properties.length,
+                              &footer.file_number};
+        for (uint64_t changes = 1 + rng_below(&seeded.rng, 2); changes > 0; changes--) {
+            uint64_t *field = fields[rng_below(&seeded.rng, 7)];
+            *field = rng_below(&seeded.rng, 2) == 0 ? numbers[rng_below(&seeded.rng, 7)]
+                                                    : *field + rng_below(&seeded.rng, 21) - 10;
+        }
+        table_footer_encode(&footer, footer_bytes);
+        write_bytes(made.path, buf_slice(&made.bytes));
+        bool verified = false;
+        bool same = memcmp(&footer, &original, sizeof footer) == 0;
+        enum outcome outcome = use_file(made.path, &made.reference, 0, &verified);
+        assert_int_equal(outcome, same ? OUTCOME_SAME : OUTCOME_CORRUPT);
+    }
+    release_case(&made);
+}
+
+/* A value that was changed with all checksums made good is what only hashes above can tell:
+ * the table opens and verifies, and yields the new value. */
+static void test_a_rewritten_value_passes(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, dir, &seeded.rng, CODEC_NONE, 120);
+    struct block_handle handles[64];
+    size_t count = find_blocks(&made, handles, 64);
+    assert_true(count > 1);
+    size_t target = 0;
+    while (made.reference.entries[target].value.length < 20) {
+        target++;
+    }
+    struct slice value = made.reference.entries[target].value;
+    uint8_t *found = memmem(made.bytes.data, made.bytes.length, value.data, value.length);
+    assert_non_null(found);
+    size_t at = (size_t)(found - made.bytes.data);
+    size_t i = 0;
+    while (handles[i].offset + handles[i].length <= at) {
+        i++;
+    }
+    found[0] ^= 1;
+    uint8_t *block = made.bytes.data + handles[i].offset;
+    size_t contents_length = (size_t)handles[i].length - TABLE_BLOCK_TRAILER_BYTES;
+    put_le32(block + contents_length + 1,
+             table_block_checksum(slice_of(block, contents_length), block[contents_length],
+                                  FIXTURE_FILE_NUMBER, handles[i].offset));
+    write_bytes(made.path, buf_slice(&made.bytes));
+    bool verified = false;
+    assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_DIFFERENT);
+    assert_true(verified);
+    release_case(&made);
+}
+
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, temp_dir_setup, temp_dir_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIR(test_every_truncation_is_found),
+        IN_DIR(test_every_flipped_bit_is_found),
+        IN_DIR(test_blocks_in_the_wrong_place_are_found),
+        IN_DIR(test_the_wrong_file_is_found),
+        IN_DIR(test_forged_blocks_do_no_harm),
+        IN_DIR(test_forged_footers_do_no_harm),
+        IN_DIR(test_a_rewritten_value_passes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
