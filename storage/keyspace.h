@@ -7,19 +7,13 @@
 #ifndef ESTREAT_STORAGE_KEYSPACE_H
 #define ESTREAT_STORAGE_KEYSPACE_H
 
-#include "base/limits.h"
 #include "storage/table/codec.h"
+#include "storage/table/key.h"
 
-/* Bounds the stack buffers of a lookup: the longest composed key (an event's key, its
- * escape or length, a version) with room to spare. */
-#define KEYSPACE_KEY_BYTES_MAX (2 * KIB)
-/* A value is one record; a payload of the largest size with its header fits many times. */
-#define KEYSPACE_VALUE_BYTES_MAX (8 * MIB)
+#define KEYSPACE_KEY_BYTES_MAX USER_KEY_BYTES_MAX
+#define KEYSPACE_VALUE_BYTES_MAX VALUE_BYTES_MAX
 #define KEYSPACE_NAME_BYTES_MAX 32
 #define KEYSPACES_MAX 32
-
-_Static_assert(KEYSPACE_KEY_BYTES_MAX >= KEY_BYTES_MAX + 64, "a key with its version fits");
-_Static_assert(KEYSPACE_VALUE_BYTES_MAX >= 2 * PAYLOAD_BYTES_MAX, "an event fits a value");
 
 enum keyspace_layout {
     /* Any key in any order: level 0 of whole flushes, below it levels of disjoint tables. */
@@ -34,7 +28,7 @@ struct keyspace_options {
     const char *name; /* borrowed for the engine's life; [a-z0-9_], 1 to 32 bytes */
     enum keyspace_layout layout;
     unsigned bloom_bits;  /* for each key; 0 for no filter */
-    size_t block_bytes;   /* 0 means 4 KiB */
+    size_t block_bytes;   /* 0: the table format's default */
     enum codec codec_new; /* of tables that a flush writes */
     enum codec codec_old; /* of tables that a compaction writes */
 };

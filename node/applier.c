@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/applier.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/apply.h"
+#include "node/keyspaces.h"
+#include "rpc/server.h"
+#include "schema/log.pb-c.h"
+
+/* One engine batch, and so one publication, covers about this much. */
+#define GROUP_BYTES MIB
+#define GROUP_ENTRIES 512U
+#define LATEST_CACHE_BYTES (24 * MIB)
+#define RETRY_NS (100 * NS_PER_MS)
+/* Entries read back from the WAL at a time. */
+#define READ_BYTES (4 * MIB)
+
+struct reply {
+    uint64_t index;
+    uint64_t term;
+    struct apply_result result;
+};
+
+struct applier {
+    struct applier_options options;
+    struct apply_state state;
+    uint64_t index; /* applied into the batch */
+    uint64_t term;
+    uint64_t sealed_index; /* state of the newest seal */
+    struct reply replies[GROUP_ENTRIES];
+    unsigned reply_count;
+    struct buf versions;            /* uint64_t each, of the group's replies */
+    struct apply_batch *done_first; /* given back with the next publication */
+    struct apply_batch **done_last;
+    struct wal_reader *reader;
+    struct mpsc intake;
+    struct applier_item stop;
+    bool stopping;
+    atomic_bool stop_asked; /* ends the wait for disk space */
+    struct condition stop_condition;
+    bool failed; /* fatal: nothing is applied any more */
+    pthread_t thread;
+    struct mutex mutex; /* guards what follows */
+    uint64_t flushed_index;
+    struct flush_request *flushes;
+};
+
+static void fatal(struct applier *applier, const struct error *err)
+{
+    if (!applier->failed) {
+        applier->failed = true;
+        applier->options.on_fatal(applier->options.context, err);
+    }
+}
+
+/* --- replies ----------------------------------------------------------------------------- */
+
+static void send_reply(struct applier *applier, struct rpc_server_call *call,
+                       const struct reply *reply)
+{
+    const struct apply_result *result = &reply->result;
+    if (result->status != STATUS_OK) {
+        rpc_call_fail(call, result->status, result->error.text);
+        return;
+    }
+    Estreat__V1__AppendResponse response = ESTREAT__V1__APPEND_RESPONSE__INIT;
+    response.position = result->position;
+    response.time_ns = result->time_ns;
+    response.repeated_request = result->repeated;
+    response.size = result->position + result->count;
+    if (!result->repeated) {
+        response.n_versions = result->count;
+        response.versions = (uint64_t *)(void *)applier->versions.data + result->versions_begin;
+    }
+    rpc_call_reply(call, &response.base);
+}
+
+static void send_replies(struct applier *applier)
+{
+    for (unsigned i = 0; i < applier->reply_count; i++) {
+        const struct reply *reply = &applier->replies[i];
+        struct pending_call waiting;
+        if (!pending_take(applier->options.pending, reply->index, &waiting)) {
+            continue;
+        }
+        if (waiting.term == reply->term) {
+            send_reply(applier, waiting.call, reply);
+        } else {
+            rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
+                          "leadership changed; the request was not appended");
+        }
+    }
+    applier->reply_count = 0;
+    buf_clear(&applier->versions);
+}
+
+/* --- groups ------------------------------------------------------------------------------ */
+
+static void give_back(struct applier *applier)
+{
+    while (applier->done_first != NULL) {
+        struct apply_batch *batch = applier->done_first;
+        applier->done_first = batch->next;
+        batch->intake.kind = INTAKE_APPLIED;
+        mpsc_push(applier->options.done, &batch->intake.node);
+    }
+    applier->done_last = &applier->done_first;
+}
+
+/* A full disk is waited out: reads go on, and the log keeps what is not applied. */
+static bool write_batch(struct applier *applier)
+{
+    struct error err = ERROR_INIT;
+    bool said = false;
+    for (;;) {
+        enum status status = engine_write(applier->options.engine, &applier->state.batch, &err);
+        if (status == STATUS_OK) {
+            batch_clear(&applier->state.batch);
+            return true;
+        }
+        if (status != STATUS_RESOURCE_EXHAUSTED || applier->state.batch.bytes.failed) {
+            fatal(applier, &err);
+            return false;
+        }
+        if (!said) {
+            char text[ERROR_TEXT_BYTES];
+            log_write("apply", LOG_WARN, "applying waits for disk space", "error=%s",
+                      log_quote(text, sizeof text, err.text));
+            said = true;
+        }
+        if (atomic_load(&applier->stop_asked)) {
+            return false;
+        }
+        mutex_lock(&applier->mutex);
+        (void)condition_wait_for(&applier->stop_condition, &applier->mutex, RETRY_NS);
+        mutex_unlock(&applier->mutex);
+    }
+}
+
+static enum status session_row(void *context, struct slice client_id, struct slice row,
+                               struct error *err)
+{
+    struct batch *batch = context;
+    (void)err;
+    if (row.length == 0) {
+        batch_delete(batch, KEYSPACE_SESSIONS, client_id);
+    } else {
+        batch_put(batch, KEYSPACE_SESSIONS, client_id, row);
+    }
+    return STATUS_OK;
+}
+
+/* Freezes the state as of applier->index. The group must have been written. A full disk only
+ * puts it off. */
+static void seal_now(struct applier *applier)
+{
+    struct apply_state *state = &applier->state;
+    struct error err = ERROR_INIT;
+    CHECK(applier->reply_count == 0);
+    enum status status = session_flush(state->sessions, session_row, &state->batch, &err);
+    if (status != STATUS_OK) {
+        fatal(applier, &err);
+        return;
+    }
+    if (!write_batch(applier)) {
+        return;
+    }
+    struct buf tree;
+    struct buf blob;
+    buf_init(&tree, state->alloc, ENGINE_STATE_BYTES_MAX);
+    buf_init(&blob, state->alloc, ENGINE_STATE_BYTES_MAX);
+    tile_store_encode(state->tiles, &tree);
+    const struct seal seal = {
+        .index = applier->index,
+        .term = applier->term,
+        .size = state->size,
+        .time_ns = state->time_ns,
+        .session_floor_ns = session_floor_ns(state->sessions),
+        .tree = buf_slice(&tree),
+    };
+    seal_encode(&seal, &blob);
+    status = buf_failed(&tree) || buf_failed(&blob)
+                 ? error_set(&err, STATUS_INTERNAL, "no memory to seal")
+                 : engine_seal(applier->options.engine, buf_slice(&blob), &err);
+    if (status == STATUS_OK) {
+        applier->sealed_index = applier->index;
+    } else if (status != STATUS_RESOURCE_EXHAUSTED) {
+        fatal(applier, &err);
+    }
+    buf_release(&blob);
+    buf_release(&tree);
+}
+
+/* Makes the group durable in memory, visible, and answered; then seals if it is time. */
+static void finish_group(struct applier *applier)
+{
+    if (applier->failed) {
+        give_back(applier);
+        return;
+    }
+    struct apply_state *state = &applier->state;
+    if (batch_count(&state->batch) > 0 && !write_batch(applier)) {
+        give_back(applier);
+        return;
+    }
+    tile_store_publish(state->tiles);
+    applied_publish(applier->options.applied, (struct applied_point){.index = applier->index,
+                                                                     .term = applier->term,
+                                                                     .size = state->size,
+                                                                     .time_ns = state->time_ns});
+    send_replies(applier);
+    latest_cache_trim(state->latest);
+    give_back(applier);
+    if (engine_should_seal(applier->options.engine)) {
+        seal_now(applier);
+    }
+}
+
+static bool apply_one(struct applier *applier, const struct apply_input *entry)
+{
+    struct error err = ERROR_INIT;
+    CHECK(entry->index == applier->index + 1);
+    struct reply *reply = &applier->replies[applier->reply_count];
+    enum status status =
+        apply_entry(&applier->state, entry, &reply->result, &applier->versions, &err);
+    if (status != STATUS_OK || buf_failed(&applier->versions)) {
+        fatal(applier, &err);
+        return false;
+    }
+    reply->index = entry->index;
+    reply->term = entry->term;
+    applier->reply_count++;
+    applier->index = entry->index;
+    applier->term = entry->term;
+    if (applier->reply_count == GROUP_ENTRIES ||
+        batch_bytes(&applier->state.batch) >= GROUP_BYTES) {
+        finish_group(applier);
+    }
+    return !applier->failed;
+}
+
+/* --- batches ----------------------------------------------------------------------------- */
+
+static enum status each_read(void *context, const struct wal_entry *entry, struct error *err)
+{
+    struct applier *applier = context;
+    const struct apply_input input = {
+        .index = entry->index, .term = entry->term, .type = entry->type, .data = entry->data};
+    if (!apply_one(applier, &input)) {
+        return error_set(err, STATUS_CANCELLED, "the applier has stopped");
+    }
+    return STATUS_OK;
+}
+
+static void apply_from_wal(struct applier *applier, const struct apply_batch *batch)
+{
+    struct error err = ERROR_INIT;
+    while (applier->index + 1 < batch->end && !applier->failed) {
+        uint64_t before = applier->index;
+        enum status status = wal_read(applier->reader, applier->index + 1, batch->end, READ_BYTES,
+                                      each_read, applier, &err);
+        if (status == STATUS_OK && applier->index == before) {
+            status = error_set(&err, STATUS_DATA_LOSS, "the log has no entry %lu",
+                               (unsigned long)before + 1);
+        }
+        if (status != STATUS_OK && !applier->failed) {
+            fatal(applier, &err);
+        }
+    }
+}
+
+static void apply_batch_now(struct applier *applier, struct apply_batch *batch)
+{
+    if (!applier->failed) {
+        if (batch->entry_count == 0) {
+            apply_from_wal(applier, batch);
+        }
+        for (size_t i = 0; i < batch->entry_count && !applier->failed; i++) {
+            const struct raft_entry *entry = batch->entries[i];
+            const struct apply_input input = {.index = entry->index,
+                                              .term = entry->term,
+                                              .type = entry->type,
+                                              .data = raft_entry_slice(entry)};
+            (void)apply_one(applier, &input);
+        }
+    }
+    batch->next = NULL;
+    *applier->done_last = batch;
+    applier->done_last = &batch->next;
+}
+
+/* --- flushes ----------------------------------------------------------------------------- */
+
+static void flush_begin(struct applier *applier, struct flush_request *request)
+{
+    finish_group(applier);
+    if (applier->failed) {
+        request->done(request, STATUS_INTERNAL);
+        return;
+    }
+    if (applier->sealed_index != applier->index) {
+        seal_now(applier);
+    }
+    if (applier->sealed_index != applier->index) {
+        request->done(request, STATUS_RESOURCE_EXHAUSTED);
+        return;
+    }
+    request->index = applier->index;
+    mutex_lock(&applier->mutex);
+    bool durable = applier->flushed_index >= request->index;
+    if (!durable) {
+        request->next = applier->flushes;
+        applier->flushes = request;
+    }
+    mutex_unlock(&applier->mutex);
+    if (durable) {
+        request->done(request, STATUS_OK);
+    }
+}
+
+/* Ends the requests up to `index`. */
+static void flushes_end(struct applier *applier, uint64_t index, enum status status)
+{
+    struct flush_request *ended = NULL;
+    mutex_lock(&applier->mutex);
+    struct flush_request **link = &applier->flushes;
+    while (*link != NULL) {
+        struct flush_request *request = *link;
+        if (request->index <= index) {
+            *link = request->next;
+            request->next = ended;
+            ended = request;
+        } else {
+            link = &request->next;
+        }
+    }
+    mutex_unlock(&applier->mutex);
+    while (ended != NULL) {
+        struct flush_request *next = ended->next;
+        ended->done(ended, status);
+        ended = next;
+    }
+}
+
+void applier_flushed(struct applier *applier, uint64_t index)
+{
+    mutex_lock(&applier->mutex);
+    if (index > applier->flushed_index) {
+        applier->flushed_index = index;
+    }
+    mutex_unlock(&applier->mutex);
+    flushes_end(applier, index, STATUS_OK);
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+static void handle(struct applier *applier, struct applier_item *item)
+{
+    switch (item->kind) {
+    case APPLIER_BATCH:
+        apply_batch_now(
+            applier,
+            (struct apply_batch *)(void *)((char *)item - offsetof(struct apply_batch, item)));
+        break;
+    case APPLIER_FLUSH:
+        flush_begin(applier, (struct flush_request *)item);
+        break;
+    case APPLIER_STOP:
+        applier->stopping = true;
+        break;
+    }
+}
+
+/* What is applied becomes tables, so that the next start has nothing to replay. */
+static void flush_at_the_end(struct applier *applier)
+{
+    struct error err = ERROR_INIT;
+    if (applier->failed) {
+        return;
+    }
+    if (applier->sealed_index != applier->index) {
+        seal_now(applier);
+    }
+    if (!applier->failed && engine_flush(applier->options.engine, &err) != STATUS_OK) {
+        char text[ERROR_TEXT_BYTES];
+        log_write("apply", LOG_WARN, "not flushed; the log will be replayed", "error=%s",
+                  log_quote(text, sizeof text, err.text));
+    }
+}
+
+static void *run(void *context)
+{
+    struct applier *applier = context;
+    while (!applier->stopping) {
+        mpsc_wait(&applier->intake, UINT64_MAX);
+        struct mpsc_node *node;
+        while ((node = mpsc_pop(&applier->intake)) != NULL) {
+            handle(applier, (struct applier_item *)node);
+        }
+        finish_group(applier);
+    }
+    flush_at_the_end(applier);
+    flushes_end(applier, UINT64_MAX, STATUS_CANCELLED);
+    return NULL;
+}
+
+static enum status load_sessions(struct applier *applier, struct error *err)
+{
+    struct engine_iter *iter = NULL;
+    enum status status =
+        engine_iter_new(applier->options.engine, NULL, KEYSPACE_SESSIONS, NULL, &iter, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (engine_iter_seek_first(iter); status == STATUS_OK && engine_iter_valid(iter);
+         engine_iter_next(iter)) {
+        status = session_load(applier->state.sessions, engine_iter_key(iter),
+                              engine_iter_value(iter), err);
+    }
+    if (status == STATUS_OK) {
+        status = engine_iter_status(iter, err);
+    }
+    engine_iter_close(iter);
+    return status;
+}
+
+static void applier_free(struct applier *applier)
+{
+    struct alloc *alloc = applier->options.alloc;
+    wal_reader_close(applier->reader);
+    session_table_free(applier->state.sessions);
+    latest_cache_free(applier->state.latest);
+    batch_release(&applier->state.batch);
+    buf_release(&applier->state.value);
+    buf_release(&applier->versions);
+    condition_release(&applier->stop_condition);
+    mutex_release(&applier->mutex);
+    alloc_free(alloc, applier);
+}
+
+static enum status state_init(struct applier *applier, struct error *err)
+{
+    struct apply_state *state = &applier->state;
+    const struct seal *start = applier->options.start;
+    state->size = start->size;
+    state->time_ns = start->time_ns;
+    enum status status = session_table_new(state->alloc, &state->sessions, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    session_set_floor_ns(state->sessions, start->session_floor_ns);
+    state->latest = latest_cache_new(state->alloc, LATEST_CACHE_BYTES);
+    if (state->latest == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the applier");
+    }
+    if (tile_store_appended(state->tiles) != start->size) {
+        return error_set(err, STATUS_CORRUPT, "the last seal has %lu events, its tree %lu",
+                         (unsigned long)start->size,
+                         (unsigned long)tile_store_appended(state->tiles));
+    }
+    return load_sessions(applier, err);
+}
+
+enum status applier_start(const struct applier_options *options, struct applier **out,
+                          struct error *err)
+{
+    struct applier *applier = alloc_zeroed(options->alloc, 1, sizeof *applier);
+    if (applier == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the applier");
+    }
+    applier->options = *options;
+    applier->state.alloc = options->alloc;
+    applier->state.engine = options->engine;
+    applier->state.tiles = options->tiles;
+    applier->index = options->start->index;
+    applier->term = options->start->term;
+    applier->sealed_index = options->start->index;
+    applier->flushed_index = options->start->index;
+    applier->done_last = &applier->done_first;
+    applier->stop.kind = APPLIER_STOP;
+    batch_init(&applier->state.batch, options->alloc);
+    buf_init(&applier->state.value, options->alloc, KEYSPACE_VALUE_BYTES_MAX);
+    buf_init(&applier->versions, options->alloc,
+             GROUP_ENTRIES * EVENTS_PER_REQUEST_MAX * sizeof(uint64_t));
+    mutex_init(&applier->mutex);
+    condition_init(&applier->stop_condition);
+    mpsc_init(&applier->intake);
+    enum status status = state_init(applier, err);
+    applier->options.start = NULL;
+    if (status == STATUS_OK) {
+        status = wal_reader_open(options->wal, &applier->reader, err);
+    }
+    if (status == STATUS_OK && !thread_start(&applier->thread, "apply", run, applier)) {
+        status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no thread for the applier");
+    }
+    if (status != STATUS_OK) {
+        applier_free(applier);
+        return status;
+    }
+    *out = applier;
+    return STATUS_OK;
+}
+
+void applier_submit(struct applier *applier, struct apply_batch *batch)
+{
+    batch->item.kind = APPLIER_BATCH;
+    mpsc_push(&applier->intake, &batch->item.node);
+}
+
+void applier_flush(struct applier *applier, struct flush_request *request)
+{
+    request->item.kind = APPLIER_FLUSH;
+    mpsc_push(&applier->intake, &request->item.node);
+}
+
+void applier_stop(struct applier *applier)
+{
+    if (applier != NULL) {
+        atomic_store(&applier->stop_asked, true);
+        condition_broadcast(&applier->stop_condition);
+        mpsc_push(&applier->intake, &applier->stop.node);
+        thread_join(applier->thread);
+        applier_free(applier);
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/data_dir.h"
+
+#include "base/buf.h"
+
+enum { IDENTITY_BYTES_MAX = 1024 };
+
+static enum status make_parents(struct fs *fs, const char *path, struct error *err)
+{
+    char part[PATH_BYTES_MAX];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "the data directory's path is too long");
+    }
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0') {
+            continue;
+        }
+        char kept = part[i];
+        part[i] = '\0';
+        enum status status = fs_make_dir(fs, part, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        part[i] = kept;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_identity(struct fs *fs, const char *dir, struct slice expected,
+                                  struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    bool exists = false;
+    enum status status = path_join(path, dir, "identity", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(fs, path, &exists, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!exists) {
+        return fs_replace_file(fs, dir, path, expected, err);
+    }
+    struct buf found;
+    buf_init(&found, alloc_default(), IDENTITY_BYTES_MAX);
+    status = fs_read_file(fs, path, &found, err);
+    if (status == STATUS_OK && !slice_equal(buf_slice(&found), expected)) {
+        buf_put_u8(&found, 0);
+        status = error_set(err, STATUS_FAILED_PRECONDITION,
+                           "%s belongs to another node: %s says \"%s\", this is \"%s\"", dir, path,
+                           buf_failed(&found) ? "" : (const char *)found.data,
+                           (const char *)expected.data);
+    }
+    buf_release(&found);
+    return status;
+}
+
+enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, const char *node_id,
+                          struct file **lock, struct error *err)
+{
+    char lock_path[PATH_BYTES_MAX];
+    char identity[IDENTITY_BYTES_MAX];
+    struct file *held = NULL;
+    enum status status = make_parents(fs, path, err);
+    if (status == STATUS_OK) {
+        status = path_join(lock_path, path, "lock", err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_lock(fs, lock_path, &held, err);
+        if (status == STATUS_FAILED_PRECONDITION) {
+            (void)error_set(err, status, "%s is in use by another process", path);
+        }
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    int length = snprintf(identity, sizeof identity, "cluster %s node %s\n", cluster, node_id);
+    status = check_identity(fs, path, slice_of(identity, (size_t)length), err);
+    if (status != STATUS_OK) {
+        file_close(held);
+        return status;
+    }
+    *lock = held;
+    return STATUS_OK;
+}

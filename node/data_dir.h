@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Data_dir: a node's directory: made if absent, locked while in use, and bound
+ * to one node of one cluster for ever.
+ */
+#ifndef ESTREAT_NODE_DATA_DIR_H
+#define ESTREAT_NODE_DATA_DIR_H
+
+#include "base/fs.h"
+
+/* Makes `path` with its parents, locks it and checks or writes its identity. *lock is owned; the
+ * directory is locked until it is closed. FAILED_PRECONDITION if another process uses it, or if
+ * it belongs to another node or cluster. */
+enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, const char *node_id,
+                          struct file **lock, struct error *err) MUST_USE;
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/deep_audit.h"
+
+#include "base/check.h"
+#include "node/event_record.h"
+#include "node/keyspaces.h"
+
+enum status deep_audit_init(struct deep_audit *audit, struct engine *engine,
+                            struct tile_store *tiles, uint64_t size, struct error *err)
+{
+    *audit = (struct deep_audit){.engine = engine, .tiles = tiles, .size = size};
+    range_init(&audit->range, 0);
+    return hasher_init(&audit->hasher, err);
+}
+
+void deep_audit_release(struct deep_audit *audit)
+{
+    hasher_release(&audit->hasher);
+}
+
+/* Adds [begin, end) to the piece's damage, to its last range if they touch or the list is full. */
+static void note_damage(struct deep_audit *audit, uint64_t begin, uint64_t end, const char *cause)
+{
+    CHECK(begin < end);
+    if (audit->damaged_count == 0) {
+        (void)snprintf(audit->cause, sizeof audit->cause, "%s", cause);
+    }
+    struct damaged_range *last =
+        audit->damaged_count == 0 ? NULL : &audit->damaged[audit->damaged_count - 1];
+    if (last != NULL && (last->end == begin || audit->damaged_count == DEEP_DAMAGED_MAX)) {
+        last->end = end;
+        return;
+    }
+    audit->damaged[audit->damaged_count++] = (struct damaged_range){.begin = begin, .end = end};
+}
+
+static enum status open_at(struct deep_audit *audit, uint64_t begin, uint64_t end,
+                           struct engine_iter **out, struct error *err)
+{
+    uint8_t begin_key[POSITION_KEY_BYTES];
+    uint8_t end_key[POSITION_KEY_BYTES];
+    position_key(begin, begin_key);
+    position_key(end, end_key);
+    const struct engine_iter_options options = {.begin = slice_of(begin_key, sizeof begin_key),
+                                                .end = slice_of(end_key, sizeof end_key),
+                                                .no_fill_cache = true,
+                                                .past_cache = true};
+    enum status status = engine_iter_new(audit->engine, NULL, KEYSPACE_EVENTS, &options, out, err);
+    if (status == STATUS_OK) {
+        engine_iter_seek_first(*out);
+    }
+    return status;
+}
+
+/* One event against its leaf. */
+static void check_event(struct deep_audit *audit, uint64_t position, struct slice stored,
+                        const struct hash *expected)
+{
+    struct event_record record;
+    struct error err = ERROR_INIT;
+    audit->bytes_read += stored.length;
+    if (event_record_decode(position, stored, &record, &err) != STATUS_OK) {
+        audit->unreadable = true;
+        note_damage(audit, position, position + 1, err.text);
+        return;
+    }
+    struct hash leaf = event_record_leaf(&audit->hasher, &record);
+    if (!hash_equal(&leaf, expected)) {
+        note_damage(audit, position, position + 1,
+                    "the stored event does not hash to the leaf of the log tree");
+    }
+    if (!audit->unreadable) {
+        range_append(&audit->range, &audit->hasher, &leaf, NULL);
+    }
+}
+
+/* Checks [begin, end), a stretch of one tile, against its leaves. Returns the first position that
+ * could not be read, or `end`. */
+static uint64_t check_stretch(struct deep_audit *audit, uint64_t begin, uint64_t end,
+                              const struct hash *leaves, struct error *err)
+{
+    struct engine_iter *iter = NULL;
+    uint64_t position = begin;
+    if (open_at(audit, begin, end, &iter, err) != STATUS_OK) {
+        return begin;
+    }
+    for (; position < end && engine_iter_valid(iter); engine_iter_next(iter)) {
+        struct slice key = engine_iter_key(iter);
+        if (key.length != POSITION_KEY_BYTES || get_be64(key.data) != position) {
+            break;
+        }
+        check_event(audit, position, engine_iter_value(iter), &leaves[position - begin]);
+        position++;
+    }
+    if (position < end && engine_iter_status(iter, err) == STATUS_OK) {
+        (void)error_set(err, STATUS_DATA_LOSS, "the event at position %lu is missing",
+                        (unsigned long)position);
+    }
+    engine_iter_close(iter);
+    return position;
+}
+
+bool deep_audit_step(struct deep_audit *audit)
+{
+    audit->damaged_count = 0;
+    audit->cause[0] = '\0';
+    uint64_t piece_end = audit->position + DEEP_PIECE_EVENTS;
+    piece_end = piece_end < audit->size ? piece_end : audit->size;
+    while (audit->position < piece_end) {
+        struct error err = ERROR_INIT;
+        uint64_t tile = audit->position / TILE_HASHES;
+        uint64_t tile_end = (tile + 1) * TILE_HASHES;
+        uint64_t end = tile_end < piece_end ? tile_end : piece_end;
+        unsigned skip = (unsigned)(audit->position - tile * TILE_HASHES);
+        struct hash leaves[TILE_HASHES];
+        /* Without the tile no event of it can be checked against the tree. */
+        if (tile_store_read_leaves(audit->tiles, tile, (unsigned)(end - tile * TILE_HASHES), leaves,
+                                   &err) != STATUS_OK) {
+            audit->unreadable = true;
+            note_damage(audit, audit->position, end, err.text);
+            audit->position = end;
+            continue;
+        }
+        uint64_t reached = check_stretch(audit, audit->position, end, leaves + skip, &err);
+        if (reached < end) {
+            audit->unreadable = true;
+            note_damage(audit, reached, reached + 1, err.text);
+            reached++;
+        }
+        audit->position = reached;
+    }
+    return audit->position < audit->size;
+}
+
+bool deep_audit_root(struct deep_audit *audit, struct hash *root)
+{
+    CHECK(audit->position == audit->size);
+    if (audit->unreadable) {
+        return false;
+    }
+    *root = range_root(&audit->range, &audit->hasher);
+    return true;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Deep_audit: reads the events of [0, size) from disk, past the caches, hashes
+ * payload and header of each again, and compares with the leaf hashes of the
+ * node's tree, which it reads from disk too; and computes the root of what it
+ * read. In pieces, so that it can take turns with others.
+ *
+ * What does not fit, or cannot be read, is damage: a range of positions with a
+ * cause. The audit goes on behind it. One user at a time; any thread.
+ */
+#ifndef ESTREAT_NODE_DEEP_AUDIT_H
+#define ESTREAT_NODE_DEEP_AUDIT_H
+
+#include "merkle/range.h"
+#include "node/tile_store.h"
+
+#define DEEP_PIECE_EVENTS 1024U
+#define DEEP_DAMAGED_MAX 64U /* ranges reported in one piece */
+
+struct damaged_range {
+    uint64_t begin;
+    uint64_t end; /* exclusive */
+};
+
+struct deep_audit {
+    struct engine *engine;
+    struct tile_store *tiles;
+    struct hasher hasher;
+    uint64_t size;
+    uint64_t position;   /* checked up to here */
+    uint64_t bytes_read; /* of stored events */
+    struct range range;  /* of the leaves as they were read */
+    bool unreadable;     /* some event could not be read: there is no root */
+    /* of the last piece */
+    struct damaged_range damaged[DEEP_DAMAGED_MAX];
+    unsigned damaged_count;
+    char cause[256]; /* of the first damage of the piece */
+};
+
+/* The events up to `size` must be in tables (flushed), else memory is what gets audited. */
+enum status deep_audit_init(struct deep_audit *audit, struct engine *engine,
+                            struct tile_store *tiles, uint64_t size, struct error *err) MUST_USE;
+void deep_audit_release(struct deep_audit *audit);
+
+/* Checks the next piece. False when all is checked. */
+bool deep_audit_step(struct deep_audit *audit);
+
+/* After the last step: the root of what was read; false if something was unreadable. */
+bool deep_audit_root(struct deep_audit *audit, struct hash *root);
+
+#endif

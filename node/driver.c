@@ -1,0 +1,815 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/driver.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/append_entry.h"
+#include "node/apply.h"
+#include "node/loader.h"
+#include "rpc/server.h"
+
+#define TICK_NS (20 * NS_PER_MS)
+#define PROPOSED_BYTES_MAX (48 * MIB) /* admitted and not yet applied */
+#define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
+#define HOUSEKEEPING_NS (500 * NS_PER_MS)
+#define SESSION_IDLE_NS (3600 * NS_PER_S)
+#define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
+#define STOP_PATIENCE_NS (2 * NS_PER_S)
+
+/* What the WAL could not take yet, since too much waits for the disk already. Until it has it, the
+ * core is asked for nothing more. */
+struct backlog {
+    bool has_hard_state;
+    struct raft_hard_state hard_state;
+    uint64_t sequence;
+    struct raft_entry **entries; /* with references */
+    size_t next;                 /* the first that the WAL has not */
+    size_t count;
+    size_t capacity;
+};
+
+struct driver {
+    struct driver_options options;
+    struct raft *raft;
+    struct loader *loader;
+    struct reads reads;
+    pthread_t thread;
+    struct intake stop_item;
+
+    uint64_t next_tick_ns;
+    uint64_t next_housekeeping_ns;
+    uint64_t next_expiry_ns;
+    uint64_t last_time_ns;    /* of the last event in the log, applied or not */
+    uint64_t stored_sequence; /* the last store of which the WAL was given something */
+    struct backlog backlog;
+    uint64_t submitted_sequence; /* the last one in the group under way */
+    uint64_t commit;
+    uint64_t apply_next; /* the first index that the applier was not given */
+    uint64_t applying_bytes;
+    uint64_t proposed_bytes;
+    uint64_t proposed_term; /* proposed_bytes counts entries of this term */
+    _Atomic uint64_t flushed_index;
+    bool low_space;
+    bool wal_waits; /* for disk space: submit again at the next tick */
+    bool stopping;
+    uint64_t stop_at_ns;
+    bool failed;
+    struct raft_soft_state soft;
+
+    struct mutex mutex; /* guards `status` */
+    struct driver_status status;
+};
+
+static uint64_t now(const struct driver *driver)
+{
+    return clock_monotonic_ns(driver->options.clock);
+}
+
+static void fatal(struct driver *driver, const struct error *err)
+{
+    if (!driver->failed) {
+        driver->failed = true;
+        driver->options.on_fatal(driver->options.context, err);
+    }
+}
+
+void driver_wal_done(void *context)
+{
+    struct wal_notice *notice = context;
+    notice->item.kind = INTAKE_WAL_DONE;
+    mpsc_push(notice->intake, &notice->item.node);
+}
+
+void driver_flushed(struct driver *driver, uint64_t index)
+{
+    atomic_store(&driver->flushed_index, index);
+}
+
+/* --- proposals --------------------------------------------------------------------------- */
+
+static const struct config_member *member_of(const struct driver *driver, uint64_t raft_id)
+{
+    const struct config *config = driver->options.config;
+    for (unsigned i = 0; i < config->member_count; i++) {
+        if (config_raft_id(config, i) == raft_id) {
+            return &config->members[i];
+        }
+    }
+    return NULL;
+}
+
+static void refuse_for_leader(struct driver *driver, struct rpc_server_call *call)
+{
+    const struct config_member *leader = member_of(driver, driver->soft.leader);
+    if (leader == NULL || driver->soft.role == RAFT_LEADER) {
+        rpc_call_fail(call, STATUS_UNAVAILABLE, "no leader is known");
+        return;
+    }
+    char text[NODE_ID_BYTES_MAX + 64];
+    (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->id);
+    const struct rpc_metadata pair = {.name = RPC_METADATA_LEADER_ENDPOINT,
+                                      .value = slice_of_string(leader->client)};
+    rpc_call_fail_with(call, STATUS_UNAVAILABLE, text,
+                       (struct rpc_metadata_list){.pairs = &pair, .count = 1});
+}
+
+static enum status admit(struct driver *driver, struct raft_entry *entry, struct error *err)
+{
+    struct raft_status status;
+    raft_status(driver->raft, &status);
+    if (driver->low_space) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "the disk of %s has less than %lu MiB left; make room in %s",
+                         driver->options.config->node_id,
+                         (unsigned long)(driver->options.config->reserve_bytes / MIB),
+                         driver->options.config->data);
+    }
+    if (!pending_has_room(driver->options.pending, status.last_index + 1) ||
+        driver->proposed_bytes + entry->length > PROPOSED_BYTES_MAX) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "too many appends wait to be applied; try again");
+    }
+    /* Strictly after the log's last event, applied or not, whatever the clock says. */
+    uint64_t time_ns = clock_realtime_ns(driver->options.clock);
+    if (time_ns <= driver->last_time_ns) {
+        time_ns = driver->last_time_ns + 1;
+    }
+    append_entry_set_time(entry->data, time_ns);
+    return raft_propose(driver->raft, entry, err);
+}
+
+static void propose(struct driver *driver, struct proposal *proposal)
+{
+    struct rpc_server_call *call = proposal->call;
+    struct raft_entry *entry = proposal->entry;
+    alloc_free(proposal->alloc, proposal);
+    if (driver->soft.role != RAFT_LEADER || driver->stopping) {
+        raft_entry_unref(entry);
+        refuse_for_leader(driver, call);
+        return;
+    }
+    struct error err = ERROR_INIT;
+    size_t length = entry->length;
+    enum status status = admit(driver, entry, &err);
+    if (status == STATUS_FAILED_PRECONDITION) {
+        raft_entry_unref(entry);
+        refuse_for_leader(driver, call);
+        return;
+    }
+    if (status != STATUS_OK) {
+        raft_entry_unref(entry);
+        rpc_call_fail(call, status, err.text);
+        return;
+    }
+    /* The core holds the entry, so it may be looked at until the next turn. */
+    driver->last_time_ns = append_entry_last_time(raft_entry_slice(entry));
+    driver->proposed_term = entry->term;
+    driver->proposed_bytes += length;
+    pending_add(driver->options.pending,
+                (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
+}
+
+void driver_propose(struct driver *driver, struct proposal *proposal)
+{
+    proposal->intake.kind = INTAKE_PROPOSAL;
+    mpsc_push(driver->options.intake, &proposal->intake.node);
+}
+
+static void fail_pending(void *context, struct rpc_server_call *call)
+{
+    (void)context;
+    rpc_call_fail(call, STATUS_UNAVAILABLE,
+                  "leadership was lost before the append was committed; outcome unknown");
+}
+
+/* Old sessions are forgotten by an entry, so that all nodes forget the same ones. */
+static void expire_sessions(struct driver *driver, uint64_t now_ns)
+{
+    if (driver->soft.role != RAFT_LEADER || now_ns < driver->next_expiry_ns) {
+        return;
+    }
+    driver->next_expiry_ns = now_ns + SESSION_EXPIRY_INTERVAL_NS;
+    if (driver->last_time_ns <= SESSION_IDLE_NS) {
+        return;
+    }
+    struct raft_entry *entry =
+        raft_entry_new(driver->options.alloc, 0, 0, ENTRY_EXPIRE_SESSIONS, 8);
+    if (entry != NULL) {
+        struct error err = ERROR_INIT;
+        put_le64(entry->data, driver->last_time_ns - SESSION_IDLE_NS);
+        if (raft_propose(driver->raft, entry, &err) != STATUS_OK) {
+            raft_entry_unref(entry); /* the next time, then */
+        }
+    }
+}
+
+/* --- intake ------------------------------------------------------------------------------ */
+
+static void receive(struct driver *driver, struct peer_message *message)
+{
+    struct error err = ERROR_INIT;
+    /* Without disk space for them, entries count as lost on the way: the leader sends them
+     * again. */
+    bool dropped = driver->low_space && message->message.entry_count > 0;
+    if (!dropped) {
+        enum status status = raft_receive(driver->raft, &message->message, &err);
+        if (status == STATUS_DATA_LOSS) {
+            fatal(driver, &err);
+        }
+    }
+    peer_message_free(message);
+}
+
+static void retry_at_tick(struct driver *driver, const struct error *err)
+{
+    if (!driver->low_space) {
+        char text[ERROR_TEXT_BYTES];
+        log_write("wal", LOG_ERROR, "the log waits for disk space", "error=%s",
+                  log_quote(text, sizeof text, err->text));
+    }
+    driver->low_space = true;
+    driver->wal_waits = true;
+}
+
+static void wal_done(struct driver *driver)
+{
+    struct error err = ERROR_INIT;
+    struct wal_durable durable;
+    enum status status = wal_finish(driver->options.wal, &durable, &err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        retry_at_tick(driver, &err); /* no room for a segment: nothing is lost, all is pending */
+        return;
+    }
+    if (status == STATUS_OK) {
+        const struct raft_hard_state hard_state = {.term = durable.term, .vote = durable.vote};
+        status = raft_hard_state_stored(driver->raft, hard_state, &err);
+        if (status == STATUS_RESOURCE_EXHAUSTED) {
+            status = STATUS_OK; /* it stands back from leading; nothing is lost */
+        }
+    }
+    if (status != STATUS_OK) {
+        fatal(driver, &err);
+        return;
+    }
+    if (driver->submitted_sequence > 0 && durable.index > 0) {
+        raft_stored(driver->raft, driver->submitted_sequence, durable.index, durable.entry_term);
+    }
+}
+
+static void applied(struct driver *driver, struct apply_batch *batch)
+{
+    uint64_t index = batch->end - 1;
+    CHECK(driver->applying_bytes >= batch->bytes);
+    driver->applying_bytes -= batch->bytes;
+    for (size_t i = 0; i < batch->entry_count; i++) {
+        struct raft_entry *entry = batch->entries[i];
+        if (entry->term == driver->proposed_term && entry->type == ENTRY_APPEND) {
+            size_t length = entry->length;
+            driver->proposed_bytes -=
+                length < driver->proposed_bytes ? length : driver->proposed_bytes;
+        }
+        raft_entry_unref(entry);
+    }
+    alloc_free(driver->options.alloc, batch);
+    if (!driver->failed) {
+        raft_applied(driver->raft, index);
+    }
+}
+
+static void loaded(struct driver *driver, struct entry_load *load)
+{
+    struct error err = ERROR_INIT;
+    /* Without memory the core asks again. */
+    (void)!raft_loaded(driver->raft, load->load.peer, load->entries, load->count, &err);
+    entry_load_free(load);
+}
+
+static void begin_to_stop(struct driver *driver)
+{
+    driver->stopping = true;
+    driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
+    if (driver->soft.role != RAFT_LEADER) {
+        return;
+    }
+    /* Whoever has most of the log takes over with the least delay. */
+    struct raft_peer peers[MEMBERS_MAX];
+    size_t count = raft_peers(driver->raft, peers, MEMBERS_MAX);
+    uint64_t self = config_raft_id(driver->options.config, config_self(driver->options.config));
+    const struct raft_peer *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].id != self && (best == NULL || peers[i].match > best->match)) {
+            best = &peers[i];
+        }
+    }
+    struct error err = ERROR_INIT;
+    if (best == NULL || raft_transfer(driver->raft, best->id, &err) != STATUS_OK) {
+        driver->stop_at_ns = now(driver);
+    }
+}
+
+static void take(struct driver *driver, struct intake *item)
+{
+    switch (item->kind) {
+    case INTAKE_PROPOSAL:
+        propose(driver, (struct proposal *)item);
+        break;
+    case INTAKE_MESSAGE:
+        receive(driver, (struct peer_message *)item);
+        break;
+    case INTAKE_UNREACHABLE: {
+        struct peer_lost *lost = (struct peer_lost *)item;
+        raft_unreachable(driver->raft, lost->peer);
+        alloc_free(lost->alloc, lost);
+        break;
+    }
+    case INTAKE_READ:
+        reads_add(&driver->reads, (struct read_barrier *)item);
+        break;
+    case INTAKE_WAL_DONE:
+        wal_done(driver);
+        break;
+    case INTAKE_APPLIED:
+        applied(driver, (struct apply_batch *)item);
+        break;
+    case INTAKE_LOADED:
+        loaded(driver, (struct entry_load *)item);
+        break;
+    case INTAKE_STOP:
+        begin_to_stop(driver);
+        break;
+    }
+}
+
+/* --- what the core wants done ------------------------------------------------------------ */
+
+static bool backlog_empty(const struct backlog *backlog)
+{
+    return !backlog->has_hard_state && backlog->next == backlog->count;
+}
+
+static enum status append_to_wal(struct driver *driver, const struct raft_entry *from,
+                                 struct error *err)
+{
+    const struct wal_entry entry = {.index = from->index,
+                                    .term = from->term,
+                                    .type = from->type,
+                                    .data = raft_entry_slice(from)};
+    enum status status = wal_append(driver->options.wal, &entry, 1, err);
+    if (status == STATUS_OK && from->type == ENTRY_APPEND) {
+        uint64_t time_ns = append_entry_last_time(entry.data);
+        driver->last_time_ns = time_ns > driver->last_time_ns ? time_ns : driver->last_time_ns;
+    }
+    return status;
+}
+
+/* Gives the WAL as much of the backlog as it takes. */
+static void work_off(struct driver *driver)
+{
+    struct backlog *backlog = &driver->backlog;
+    struct error err = ERROR_INIT;
+    enum status status = STATUS_OK;
+    if (backlog->has_hard_state) {
+        status = wal_set_hard_state(driver->options.wal, backlog->hard_state.term,
+                                    backlog->hard_state.vote, &err);
+        backlog->has_hard_state = status != STATUS_OK;
+    }
+    while (status == STATUS_OK && backlog->next < backlog->count) {
+        struct raft_entry *entry = backlog->entries[backlog->next];
+        status = append_to_wal(driver, entry, &err);
+        if (status == STATUS_OK) {
+            driver->stored_sequence = backlog->sequence;
+            raft_entry_unref(entry);
+            backlog->next++;
+        }
+    }
+    if (status != STATUS_OK && status != STATUS_RESOURCE_EXHAUSTED) {
+        fatal(driver, &err);
+    }
+}
+
+static void persist(struct driver *driver, const struct raft_ready *ready)
+{
+    struct backlog *backlog = &driver->backlog;
+    struct error err = ERROR_INIT;
+    CHECK(backlog_empty(backlog));
+    if (ready->entry_count > backlog->capacity) {
+        struct raft_entry **entries =
+            alloc_resize(driver->options.alloc, backlog->entries,
+                         ready->entry_count * sizeof(struct raft_entry *));
+        if (entries == NULL) {
+            (void)error_set(&err, STATUS_RESOURCE_EXHAUSTED, "no memory to store entries");
+            fatal(driver, &err);
+            return;
+        }
+        backlog->entries = entries;
+        backlog->capacity = ready->entry_count;
+    }
+    backlog->has_hard_state = ready->has_hard_state;
+    backlog->hard_state = ready->hard_state;
+    backlog->sequence = ready->store_sequence;
+    backlog->next = 0;
+    backlog->count = ready->entry_count;
+    for (size_t i = 0; i < ready->entry_count; i++) {
+        backlog->entries[i] = raft_entry_ref(ready->entries[i]);
+    }
+    work_off(driver);
+}
+
+static void send_messages(struct driver *driver, const struct raft_ready *ready)
+{
+    for (size_t i = 0; i < ready->message_count; i++) {
+        const struct raft_message *message = &ready->messages[i];
+        if (!peers_send(driver->options.peers, message) && message->entry_count > 0) {
+            raft_unreachable(driver->raft, message->to);
+        }
+    }
+}
+
+static void change_role(struct driver *driver, const struct raft_soft_state *soft)
+{
+    bool led = driver->soft.role == RAFT_LEADER;
+    const struct config_member *leader = member_of(driver, soft->leader);
+    driver->soft = *soft;
+    log_write("raft", LOG_INFO, "role", "role=%s term=%lu leader=%s", raft_role_name(soft->role),
+              (unsigned long)soft->term, leader == NULL ? "none" : leader->id);
+    if (led && soft->role != RAFT_LEADER) {
+        pending_drain(driver->options.pending, fail_pending, NULL);
+        driver->proposed_bytes = 0;
+    }
+}
+
+/* Gives the applier what is committed, as much as it should have at a time. */
+static void feed_applier(struct driver *driver)
+{
+    while (driver->apply_next <= driver->commit && driver->applying_bytes < APPLYING_BYTES_MAX) {
+        struct apply_batch *batch = alloc_new(driver->options.alloc, sizeof *batch);
+        if (batch == NULL) {
+            return; /* the next turn, then */
+        }
+        batch->begin = driver->apply_next;
+        batch->end = driver->commit + 1;
+        if (batch->end - batch->begin > APPLY_BATCH_ENTRIES) {
+            batch->end = batch->begin + APPLY_BATCH_ENTRIES;
+        }
+        batch->entry_count = raft_entries(driver->raft, batch->begin, batch->end, batch->entries);
+        batch->bytes = 0;
+        if (batch->entry_count > 0) {
+            batch->end = batch->begin + batch->entry_count;
+            for (size_t i = 0; i < batch->entry_count; i++) {
+                batch->bytes += batch->entries[i]->length;
+            }
+        } else {
+            /* Of unknown size, so it counts as all that may be under way. */
+            batch->bytes = APPLYING_BYTES_MAX;
+        }
+        driver->apply_next = batch->end;
+        driver->applying_bytes += batch->bytes;
+        applier_submit(driver->options.applier, batch);
+    }
+}
+
+static void carry_out(struct driver *driver, const struct raft_ready *ready)
+{
+    persist(driver, ready);
+    if (driver->failed) {
+        return;
+    }
+    send_messages(driver, ready);
+    for (size_t i = 0; i < ready->load_count; i++) {
+        if (!loader_submit(driver->loader, &ready->loads[i])) {
+            struct error err = ERROR_INIT;
+            (void)!raft_loaded(driver->raft, ready->loads[i].peer, NULL, 0, &err);
+        }
+    }
+    for (size_t i = 0; i < ready->read_count; i++) {
+        reads_answer(&driver->reads, &ready->reads[i]);
+    }
+    if (ready->has_commit) {
+        driver->commit = ready->commit;
+    }
+    if (ready->has_soft_state) {
+        change_role(driver, &ready->soft_state);
+    }
+}
+
+static void start_group(struct driver *driver)
+{
+    struct wal *wal = driver->options.wal;
+    if (driver->failed || driver->wal_waits || wal_busy(wal) || !wal_pending(wal)) {
+        return;
+    }
+    struct error err = ERROR_INIT;
+    driver->submitted_sequence = driver->stored_sequence;
+    enum status status = wal_submit(wal, &err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        retry_at_tick(driver, &err);
+    } else if (status != STATUS_OK) {
+        fatal(driver, &err);
+    }
+}
+
+/* --- time -------------------------------------------------------------------------------- */
+
+static void watch_space(struct driver *driver)
+{
+    const struct config *config = driver->options.config;
+    struct error err = ERROR_INIT;
+    uint64_t free_bytes = 0;
+    if (fs_free_bytes(driver->options.fs, config->data, &free_bytes, &err) != STATUS_OK) {
+        return;
+    }
+    bool low = free_bytes < config->reserve_bytes || !wal_has_room(driver->options.wal);
+    if (low != driver->low_space) {
+        log_write("node", low ? LOG_ERROR : LOG_INFO,
+                  low ? "disk nearly full: appends are refused" : "disk has room again",
+                  "free_mib=%lu reserve_mib=%lu", (unsigned long)(free_bytes / MIB),
+                  (unsigned long)(config->reserve_bytes / MIB));
+        driver->low_space = low;
+    }
+}
+
+/* The log is kept from the first entry that tables do not have, and from the first that some
+ * member lacks, unless that would keep more than retain_bytes. */
+static void purge(struct driver *driver)
+{
+    uint64_t flushed = atomic_load(&driver->flushed_index);
+    uint64_t wanted = raft_retain_index(driver->raft);
+    if (wanted > flushed || wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
+        wanted = flushed;
+    }
+    if (wanted + 1 <= wal_first_index(driver->options.wal)) {
+        return;
+    }
+    struct error err = ERROR_INIT;
+    if (wal_purge(driver->options.wal, wanted, &err) != STATUS_OK) {
+        char text[ERROR_TEXT_BYTES];
+        log_write("wal", LOG_WARN, "purge failed", "error=%s",
+                  log_quote(text, sizeof text, err.text));
+        return;
+    }
+    uint64_t first = wal_first_index(driver->options.wal);
+    if (first > 1) {
+        raft_purged(driver->raft, first - 1);
+    }
+}
+
+static void keep_house(struct driver *driver, uint64_t now_ns)
+{
+    if (now_ns < driver->next_housekeeping_ns) {
+        return;
+    }
+    driver->next_housekeeping_ns = now_ns + HOUSEKEEPING_NS;
+    struct error err = ERROR_INIT;
+    watch_space(driver);
+    purge(driver);
+    expire_sessions(driver, now_ns);
+    if (wal_idle(driver->options.wal, &err) != STATUS_OK) {
+        fatal(driver, &err);
+    }
+}
+
+static void tick(struct driver *driver)
+{
+    uint64_t now_ns = now(driver);
+    while (driver->next_tick_ns <= now_ns) {
+        struct error err = ERROR_INIT;
+        /* Without memory it is tried again at the next tick. */
+        (void)!raft_tick(driver->raft, &err);
+        driver->next_tick_ns += TICK_NS;
+        if (now_ns > driver->next_tick_ns + 10 * TICK_NS) {
+            driver->next_tick_ns = now_ns; /* it slept: one tick, not hundreds */
+        }
+    }
+    driver->wal_waits = false;
+    reads_tick(&driver->reads, now_ns, driver->options.config->election_ms * NS_PER_MS);
+    applied_expire(driver->options.applied, now_ns);
+    keep_house(driver, now_ns);
+}
+
+static void publish_status(struct driver *driver)
+{
+    struct driver_status status;
+    raft_status(driver->raft, &status.raft);
+    status.peer_count = raft_peers(driver->raft, status.peers, MEMBERS_MAX);
+    status.fdatasync_p50_ns = 0;
+    mutex_lock(&driver->mutex);
+    driver->status = status;
+    mutex_unlock(&driver->mutex);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+static void turn(struct driver *driver)
+{
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(driver->options.intake)) != NULL) {
+        take(driver, (struct intake *)node);
+    }
+    if (driver->failed) {
+        return;
+    }
+    if (now(driver) >= driver->next_tick_ns) {
+        tick(driver);
+    }
+    reads_ask(&driver->reads, driver->raft, now(driver));
+    struct raft_ready ready;
+    work_off(driver);
+    while (!driver->failed && backlog_empty(&driver->backlog) && raft_ready(driver->raft, &ready)) {
+        carry_out(driver, &ready);
+    }
+    feed_applier(driver);
+    start_group(driver);
+    publish_status(driver);
+}
+
+static bool may_stop(const struct driver *driver)
+{
+    if (!driver->stopping) {
+        return false;
+    }
+    bool led = driver->soft.role == RAFT_LEADER && now(driver) < driver->stop_at_ns;
+    return driver->failed || (!led && !wal_busy(driver->options.wal));
+}
+
+static void *run(void *context)
+{
+    struct driver *driver = context;
+    while (!may_stop(driver)) {
+        uint64_t now_ns = now(driver);
+        uint64_t wait_ns = driver->next_tick_ns > now_ns ? driver->next_tick_ns - now_ns : 0;
+        if (driver->failed) {
+            wait_ns = UINT64_MAX; /* only to give back what comes in, until it is stopped */
+        }
+        mpsc_wait(driver->options.intake, wait_ns);
+        turn(driver);
+    }
+    reads_close(&driver->reads);
+    pending_drain(driver->options.pending, fail_pending, NULL);
+    return NULL;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+/* The time of the newest event that the log holds past the seal: a new leader goes on from
+ * there, not from what is applied. */
+static enum status each_tail(void *context, const struct wal_entry *entry, struct error *err)
+{
+    struct driver *driver = context;
+    (void)err;
+    if (entry->type == ENTRY_APPEND) {
+        uint64_t time_ns = append_entry_last_time(entry->data);
+        driver->last_time_ns = time_ns > driver->last_time_ns ? time_ns : driver->last_time_ns;
+    }
+    return STATUS_OK;
+}
+
+static enum status find_last_time(struct driver *driver, struct error *err)
+{
+    const struct wal_recovered *recovered = driver->options.recovered;
+    struct wal_reader *reader = NULL;
+    driver->last_time_ns = driver->options.start->time_ns;
+    /* Times rise with the log, so the last stretch would do; but it holds whatever APPENDs. */
+    uint64_t from = driver->options.start->index + 1;
+    if (from > recovered->last_index) {
+        return STATUS_OK;
+    }
+    enum status status = wal_reader_open(driver->options.wal, &reader, err);
+    if (status == STATUS_OK) {
+        status =
+            wal_read(reader, from, recovered->last_index + 1, SIZE_MAX, each_tail, driver, err);
+    }
+    wal_reader_close(reader);
+    return status;
+}
+
+static enum status core_new(struct driver *driver, struct error *err)
+{
+    const struct driver_options *options = &driver->options;
+    const struct config *config = options->config;
+    uint64_t members[MEMBERS_MAX];
+    for (unsigned i = 0; i < config->member_count; i++) {
+        members[i] = config_raft_id(config, i);
+    }
+    const struct wal_recovered *recovered = options->recovered;
+    uint64_t base_term = 0;
+    if (!wal_term_at(options->wal, recovered->first_index - 1, &base_term) &&
+        recovered->run_count > 0) {
+        /* Nobody can hold that entry with this term and differ below, so a wrong guess only
+         * makes a probe fail. */
+        base_term = recovered->runs[0].term;
+    }
+    struct raft_term_run *runs = NULL;
+    if (recovered->run_count > 0) {
+        runs = alloc_zeroed(options->alloc, recovered->run_count, sizeof *runs);
+        if (runs == NULL) {
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the log's terms");
+        }
+    }
+    for (size_t i = 0; i < recovered->run_count; i++) {
+        runs[i] = (struct raft_term_run){.first_index = recovered->runs[i].first_index,
+                                         .term = recovered->runs[i].term};
+    }
+    const struct raft_options raft_options = {
+        .id = members[config_self(config)],
+        .members = members,
+        .member_count = config->member_count,
+        .election_ticks = (unsigned)(config->election_ms * NS_PER_MS / TICK_NS),
+        .heartbeat_ticks = (unsigned)((config->heartbeat_ms * NS_PER_MS + TICK_NS - 1) / TICK_NS),
+        .message_bytes_max = RAFT_MESSAGE_BYTES_DEFAULT,
+        .inflight_bytes_max = RAFT_INFLIGHT_BYTES_DEFAULT,
+        .inflight_messages_max = RAFT_INFLIGHT_MESSAGES_DEFAULT,
+        .cache_bytes_max = RAFT_CACHE_BYTES_DEFAULT,
+        .alloc = options->alloc,
+        .rng = options->rng,
+        .hard_state = {.term = recovered->term, .vote = recovered->vote},
+        .snapshot_index = recovered->first_index - 1,
+        .snapshot_term = base_term,
+        .applied_index = options->start->index,
+        .last_index = recovered->last_index,
+        .runs = runs,
+        .run_count = recovered->run_count,
+    };
+    enum status status = raft_new(&raft_options, &driver->raft, err);
+    alloc_free(options->alloc, runs);
+    return status;
+}
+
+enum status driver_start(const struct driver_options *options, struct driver **out,
+                         struct error *err)
+{
+    struct driver *driver = alloc_zeroed(options->alloc, 1, sizeof *driver);
+    if (driver == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the driver");
+    }
+    driver->options = *options;
+    driver->stop_item.kind = INTAKE_STOP;
+    mutex_init(&driver->mutex);
+    reads_init(&driver->reads, options->applied);
+    driver->commit = options->start->index;
+    driver->apply_next = options->start->index + 1;
+    atomic_store(&driver->flushed_index, options->start->index);
+    driver->next_tick_ns = now(driver);
+    driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
+    enum status status = find_last_time(driver, err);
+    if (status == STATUS_OK) {
+        status = core_new(driver, err);
+    }
+    if (status == STATUS_OK) {
+        status = loader_open(options->alloc, options->wal, options->intake, &driver->loader, err);
+    }
+    if (status == STATUS_OK) {
+        watch_space(driver);
+        publish_status(driver);
+        if (!thread_start(&driver->thread, "driver", run, driver)) {
+            status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no thread for the driver");
+        }
+    }
+    if (status != STATUS_OK) {
+        driver_free(driver);
+        return status;
+    }
+    *out = driver;
+    return STATUS_OK;
+}
+
+void driver_stop(struct driver *driver)
+{
+    if (driver != NULL) {
+        mpsc_push(driver->options.intake, &driver->stop_item.node);
+        thread_join(driver->thread);
+    }
+}
+
+void driver_free(struct driver *driver)
+{
+    if (driver == NULL) {
+        return;
+    }
+    loader_close(driver->loader);
+    struct mpsc_node *node;
+    while (driver->raft != NULL && (node = mpsc_pop(driver->options.intake)) != NULL) {
+        take(driver, (struct intake *)node);
+    }
+    reads_close(&driver->reads);
+    for (size_t i = driver->backlog.next; i < driver->backlog.count; i++) {
+        raft_entry_unref(driver->backlog.entries[i]);
+    }
+    alloc_free(driver->options.alloc, driver->backlog.entries);
+    raft_free(driver->raft);
+    mutex_release(&driver->mutex);
+    alloc_free(driver->options.alloc, driver);
+}
+
+void driver_read(struct driver *driver, struct read_barrier *barrier)
+{
+    barrier->intake.kind = INTAKE_READ;
+    mpsc_push(driver->options.intake, &barrier->intake.node);
+}
+
+void driver_status(struct driver *driver, struct driver_status *out)
+{
+    mutex_lock(&driver->mutex);
+    *out = driver->status;
+    mutex_unlock(&driver->mutex);
+    out->fdatasync_p50_ns = wal_fdatasync_p50_ns(driver->options.wal);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Driver: the thread that owns the Raft core and the WAL's writing end. It takes
+ * proposals, peers' messages and completions from its intake queue, feeds them
+ * to the core, and carries out what the core says: persist, send, apply.
+ *
+ * One turn: take everything that waits; then, as long as the core has something
+ * ready: append to the WAL, send the messages, hand committed entries to the
+ * applier, release reads; then start one WAL group with all that was appended.
+ * While that group is under way the next one collects, so that under load one
+ * fdatasync serves many requests and with one request nothing waits.
+ *
+ * The order that matters is the core's (node/raft/DESIGN.md): what depends on
+ * something durable comes out of the core only after the driver said it is.
+ */
+#ifndef ESTREAT_NODE_DRIVER_H
+#define ESTREAT_NODE_DRIVER_H
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "node/applied.h"
+#include "node/applier.h"
+#include "node/config.h"
+#include "node/intake.h"
+#include "node/peers.h"
+#include "node/pending.h"
+#include "node/reads.h"
+#include "raft/raft.h"
+#include "storage/wal/wal.h"
+
+struct driver;
+
+struct driver_options {
+    struct alloc *alloc;
+    struct clock *clock;
+    struct rng *rng;
+    struct fs *fs;               /* to watch the free space */
+    const struct config *config; /* borrowed, as all that follows */
+    struct mpsc *intake;
+    struct wal *wal;
+    const struct wal_recovered *recovered;
+    const struct seal *start;
+    struct peers *peers;
+    struct applier *applier;
+    struct pending *pending;
+    struct applied *applied;
+    void (*on_fatal)(void *context, const struct error *err); /* the driver's thread; once */
+    void *context;
+};
+
+/* Starts the thread. Returns owned. */
+enum status driver_start(const struct driver_options *options, struct driver **out,
+                         struct error *err) MUST_USE;
+
+/* Stops taking part: proposals fail, the thread ends after the WAL has what it was given. Close
+ * the peers and stop the applier before freeing. NULL is allowed. */
+void driver_stop(struct driver *driver);
+void driver_free(struct driver *driver);
+
+/* How the WAL's io thread says that a group is done: wal_options takes driver_wal_done and a
+ * notice that lives as long as the WAL. At most one group is under way, so one item serves. */
+struct wal_notice {
+    struct intake item; /* INTAKE_WAL_DONE */
+    struct mpsc *intake;
+};
+void driver_wal_done(void *notice);
+
+/* The engine made tables durable up to a log index. Any thread. */
+void driver_flushed(struct driver *driver, uint64_t index);
+
+/* --- appends --- */
+
+struct proposal {
+    struct intake intake; /* first */
+    struct alloc *alloc;  /* frees it */
+    struct rpc_server_call *call;
+    struct raft_entry *entry; /* APPEND without its time */
+};
+
+/* Any thread. Takes the proposal, its call and its entry: the call is answered when the entry is
+ * applied, or with the reason why it will not be. */
+void driver_propose(struct driver *driver, struct proposal *proposal);
+
+/* --- reads --- */
+
+/* Any thread. Borrows the barrier until `ready`. */
+void driver_read(struct driver *driver, struct read_barrier *barrier);
+
+/* --- status --- */
+
+struct driver_status {
+    struct raft_status raft;
+    struct raft_peer peers[MEMBERS_MAX];
+    size_t peer_count;
+    uint64_t fdatasync_p50_ns;
+};
+
+/* As of the driver's last turn. Any thread. */
+void driver_status(struct driver *driver, struct driver_status *out);
+
+#endif

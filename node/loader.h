@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Loader: reads old entries from the WAL for a member that lags, on an executor,
+ * so that the driver's thread never waits for the disk.
+ */
+#ifndef ESTREAT_NODE_LOADER_H
+#define ESTREAT_NODE_LOADER_H
+
+#include "base/job.h"
+#include "node/intake.h"
+#include "raft/raft.h"
+#include "storage/wal/wal.h"
+
+#define LOAD_ENTRIES_MAX 1024U
+
+struct loader;
+
+/* One load; comes back to the driver's intake, which gives `entries` to raft_loaded and frees it
+ * with entry_load_free(). */
+struct entry_load {
+    struct intake intake; /* first */
+    struct job job;
+    struct loader *loader;
+    struct raft_load load;
+    size_t count;
+    struct raft_entry *entries[LOAD_ENTRIES_MAX];
+};
+
+/* Starts one thread. Borrows wal and intake. Returns owned. */
+enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intake,
+                        struct loader **out, struct error *err) MUST_USE;
+
+/* Waits for the load under way. NULL is allowed. */
+void loader_close(struct loader *loader);
+
+/* Driver only. False without memory. */
+bool loader_submit(struct loader *loader, const struct raft_load *load);
+
+void entry_load_free(struct entry_load *load);
+
+#endif

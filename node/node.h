@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Node: one member of a cluster, all parts joined.
+ *
+ *   DATA/lock        held while the node runs
+ *   DATA/identity    cluster and node id: a directory serves nobody else
+ *   DATA/wal/        the log
+ *   DATA/tables/     the engine
+ *   DATA/signing-key, verifier-key, signed-head: see signer.h
+ *
+ * Threads: the driver (Raft, WAL), the applier (state), the client loop and the
+ * peer loop (sockets), readers (reading calls), the engine's (flush, compaction),
+ * the WAL's io thread, the loader (old entries for members that lag).
+ */
+#ifndef ESTREAT_NODE_NODE_H
+#define ESTREAT_NODE_NODE_H
+
+#include "node/config.h"
+
+struct node;
+
+struct node_options {
+    const struct config *config; /* borrowed */
+    /* The node cannot go on (a disk that fails, a log that contradicts itself). Any thread; must
+     * end the process: nothing more may be acknowledged. */
+    void (*on_fatal)(void *context, const struct error *err);
+    void *context;
+};
+
+/* Recovers and starts to serve. Returns owned. Errors name the file, port or setting. */
+enum status node_open(const struct node_options *options, struct node **out,
+                      struct error *err) MUST_USE;
+
+/* Stops serving, hands leadership over, flushes, frees. NULL is allowed. */
+void node_close(struct node *node);
+
+/* The C2SP verifier key of this node; valid until close. */
+const char *node_verifier_key(const struct node *node);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Peers: the connections to the other members, and the listener for theirs. A
+ * node sends on the channels that it opened and receives on those that the
+ * others opened. Raft's messages are one-way calls; what cannot be sent now is
+ * dropped, since Raft repeats it.
+ *
+ * Runs a loop thread of its own, so that clients' load does not delay
+ * heartbeats. Received messages are converted there and pushed to the driver.
+ */
+#ifndef ESTREAT_NODE_PEERS_H
+#define ESTREAT_NODE_PEERS_H
+
+#include "base/clock.h"
+#include "node/config.h"
+#include "node/intake.h"
+#include "raft/raft.h"
+
+struct peers;
+
+/* Freed with peer_message_free by whoever takes it from the queue. */
+struct peer_message {
+    struct intake intake;
+    struct alloc *alloc;
+    struct raft_message message; /* its entries are owned by this */
+    uint64_t clock_ns;           /* the sender's wall clock */
+    struct raft_entry *entries[];
+};
+
+void peer_message_free(struct peer_message *message);
+
+struct peer_lost {
+    struct intake intake;
+    struct alloc *alloc; /* frees it */
+    uint64_t peer;
+};
+
+struct peers_options {
+    struct alloc *alloc;
+    struct clock *clock;
+    const struct config *config; /* borrowed */
+    struct mpsc *intake;         /* the driver's queue; borrowed */
+};
+
+/* Binds the peer port of this node and begins to connect. Returns owned. UNAVAILABLE if the
+ * port is in use. */
+enum status peers_open(const struct peers_options *options, struct peers **out,
+                       struct error *err) MUST_USE;
+
+/* Blocks until its thread has ended. NULL is allowed. */
+void peers_close(struct peers *peers);
+
+/* The bound port: the configured one, or what the system chose for port 0. */
+uint16_t peers_port(const struct peers *peers);
+
+/* Any thread. False if it was dropped. */
+bool peers_send(struct peers *peers, const struct raft_message *message);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Pending: the append calls whose entries are in the log and not yet applied.
+ * The driver adds them as it proposes; the applier takes each as it applies the
+ * entry; when leadership is lost the driver fails all that are left, since
+ * nobody can tell whether they will be committed.
+ *
+ * A ring by index: the entries of one leadership follow each other, and
+ * admission keeps them within PENDING_MAX.
+ */
+#ifndef ESTREAT_NODE_PENDING_H
+#define ESTREAT_NODE_PENDING_H
+
+#include "base/status.h"
+#include "base/sync.h"
+
+#define PENDING_MAX 16384U
+
+struct rpc_server_call;
+
+struct pending_call {
+    uint64_t index; /* 0: empty */
+    uint64_t term;
+    struct rpc_server_call *call;
+};
+
+struct pending {
+    struct mutex mutex;
+    unsigned count;
+    struct pending_call ring[PENDING_MAX];
+};
+
+void pending_init(struct pending *pending);
+void pending_release(struct pending *pending);
+
+/* False if the ring has no place: the caller refuses the request before it proposes. */
+bool pending_has_room(struct pending *pending, uint64_t index);
+
+/* Takes the call until it is taken or failed. */
+void pending_add(struct pending *pending, struct pending_call call);
+
+/* Takes out the call that waits for the entry at `index`; its term may differ from the applied
+ * entry's, then the call's own entry was lost. False if nobody waits. */
+bool pending_take(struct pending *pending, uint64_t index, struct pending_call *out);
+
+/* Takes out all and gives each to `each`. */
+void pending_drain(struct pending *pending,
+                   void (*each)(void *context, struct rpc_server_call *call), void *context);
+
+#endif

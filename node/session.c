@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/session.h"
+
+#include "base/check.h"
+#include "base/crc32c.h"
+
+enum {
+    BUCKETS = 16384,
+    ROW_LAYOUT = 1,
+    SLOTS_MIN = 4,
+};
+
+_Static_assert(BUCKETS > SESSIONS_MAX, "chains stay short");
+_Static_assert((SESSION_WINDOW_MAX & (SESSION_WINDOW_MAX - 1)) == 0, "slots are masked");
+
+struct session {
+    uint8_t client_id[CLIENT_ID_BYTES];
+    uint64_t acknowledged_below;
+    uint64_t last_used_ns;        /* log time */
+    struct session_result *slots; /* by sequence modulo slot_count; sequence 0 is empty */
+    uint32_t slot_count;          /* a power of two */
+    bool changed;
+    struct session *bucket_next;
+};
+
+/* Ids of clients that were forgotten since the last flush: their rows must go. */
+struct gone {
+    uint8_t (*ids)[CLIENT_ID_BYTES];
+    size_t count;
+    size_t capacity;
+};
+
+struct session_table {
+    struct alloc *alloc;
+    struct session *buckets[BUCKETS];
+    size_t count;
+    uint64_t floor_ns;
+    struct gone gone;
+};
+
+enum status session_table_new(struct alloc *alloc, struct session_table **out, struct error *err)
+{
+    struct session_table *table = alloc_zeroed(alloc, 1, sizeof *table);
+    if (table == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the session table");
+    }
+    table->alloc = alloc;
+    *out = table;
+    return STATUS_OK;
+}
+
+static void session_free(struct session_table *table, struct session *session)
+{
+    alloc_free(table->alloc, session->slots);
+    alloc_free(table->alloc, session);
+}
+
+void session_table_free(struct session_table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (table->buckets[i] != NULL) {
+            struct session *session = table->buckets[i];
+            table->buckets[i] = session->bucket_next;
+            session_free(table, session);
+        }
+    }
+    alloc_free(table->alloc, table->gone.ids);
+    alloc_free(table->alloc, table);
+}
+
+static size_t bucket_of(const uint8_t *client_id)
+{
+    return crc32c_extend(0, client_id, CLIENT_ID_BYTES) % BUCKETS;
+}
+
+static struct session *session_find(const struct session_table *table, const uint8_t *client_id)
+{
+    struct session *session = table->buckets[bucket_of(client_id)];
+    while (session != NULL && memcmp(session->client_id, client_id, CLIENT_ID_BYTES) != 0) {
+        session = session->bucket_next;
+    }
+    return session;
+}
+
+static struct session_result *slot_of(const struct session *session, uint64_t sequence)
+{
+    return &session->slots[sequence & (session->slot_count - 1)];
+}
+
+enum session_answer session_check(const struct session_table *table, struct slice client_id,
+                                  uint64_t sequence, uint64_t acknowledged_below,
+                                  uint64_t first_attempt_ns, struct session_result *result,
+                                  struct error *err)
+{
+    CHECK(client_id.length == CLIENT_ID_BYTES);
+    const struct session *session = session_find(table, client_id.data);
+    if (session == NULL) {
+        if (first_attempt_ns != 0 && first_attempt_ns < table->floor_ns) {
+            (void)error_set(err, STATUS_UNKNOWN,
+                            "outcome unknown: the request was first tried before the sessions "
+                            "of that time were forgotten");
+            return SESSION_REFUSED;
+        }
+        if (sequence - acknowledged_below >= SESSION_WINDOW_MAX) {
+            goto outside_window;
+        }
+        return SESSION_NEW;
+    }
+    if (sequence < session->acknowledged_below) {
+        (void)error_set(err, STATUS_FAILED_PRECONDITION,
+                        "sequence %lu was acknowledged before; its result is forgotten",
+                        (unsigned long)sequence);
+        return SESSION_REFUSED;
+    }
+    const struct session_result *kept = slot_of(session, sequence);
+    if (kept->sequence == sequence) {
+        *result = *kept;
+        return SESSION_REPEAT;
+    }
+    uint64_t low = acknowledged_below > session->acknowledged_below ? acknowledged_below
+                                                                    : session->acknowledged_below;
+    if (sequence - low < SESSION_WINDOW_MAX) {
+        return SESSION_NEW;
+    }
+outside_window:
+    (void)error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                    "sequence %lu is %lu or more past the oldest unacknowledged one",
+                    (unsigned long)sequence, SESSION_WINDOW_MAX);
+    return SESSION_REFUSED;
+}
+
+static bool gone_add(struct session_table *table, const uint8_t *client_id)
+{
+    struct gone *gone = &table->gone;
+    if (gone->count == gone->capacity) {
+        size_t capacity = gone->capacity == 0 ? 64 : gone->capacity * 2;
+        void *ids = alloc_resize(table->alloc, gone->ids, capacity * CLIENT_ID_BYTES);
+        if (ids == NULL) {
+            return false;
+        }
+        gone->ids = ids;
+        gone->capacity = capacity;
+    }
+    memcpy(gone->ids[gone->count++], client_id, CLIENT_ID_BYTES);
+    return true;
+}
+
+/* Unlinks and frees the session that `link` points to. Without memory to note that its row
+ * must go, the row stays: it is then loaded again after a restart and expires once more. */
+static void session_forget(struct session_table *table, struct session **link)
+{
+    struct session *session = *link;
+    *link = session->bucket_next;
+    (void)gone_add(table, session->client_id);
+    session_free(table, session);
+    CHECK(table->count > 0);
+    table->count--;
+}
+
+void session_expire(struct session_table *table, uint64_t floor_ns)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct session **link = &table->buckets[i];
+        while (*link != NULL) {
+            if ((*link)->last_used_ns < floor_ns) {
+                session_forget(table, link);
+            } else {
+                link = &(*link)->bucket_next;
+            }
+        }
+    }
+    session_set_floor_ns(table, floor_ns);
+}
+
+/* Equal tables must choose alike: the oldest use, then the smallest id. */
+static bool older(const struct session *a, const struct session *b)
+{
+    if (a->last_used_ns != b->last_used_ns) {
+        return a->last_used_ns < b->last_used_ns;
+    }
+    return memcmp(a->client_id, b->client_id, CLIENT_ID_BYTES) < 0;
+}
+
+static void forget_oldest(struct session_table *table)
+{
+    struct session **oldest = NULL;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct session **link = &table->buckets[i]; *link != NULL;
+             link = &(*link)->bucket_next) {
+            if (oldest == NULL || older(*link, *oldest)) {
+                oldest = link;
+            }
+        }
+    }
+    CHECK(oldest != NULL);
+    session_set_floor_ns(table, (*oldest)->last_used_ns + 1);
+    session_forget(table, oldest);
+}
+
+static struct session *session_add(struct session_table *table, const uint8_t *client_id)
+{
+    if (table->count == SESSIONS_MAX) {
+        forget_oldest(table);
+    }
+    struct session *session = alloc_zeroed(table->alloc, 1, sizeof *session);
+    struct session_result *slots =
+        alloc_zeroed(table->alloc, SLOTS_MIN, sizeof(struct session_result));
+    if (session == NULL || slots == NULL) {
+        alloc_free(table->alloc, session);
+        alloc_free(table->alloc, slots);
+        return NULL;
+    }
+    memcpy(session->client_id, client_id, CLIENT_ID_BYTES);
+    session->slots = slots;
+    session->slot_count = SLOTS_MIN;
+    struct session **bucket = &table->buckets[bucket_of(client_id)];
+    session->bucket_next = *bucket;
+    *bucket = session;
+    table->count++;
+    return session;
+}
+
+static void forget_below(struct session *session, uint64_t acknowledged_below)
+{
+    if (acknowledged_below <= session->acknowledged_below) {
+        return;
+    }
+    session->acknowledged_below = acknowledged_below;
+    for (uint32_t i = 0; i < session->slot_count; i++) {
+        if (session->slots[i].sequence < acknowledged_below) {
+            session->slots[i] = (struct session_result){0};
+        }
+    }
+}
+
+/* Makes room so that `sequence` and all kept results have slots of their own. */
+static bool slots_for(struct session_table *table, struct session *session, uint64_t sequence)
+{
+    uint32_t needed = session->slot_count;
+    while (sequence - session->acknowledged_below >= needed) {
+        needed *= 2;
+    }
+    if (needed == session->slot_count) {
+        return true;
+    }
+    CHECK(needed <= SESSION_WINDOW_MAX);
+    struct session_result *slots =
+        alloc_zeroed(table->alloc, needed, sizeof(struct session_result));
+    if (slots == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < session->slot_count; i++) {
+        slots[session->slots[i].sequence & (needed - 1)] = session->slots[i];
+    }
+    alloc_free(table->alloc, session->slots);
+    session->slots = slots;
+    session->slot_count = needed;
+    return true;
+}
+
+enum status session_record(struct session_table *table, struct slice client_id,
+                           uint64_t acknowledged_below, const struct session_result *result,
+                           struct error *err)
+{
+    CHECK(client_id.length == CLIENT_ID_BYTES);
+    CHECK(result->sequence > 0);
+    struct session *session = session_find(table, client_id.data);
+    if (session == NULL) {
+        session = session_add(table, client_id.data);
+    }
+    if (session == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session");
+    }
+    forget_below(session, acknowledged_below);
+    CHECK(result->sequence >= session->acknowledged_below);
+    if (!slots_for(table, session, result->sequence)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session's results");
+    }
+    *slot_of(session, result->sequence) = *result;
+    if (result->time_ns > session->last_used_ns) {
+        session->last_used_ns = result->time_ns;
+    }
+    session->changed = true;
+    return STATUS_OK;
+}
+
+uint64_t session_floor_ns(const struct session_table *table)
+{
+    return table->floor_ns;
+}
+
+void session_set_floor_ns(struct session_table *table, uint64_t floor_ns)
+{
+    if (floor_ns > table->floor_ns) {
+        table->floor_ns = floor_ns;
+    }
+}
+
+size_t session_count(const struct session_table *table)
+{
+    return table->count;
+}
+
+static void row_encode(const struct session *session, struct buf *row)
+{
+    buf_clear(row);
+    buf_put_u8(row, ROW_LAYOUT);
+    buf_put_varint(row, session->acknowledged_below);
+    buf_put_le64(row, session->last_used_ns);
+    for (uint32_t i = 0; i < session->slot_count; i++) {
+        const struct session_result *result = &session->slots[i];
+        if (result->sequence != 0) {
+            buf_put_varint(row, result->sequence);
+            buf_put_varint(row, result->position);
+            buf_put_le64(row, result->time_ns);
+            buf_put_varint(row, result->count);
+            buf_put_varint(row, result->status);
+        }
+    }
+}
+
+enum status session_flush(struct session_table *table, session_row_fn each, void *context,
+                          struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct buf row;
+    buf_init(&row, table->alloc, SESSION_WINDOW_MAX * 64);
+    for (size_t i = 0; i < table->gone.count && status == STATUS_OK; i++) {
+        /* The client may have come back since. */
+        if (session_find(table, table->gone.ids[i]) == NULL) {
+            status = each(context, slice_of(table->gone.ids[i], CLIENT_ID_BYTES), slice_of(NULL, 0),
+                          err);
+        }
+    }
+    for (size_t i = 0; i < BUCKETS && status == STATUS_OK; i++) {
+        for (struct session *session = table->buckets[i]; session != NULL && status == STATUS_OK;
+             session = session->bucket_next) {
+            if (!session->changed) {
+                continue;
+            }
+            row_encode(session, &row);
+            if (buf_failed(&row)) {
+                status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session row");
+                break;
+            }
+            status =
+                each(context, slice_of(session->client_id, CLIENT_ID_BYTES), buf_slice(&row), err);
+            session->changed = false;
+        }
+    }
+    if (status == STATUS_OK) {
+        table->gone.count = 0;
+    }
+    buf_release(&row);
+    return status;
+}
+
+static bool result_decode(struct cursor *cursor, struct session_result *out)
+{
+    out->sequence = cursor_varint(cursor);
+    out->position = cursor_varint(cursor);
+    out->time_ns = cursor_le64(cursor);
+    uint64_t count = cursor_varint(cursor);
+    uint64_t status = cursor_varint(cursor);
+    out->count = (uint32_t)count;
+    out->status = (uint32_t)status;
+    return !cursor->failed && out->sequence > 0 && count <= EVENTS_PER_REQUEST_MAX &&
+           status_is_known((unsigned)status);
+}
+
+enum status session_load(struct session_table *table, struct slice client_id, struct slice row,
+                         struct error *err)
+{
+    if (client_id.length != CLIENT_ID_BYTES) {
+        return error_set(err, STATUS_CORRUPT, "a session row's key has %zu bytes",
+                         client_id.length);
+    }
+    if (table->count >= SESSIONS_MAX || session_find(table, client_id.data) != NULL) {
+        return error_set(err, STATUS_CORRUPT, "a session row is one too many");
+    }
+    struct session *session = session_add(table, client_id.data);
+    if (session == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session");
+    }
+    struct cursor cursor = cursor_of(row);
+    uint8_t layout = cursor_u8(&cursor);
+    session->acknowledged_below = cursor_varint(&cursor);
+    session->last_used_ns = cursor_le64(&cursor);
+    while (!cursor.failed && layout == ROW_LAYOUT && cursor_left(&cursor) > 0) {
+        struct session_result result;
+        if (!result_decode(&cursor, &result) || result.sequence < session->acknowledged_below ||
+            result.sequence - session->acknowledged_below >= SESSION_WINDOW_MAX) {
+            cursor.failed = true;
+            break;
+        }
+        if (!slots_for(table, session, result.sequence)) {
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session's results");
+        }
+        *slot_of(session, result.sequence) = result;
+    }
+    if (cursor.failed || layout != ROW_LAYOUT) {
+        return error_set(err, STATUS_CORRUPT, "a session row is malformed");
+    }
+    return STATUS_OK;
+}
