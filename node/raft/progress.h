@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Progress: what a leader knows of each member, and the members as a set with
+ * its quorums. Membership is fixed for now; everything that counts a quorum
+ * goes through here, so that learners and changes have one place to come to.
+ *
+ *     match < next; (match, next) is in flight
+ *
+ *     PROBE ──reply agrees──▶ REPLICATE        any ──needs purged entries──▶ SNAPSHOT
+ *       ▲───reply rejects─────────┘
+ *
+ * Part of the core: one thread, no I/O.
+ */
+#ifndef ESTREAT_RAFT_PROGRESS_H
+#define ESTREAT_RAFT_PROGRESS_H
+
+#include "base/limits.h"
+#include "raft/raft.h"
+
+/* One APPEND that is under way. */
+struct raft_flight {
+    uint64_t last_index;
+    size_t bytes;
+};
+
+enum raft_ballot {
+    RAFT_BALLOT_NONE,
+    RAFT_BALLOT_GRANTED,
+    RAFT_BALLOT_REFUSED,
+};
+
+struct raft_progress {
+    uint64_t id;
+    uint64_t match;
+    uint64_t next;
+    uint64_t applied;
+    uint64_t contact_tick; /* when it was last heard of */
+    uint64_t commit_sent;  /* the highest commit index it was told and may act on */
+    uint64_t round;        /* the last read round that it has confirmed */
+    enum raft_peer_state state;
+    enum raft_ballot ballot; /* in the election under way; one a member, however often sent */
+
+    bool probe_sent;    /* PROBE: a reply is awaited */
+    bool check_due;     /* REPLICATE: ask whether what is in flight has arrived */
+    bool heartbeat_due; /* with the next ready */
+
+    bool loading;     /* a load was given out, or its answer waits in `loaded` */
+    bool load_failed; /* it is asked for again with the next heartbeat */
+    struct raft_entry **loaded;
+    size_t loaded_count;
+    size_t loaded_capacity;
+
+    struct raft_flight *flights; /* ring of inflight_messages_max */
+    size_t flight_first;
+    size_t flight_count;
+    size_t flight_bytes;
+};
+
+struct raft_members {
+    struct alloc *alloc;
+    size_t count;
+    size_t flights_max;
+    struct raft_progress of[MEMBERS_MAX]; /* ascending by id */
+};
+
+/* Copies the ids. INVALID_ARGUMENT: none or too many, 0 or an id twice. */
+MUST_USE enum status raft_members_init(struct raft_members *members,
+                                       const struct raft_options *options, struct error *err);
+void raft_members_release(struct raft_members *members);
+
+/* NULL if `id` is not a member. */
+struct raft_progress *raft_members_find(struct raft_members *members, uint64_t id);
+
+/* More than half of the voters. */
+size_t raft_members_quorum(const struct raft_members *members);
+
+/* The largest index that a quorum has: `match` of each member, and `own` for member `id`. */
+uint64_t raft_members_quorum_match(const struct raft_members *members, uint64_t id, uint64_t own);
+
+/* The smallest index that all members have, with `own` for member `id`. */
+uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own);
+
+/* How many members have this ballot. */
+size_t raft_members_ballots(const struct raft_members *members, enum raft_ballot ballot);
+void raft_members_clear_ballots(struct raft_members *members);
+
+/* A new leader knows nothing of its peers but that they may be asked after `last_index`. */
+void raft_progress_reset(struct raft_progress *progress, uint64_t last_index, uint64_t now);
+
+/* To PROBE from `next` on: nothing counts as in flight any more. `next` > match. */
+void raft_progress_probe(struct raft_progress *progress, uint64_t next);
+void raft_progress_replicate(struct raft_progress *progress);
+
+/* Entries up to `last_index` are under way in one more message; there must be room for it. */
+void raft_progress_sent(struct raft_progress *progress, size_t flights_max, uint64_t last_index,
+                        size_t bytes);
+
+/* The peer has everything up to `index`. Returns true if that is news. */
+bool raft_progress_acknowledged(struct raft_progress *progress, size_t flights_max, uint64_t index);
+
+/* Drops what was loaded for the peer, and forgets a load under way. */
+void raft_progress_drop_loaded(struct raft_progress *progress);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * TIMEOUT_NOW: handing leadership over (dissertation 3.10). The leader takes no more proposals,
+ * brings the target's log up to date, and has it campaign without waiting.
+ */
+#include "base/check.h"
+#include "raft/core.h"
+
+enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err)
+{
+    if (raft->role != RAFT_LEADER) {
+        return error_set(err, STATUS_FAILED_PRECONDITION, "not the leader");
+    }
+    if (target == raft->id || raft_members_find(&raft->members, target) == NULL) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%llu is not another member",
+                         (unsigned long long)target);
+    }
+    raft->transfer_target = target;
+    raft->transfer_elapsed = 0;
+    raft_continue_transfer(raft);
+    return STATUS_OK;
+}
+
+void raft_continue_transfer(struct raft *raft)
+{
+    if (raft->transfer_target == 0) {
+        return;
+    }
+    CHECK(raft->role == RAFT_LEADER);
+    const struct raft_progress *target = raft_members_find(&raft->members, raft->transfer_target);
+    if (target->match == raft->log.last_index) {
+        raft_send(raft, (struct raft_message){
+                            .type = RAFT_MESSAGE_TIMEOUT_NOW,
+                            .to = target->id,
+                            .term = raft->hard.term,
+                        });
+    }
+}
+
+void raft_tick_transfer(struct raft *raft)
+{
+    if (raft->transfer_target == 0) {
+        return;
+    }
+    CHECK(raft->role == RAFT_LEADER);
+    raft->transfer_elapsed++;
+    if (raft->transfer_elapsed >= raft->election_ticks) {
+        raft->transfer_target = 0; /* the target does not make it; go on leading */
+    }
+}
+
+enum status raft_receive_timeout_now(struct raft *raft, const struct raft_message *message,
+                                     struct error *err)
+{
+    CHECK(message->type == RAFT_MESSAGE_TIMEOUT_NOW);
+    if (raft->role != RAFT_FOLLOWER || raft->leader != message->from || !raft->electable) {
+        return STATUS_OK;
+    }
+    return raft_campaign(raft, RAFT_CAMPAIGN_TRANSFER, err);
+}
