@@ -95,6 +95,26 @@ static void base64_is_canonical(void **state)
     }
 }
 
+/* Of all bytes just the 64 of the alphabet can stand in a text, each for a value of its own. */
+static void base64_has_one_alphabet(void **state)
+{
+    (void)state;
+    unsigned accepted = 0;
+    bool seen[64] = {false};
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const uint8_t text[4] = {'A', 'A', 'A', (uint8_t)byte};
+        uint8_t bytes[3] = {0};
+        size_t length = 0;
+        if (base64_decode(slice_of(text, sizeof text), bytes, sizeof bytes, &length) &&
+            length == 3) {
+            assert_false(seen[bytes[2]]);
+            seen[bytes[2]] = true;
+            accepted++;
+        }
+    }
+    assert_int_equal(accepted, 64);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +122,7 @@ int main(void)
         cmocka_unit_test(prefixes_keep_kinds_apart),
         cmocka_unit_test(all_lengths_hash_as_one_piece),
         cmocka_unit_test(base64_is_canonical),
+        cmocka_unit_test(base64_has_one_alphabet),
     };
     return cmocka_run_group_tests_name("merkle.hash", tests, set_up, tear_down);
 }
