@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# vectors_test.sh PROGRAM FOLDER: merkle-vectors names each wrong case, and no right one.
+set -u
+program=$1
+folder=$2
+
+fail() {
+    echo "$1"
+    exit 1
+}
+
+out=$("$program" "$folder/right") || fail "right cases came out wrong: $out"
+right=$(find "$folder/right" -name '*.json' | wc -l)
+[ "$out" = "$right right, 0 wrong" ] || fail "expected $right right: $out"
+
+out=$("$program" "$folder/right" "$folder/wrong" "$folder/absent")
+[ $? -eq 1 ] || fail "wrong cases must exit 1"
+wrong=$(find "$folder/wrong" -name '*.json' | wc -l)
+last=$(echo "$out" | tail -n 1)
+[ "$last" = "$right right, $((wrong + 1)) wrong" ] || fail "expected $wrong + 1 wrong: $out"
+for case in $(find "$folder/wrong" -name '*.json'); do
+    echo "$out" | grep -q "^$case: " || fail "$case is not named: $out"
+done
+echo "$out" | grep -q "^$folder/absent: " || fail "the absent folder is not named: $out"
+
+"$program" > /dev/null 2>&1
+[ $? -eq 64 ] || fail "no arguments must exit 64"
+echo "ok"
