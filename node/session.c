@@ -253,7 +253,9 @@ static bool slots_for(struct session_table *table, struct session *session, uint
         return false;
     }
     for (uint32_t i = 0; i < session->slot_count; i++) {
-        slots[session->slots[i].sequence & (needed - 1)] = session->slots[i];
+        if (session->slots[i].sequence != 0) {
+            slots[session->slots[i].sequence & (needed - 1)] = session->slots[i];
+        }
     }
     alloc_free(table->alloc, session->slots);
     session->slots = slots;

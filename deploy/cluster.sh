@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A local cluster on loopback, for trying things out. See --help.
+set -euo pipefail
+
+usage() {
+    cat <<'EOF'
+usage: deploy/cluster.sh start [-n NODES] [--dir DIR] [-- ESTREATD OPTIONS]
+       deploy/cluster.sh status|stop [--dir DIR]
+       deploy/cluster.sh kill|stop-node|start-node ID [--dir DIR] [-- ESTREATD OPTIONS]
+
+start       makes NODES (default 3) nodes n1, n2, ... on free ports and waits until they
+            have a leader. Prints lines for eval: ESTREAT_ENDPOINTS, ESTREAT_TRUST, and a
+            comment for each node.
+status      prints the same and asks the cluster; exits 0 if there is a leader, else 2.
+kill ID     kill -9.            stop-node ID   SIGTERM: flushes, hands leadership over.
+start-node  starts it again.    stop           stops all nodes (the data stays).
+
+DIR is where the cluster lives, default $TMPDIR/estreat-cluster-UID.
+Programs come from $ESTREAT_BIN, else build/release/bin, else build/dev/bin.
+EOF
+}
+
+die() {
+    printf 'cluster.sh: %s\n' "$*" >&2
+    exit "${code:-64}"
+}
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+command=${1-}
+[ $# -gt 0 ] && shift
+nodes=3
+dir=${TMPDIR:-/tmp}/estreat-cluster-$(id -u)
+id=
+extra=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    -n) nodes=${2-}; shift 2 || die "-n needs a number" ;;
+    --dir) dir=${2-}; shift 2 || die "--dir needs a directory" ;;
+    --) shift; extra=("$@"); break ;;
+    -h | --help) usage; exit 0 ;;
+    -*) die "unknown option $1" ;;
+    *) [ -z "$id" ] || die "unexpected argument $1"; id=$1; shift ;;
+    esac
+done
+
+find_bin() {
+    for candidate in "${ESTREAT_BIN-}" "$root/build/release/bin" "$root/build/dev/bin"; do
+        if [ -n "$candidate" ] && [ -x "$candidate/estreatd" ]; then
+            bin=$candidate
+            return
+        fi
+    done
+    code=1 die "estreatd is not built; run deploy/build.sh"
+}
+
+# Ports that nothing listens on now, outside the range from which the kernel takes ports for
+# outgoing connections, so that none of those takes them first.
+free_ports() {
+    local want=$1 found=0 port=$((10000 + (RANDOM % 18000)))
+    while [ "$found" -lt "$want" ]; do
+        port=$((port + 1))
+        [ "$port" -lt 30000 ] || port=10000
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            printf '%s\n' "$port"
+            found=$((found + 1))
+        fi
+    done
+}
+
+is_running() { # of node $1; a stale pid file may name somebody else's process
+    local pid
+    pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 1
+    [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$dir/$1/estreat.conf"
+}
+
+start_node() {
+    local node=$1
+    [ -f "$dir/$node/estreat.conf" ] || die "there is no node $node in $dir"
+    is_running "$node" && return
+    find_bin
+    # The descriptors of the caller are its own: a node must not hold its pipes open.
+    setsid "$bin/estreatd" --config "$dir/$node/estreat.conf" "${extra[@]}" \
+        </dev/null >>"$dir/$node/log" 2>&1 &
+    printf '%s\n' $! >"$dir/$node/pid"
+}
+
+end_node() { # signal, node
+    local pid
+    is_running "$2" || return 0
+    pid=$(cat "$dir/$2/pid")
+    kill "-$1" "$pid" 2>/dev/null || true
+    for _ in $(seq 300); do
+        kill -0 "$pid" 2>/dev/null || { rm -f "$dir/$2/pid"; return 0; }
+        sleep 0.1
+    done
+    code=1 die "node $2 (pid $pid) does not end"
+}
+
+all_nodes() {
+    local conf
+    for conf in "$dir"/*/estreat.conf; do
+        [ -f "$conf" ] && basename "$(dirname "$conf")"
+    done
+}
+
+setting() { # node, section, name
+    sed -n "/^\[$2\]/,/^\[/ s/^$3 *= *//p" "$dir/$1/estreat.conf" | head -n 1
+}
+
+endpoints() {
+    local node list=
+    for node in $(all_nodes); do
+        list=$list${list:+,}$(setting "$node" "member.$node" client)
+    done
+    printf '%s' "$list"
+}
+
+print_environment() {
+    local node pid
+    printf 'export ESTREAT_ENDPOINTS=%q\n' "$(endpoints)"
+    printf 'export ESTREAT_TRUST=%q\n' "$dir/trust"
+    for node in $(all_nodes); do
+        pid=-
+        is_running "$node" && pid=$(cat "$dir/$node/pid")
+        printf '# node %s pid %s client %s peer %s dir %s\n' "$node" "$pid" \
+            "$(setting "$node" "member.$node" client)" "$(setting "$node" "member.$node" peer)" \
+            "$dir/$node"
+    done
+}
+
+has_leader() {
+    "$bin/estreat" --endpoints "$(endpoints)" --timeout "$1" -o json status 2>/dev/null |
+        grep -Eq '"leader": ?"[^"]+"'
+}
+
+write_configurations() {
+    local ports i j
+    mapfile -t ports < <(free_ports $((2 * nodes)))
+    for ((i = 1; i <= nodes; i++)); do
+        mkdir -p "$dir/n$i"
+        {
+            printf '[node]\nid = n%d\ndata = %s\ncluster = %s\n\n' "$i" "$dir/n$i/data" "$1"
+            for ((j = 1; j <= nodes; j++)); do
+                printf '[member.n%d]\nclient = 127.0.0.1:%s\npeer = 127.0.0.1:%s\n\n' "$j" \
+                    "${ports[2 * j - 2]}" "${ports[2 * j - 1]}"
+            done
+        } >"$dir/n$i/estreat.conf"
+    done
+}
+
+# Waits until each node has made its signing key, and collects what auditors need.
+collect_trust() {
+    local node
+    : >"$dir/trust.new"
+    for node in $(all_nodes); do
+        for _ in $(seq 200); do
+            [ -s "$dir/$node/data/verifier-key" ] && break
+            is_running "$node" || { tail -n 3 "$dir/$node/log" >&2; code=1 die "node $node did not start"; }
+            sleep 0.05
+        done
+        cat "$dir/$node/data/verifier-key" >>"$dir/trust.new"
+    done
+    mv "$dir/trust.new" "$dir/trust"
+}
+
+start() {
+    local node
+    case $nodes in
+    [1-7]) ;;
+    *) die "-n takes 1 to 7 nodes" ;;
+    esac
+    find_bin
+    if [ -z "$(all_nodes)" ]; then
+        mkdir -p "$dir"
+        write_configurations "local-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')"
+    fi
+    for node in $(all_nodes); do
+        start_node "$node"
+    done
+    collect_trust
+    for _ in $(seq 100); do
+        if has_leader 2; then
+            print_environment
+            return
+        fi
+        sleep 0.1
+    done
+    code=1 die "no leader within 10 s; see $dir/*/log"
+}
+
+case $command in
+start) start ;;
+status)
+    find_bin
+    [ -n "$(all_nodes)" ] || code=2 die "there is no cluster in $dir"
+    print_environment
+    "$bin/estreat" --endpoints "$(endpoints)" --timeout 5 status || true
+    has_leader 5 || exit 2
+    ;;
+stop)
+    # All at once: leadership handed over to one that ends next is no use.
+    for node in $(all_nodes); do
+        end_node TERM "$node" &
+    done
+    wait
+    ;;
+kill) [ -n "$id" ] || die "kill needs a node's id"; end_node KILL "$id" ;;
+stop-node) [ -n "$id" ] || die "stop-node needs a node's id"; end_node TERM "$id" ;;
+start-node) [ -n "$id" ] || die "start-node needs a node's id"; start_node "$id" ;;
+-h | --help) usage ;;
+*) usage >&2; exit 64 ;;
+esac
