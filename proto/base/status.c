@@ -76,15 +76,18 @@ enum status error_set_errno(struct error *err, int errnum, const char *format, .
 {
     enum status status = status_of_errno(errnum);
     if (err != NULL) {
-        char reason[128];
+        char buffer[128];
+        const char *reason = strerror_r(errnum, buffer, sizeof buffer);
         va_list args;
         va_start(args, format);
         err->status = status;
         error_format(err, format, args);
         va_end(args);
+        /* The cause is worth more than the end of a long path. */
+        size_t room = sizeof err->text - sizeof ": " - strlen(reason);
         size_t length = strlen(err->text);
-        (void)snprintf(err->text + length, sizeof err->text - length, ": %s",
-                       strerror_r(errnum, reason, sizeof reason));
+        length = length < room ? length : room;
+        (void)snprintf(err->text + length, sizeof err->text - length, ": %s", reason);
     }
     return status;
 }
