@@ -18,7 +18,7 @@
 #include "merkle/tile.h"
 
 /* Bytes of the largest state: head, eight partial tiles, root. */
-#define LOG_TREE_STATE_BYTES_MAX (9 + TILE_LEVELS * (TILE_HASHES - 1) * HASH_BYTES + HASH_BYTES)
+#define LOG_TREE_STATE_BYTES_MAX (9 + HASH_BYTES * TILE_LEVELS * (TILE_HASHES - 1) + HASH_BYTES)
 
 struct log_tree {
     struct range range; /* [0, size) */

@@ -80,7 +80,7 @@ enum status note_verifier_init(struct note_verifier *verifier, struct slice name
 static bool hex_id(struct slice text, uint32_t *out)
 {
     uint32_t id = 0;
-    if (text.length != 2 * KEY_ID_BYTES) {
+    if (text.length != (size_t)2 * KEY_ID_BYTES) {
         return false;
     }
     for (size_t i = 0; i < text.length; i++) {
@@ -178,7 +178,7 @@ enum status note_signer_parse(struct slice text, struct note_signer *out, struct
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "not an Ed25519 signer key, %sname+hash+base64", SIGNER_START);
     }
-    struct note_signer made;
+    struct note_signer made = {.verifier = {.id = 0}};
     enum status status = note_signer_init(&made, name, seed, err);
     sodium_memzero(seed, sizeof seed);
     if (status != STATUS_OK) {

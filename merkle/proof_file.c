@@ -340,7 +340,7 @@ static enum status verify_parsed(const struct proof_file *file, struct note_trus
 enum status proof_file_verify(struct slice text, struct note_trust trust, struct hasher *hasher,
                               struct alloc *alloc, struct proof_verdict *out, struct error *err)
 {
-    struct proof_verdict verdict;
+    struct proof_verdict verdict = {.head = {.size = 0}};
     enum status status = proof_file_parse(text, alloc, &verdict.file, err);
     if (status != STATUS_OK) {
         return status;

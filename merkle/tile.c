@@ -52,11 +52,11 @@ struct hash tile_node_hash(struct hasher *hasher, const struct hash *hashes, str
     if (count == 1) {
         return *first;
     }
-    for (unsigned i = 0; i < count / 2; i++) {
+    for (size_t i = 0; i < count / 2; i++) {
         nodes[i] = hash_node(hasher, &first[2 * i], &first[2 * i + 1]);
     }
     for (count /= 2; count > 1; count /= 2) {
-        for (unsigned i = 0; i < count / 2; i++) {
+        for (size_t i = 0; i < count / 2; i++) {
             nodes[i] = hash_node(hasher, &nodes[2 * i], &nodes[2 * i + 1]);
         }
     }

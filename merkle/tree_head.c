@@ -73,8 +73,8 @@ enum status tree_head_sign(const struct tree_head *head, const struct note_signe
 enum status tree_head_open(struct slice bytes, struct note_trust trust, struct tree_head *out,
                            struct note *note, struct error *err)
 {
-    struct note opened;
-    struct tree_head head;
+    struct note opened = {.signed_count = 0};
+    struct tree_head head = {.size = 0};
     enum status status = note_open(bytes, trust, &opened, err);
     if (status != STATUS_OK) {
         return status;

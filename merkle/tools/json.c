@@ -6,7 +6,8 @@
 
 static void skip_space(struct cursor *in)
 {
-    while (in->at < in->end && memchr(" \t\r\n", *in->at, 4) != NULL) {
+    while (in->at < in->end &&
+           (*in->at == ' ' || *in->at == '\t' || *in->at == '\r' || *in->at == '\n')) {
         in->at++;
     }
 }

@@ -31,7 +31,7 @@ static void roots_follow_the_definition(void **state)
     (void)state;
     struct store *store = store_new();
     for (uint64_t size = 0; size < LEAVES; size++) {
-        if (size <= 600 || size % 256 * (size % 9973) == 0 || size % 65536 < 2) {
+        if (size <= 600 || size % 8192 < 2 || size % 9973 == 0) {
             struct hash root = log_tree_root(&store->tree, &model.hasher);
             struct hash wanted = model_mth(&model, 0, size);
             assert_true(hash_equal(&root, &wanted));
