@@ -5,20 +5,20 @@
 
 #include "base/check.h"
 #include "storage/mem/arena.h"
-#include "storage/mem/key_filter.h"
+#include "storage/mem/key_index.h"
 #include "storage/mem/skiplist.h"
-#include "storage/table/bloom.h"
 
-/* Filters grow by this factor, so that all older ones together are a third of the newest. */
-enum { FILTER_KEYS_MIN = 1024, FILTER_GROWTH = 4 };
+/* A lookup at an old sequence steps over so many newer entries of its key before it searches. */
+enum { STEPS_MAX = 8 };
 
 struct memtable {
     struct alloc *alloc;
     _Atomic uint32_t references;
-    _Atomic bool filter_wanted; /* set by the first lookup */
-    _Atomic(struct key_filter *) filter;
-    uint64_t filter_retry_count; /* writer only: no new filter below this many entries */
-    _Atomic size_t filter_bytes;
+    _Atomic bool index_wanted;         /* set by the first lookup */
+    _Atomic(struct key_index *) index; /* NULL: none; else it has every entry */
+    struct key_index *index_owned;     /* writer only: the newest, also when it was given up */
+    bool index_given_up;               /* writer only */
+    _Atomic size_t index_bytes;
     struct arena arena;
     struct skiplist list;
 };
@@ -52,49 +52,38 @@ void memtable_unref(struct memtable *memtable)
     CHECK(before > 0);
     if (before == 1) {
         struct alloc *alloc = memtable->alloc;
-        key_filter_free(alloc, atomic_load_explicit(&memtable->filter, memory_order_relaxed));
+        key_index_free(alloc, memtable->index_owned);
         arena_release(&memtable->arena);
         alloc_free(alloc, memtable);
     }
 }
 
-/* Makes a filter with room to grow, and fills it from the list. Without memory the old one
- * stays: it goes on telling the truth, only with more "perhaps". */
-static struct key_filter *filter_renew(struct memtable *memtable, struct key_filter *older)
+/* Makes a new or a larger index. Without memory there is none from here on, and lookups search
+ * the list: an index that lacks entries would deny them. */
+static struct key_index *renew_index(struct memtable *memtable)
 {
-    uint64_t count = skiplist_count(&memtable->list);
-    uint64_t keys_max = FILTER_KEYS_MIN;
-    while (keys_max <= count) {
-        keys_max *= FILTER_GROWTH;
+    struct key_index *older = memtable->index_owned;
+    struct key_index *index = key_index_new(memtable->alloc, &memtable->list, older);
+    if (index == NULL) {
+        memtable->index_given_up = true;
+    } else {
+        memtable->index_owned = index;
+        atomic_fetch_add_explicit(&memtable->index_bytes, key_index_bytes(index),
+                                  memory_order_relaxed);
     }
-    memtable->filter_retry_count = keys_max;
-    struct key_filter *filter = key_filter_new(memtable->alloc, keys_max, older);
-    if (filter == NULL) {
-        return older;
-    }
-    for (const struct skiplist_node *node = skiplist_first(&memtable->list); node != NULL;
-         node = skiplist_next(node)) {
-        key_filter_add(filter, bloom_hash(internal_key_user(skiplist_key(node))));
-    }
-    atomic_fetch_add_explicit(&memtable->filter_bytes, key_filter_bytes(filter),
-                              memory_order_relaxed);
-    atomic_store_explicit(&memtable->filter, filter, memory_order_release);
-    return filter;
+    atomic_store_explicit(&memtable->index, index, memory_order_release);
+    return index;
 }
 
-/* Before the entry is linked: who can see the entry then also sees its bits. */
-static void filter_add(struct memtable *memtable, struct slice user_key)
+/* The index that an entry about to be added goes into; NULL: none is kept. */
+static struct key_index *index_for_add(struct memtable *memtable)
 {
-    if (!atomic_load_explicit(&memtable->filter_wanted, memory_order_relaxed)) {
-        return;
+    if (memtable->index_given_up ||
+        !atomic_load_explicit(&memtable->index_wanted, memory_order_relaxed)) {
+        return NULL;
     }
-    struct key_filter *filter = atomic_load_explicit(&memtable->filter, memory_order_relaxed);
-    if (skiplist_count(&memtable->list) >= memtable->filter_retry_count) {
-        filter = filter_renew(memtable, filter);
-    }
-    if (filter != NULL) {
-        key_filter_add(filter, bloom_hash(user_key));
-    }
+    struct key_index *index = memtable->index_owned;
+    return index == NULL || key_index_is_full(index) ? renew_index(memtable) : index;
 }
 
 enum status memtable_add(struct memtable *memtable, uint64_t sequence, enum key_type type,
@@ -107,33 +96,53 @@ enum status memtable_add(struct memtable *memtable, uint64_t sequence, enum key_
                          "key of %zu or value of %zu bytes is too long", user_key.length,
                          value.length);
     }
-    filter_add(memtable, user_key);
-    if (!skiplist_insert(&memtable->list, user_key, sequence, type, value)) {
+    struct key_index *index = index_for_add(memtable);
+    const struct skiplist_node *node =
+        skiplist_insert(&memtable->list, user_key, sequence, type, value);
+    if (node == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a memtable entry");
+    }
+    if (index != NULL) {
+        key_index_put(index, key_index_hash(user_key), node);
     }
     return STATUS_OK;
 }
 
-static bool certainly_absent(struct memtable *memtable, struct slice user_key)
+/* The first of the key's entries with a sequence <= `sequence`, from its newest one on. */
+static const struct skiplist_node *step_to(const struct memtable *memtable,
+                                           const struct skiplist_node *node, struct slice user_key,
+                                           uint64_t sequence)
 {
-    struct key_filter *filter = atomic_load_explicit(&memtable->filter, memory_order_acquire);
-    if (filter == NULL) {
-        if (!atomic_load_explicit(&memtable->filter_wanted, memory_order_relaxed)) {
-            atomic_store_explicit(&memtable->filter_wanted, true, memory_order_relaxed);
+    for (int steps = 0; node != NULL && steps < STEPS_MAX; steps++) {
+        if (internal_key_sequence(skiplist_key(node)) <= sequence ||
+            !slice_equal(internal_key_user(skiplist_key(node)), user_key)) {
+            return node;
         }
-        return false;
+        node = skiplist_next(node);
     }
-    return !key_filter_may_contain(filter, bloom_hash(user_key));
+    return node == NULL ? NULL
+                        : skiplist_seek(&memtable->list, user_key, key_trailer(sequence, KEY_SEEK));
+}
+
+static const struct skiplist_node *find(struct memtable *memtable, struct slice user_key,
+                                        uint64_t sequence)
+{
+    const struct key_index *index = atomic_load_explicit(&memtable->index, memory_order_acquire);
+    if (index != NULL) {
+        const struct skiplist_node *newest =
+            key_index_find(index, user_key, key_index_hash(user_key));
+        return step_to(memtable, newest, user_key, sequence);
+    }
+    if (!atomic_load_explicit(&memtable->index_wanted, memory_order_relaxed)) {
+        atomic_store_explicit(&memtable->index_wanted, true, memory_order_relaxed);
+    }
+    return skiplist_seek(&memtable->list, user_key, key_trailer(sequence, KEY_SEEK));
 }
 
 enum lookup memtable_get(struct memtable *memtable, struct slice user_key, uint64_t sequence,
                          struct slice *value)
 {
-    if (certainly_absent(memtable, user_key)) {
-        return LOOKUP_ABSENT;
-    }
-    const struct skiplist_node *node =
-        skiplist_seek(&memtable->list, user_key, key_trailer(sequence, KEY_SEEK));
+    const struct skiplist_node *node = find(memtable, user_key, sequence);
     if (node == NULL) {
         return LOOKUP_ABSENT;
     }
@@ -152,7 +161,7 @@ enum lookup memtable_get(struct memtable *memtable, struct slice user_key, uint6
 size_t memtable_bytes(const struct memtable *memtable)
 {
     return sizeof *memtable + arena_bytes(&memtable->arena) +
-           atomic_load_explicit(&memtable->filter_bytes, memory_order_relaxed);
+           atomic_load_explicit(&memtable->index_bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_count(const struct memtable *memtable)

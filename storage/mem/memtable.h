@@ -7,9 +7,9 @@
  * engine publishes sequences with release and readers take theirs with acquire).
  * Reference counted: the memory goes with the last reference.
  *
- * The first lookup makes the writer keep a Bloom filter on user keys from then on, so that
- * absent keys (which the append path asks for most) cost one cache line; a keyspace that
- * nobody looks up pays nothing for it.
+ * The first lookup makes the writer keep a hash index of user keys from then on, so that later
+ * ones (the append path looks up each event's key) cost two cache misses instead of a search;
+ * a keyspace that nobody looks up pays nothing for it.
  */
 #ifndef ESTREAT_STORAGE_MEM_MEMTABLE_H
 #define ESTREAT_STORAGE_MEM_MEMTABLE_H

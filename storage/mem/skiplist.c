@@ -119,7 +119,6 @@ static struct skiplist_node *walk_level(struct skiplist_node *node, int level,
         if (next == *bound) {
             return node;
         }
-        __builtin_prefetch(node_link_at(next, level));
         if (!node_is_before(next, target)) {
             *bound = next;
             return node;
@@ -155,8 +154,9 @@ static bool follows_last_insert(const struct skiplist *list, const struct target
     return next == NULL || !node_is_before(next, target);
 }
 
-bool skiplist_insert(struct skiplist *list, struct slice user, uint64_t sequence,
-                     enum key_type type, struct slice value)
+const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice user,
+                                            uint64_t sequence, enum key_type type,
+                                            struct slice value)
 {
     CHECK(user.length <= USER_KEY_BYTES_MAX);
     CHECK(value.length <= VALUE_BYTES_MAX);
@@ -165,7 +165,7 @@ bool skiplist_insert(struct skiplist *list, struct slice user, uint64_t sequence
     struct skiplist_node *node =
         node_new(list->arena, height, user.length + KEY_TRAILER_BYTES, value.length);
     if (node == NULL) {
-        return false;
+        return NULL;
     }
     node->prefix = target.prefix;
     size_t internal_length = internal_key_put(node->bytes, user, sequence, type);
@@ -193,7 +193,7 @@ bool skiplist_insert(struct skiplist *list, struct slice user, uint64_t sequence
     }
     uint64_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
     atomic_store_explicit(&list->count, count + 1, memory_order_relaxed);
-    return true;
+    return node;
 }
 
 const struct skiplist_node *skiplist_seek(const struct skiplist *list, struct slice user,

@@ -37,9 +37,10 @@ struct skiplist {
 bool skiplist_init(struct skiplist *list, struct arena *arena) MUST_USE;
 
 /* Copies key and value. No entry with the same user key, sequence and type may be present.
- * False if there is no memory; the list is then as it was. Writer only. */
-bool skiplist_insert(struct skiplist *list, struct slice user, uint64_t sequence,
-                     enum key_type type, struct slice value) MUST_USE;
+ * Returns the entry; NULL if there is no memory: the list is then as it was. Writer only. */
+const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice user,
+                                            uint64_t sequence, enum key_type type,
+                                            struct slice value) MUST_USE;
 
 static inline uint64_t skiplist_count(const struct skiplist *list)
 {

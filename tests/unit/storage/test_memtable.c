@@ -4,8 +4,6 @@
 #include <stdatomic.h>
 
 #include "base/sync.h"
-#include "storage/mem/key_filter.h"
-#include "storage/table/bloom.h"
 #include "table_fixture.h"
 #include "testlib/fail_alloc.h"
 
@@ -34,8 +32,8 @@ static void assert_gets_match(struct memtable *memtable, const struct reference 
     }
 }
 
-/* Lookups at any sequence see the newest entry at or below it, also tombstones, and the filter,
- * which the first lookup switches on, denies nothing that is there. */
+/* Lookups at any sequence see the newest entry at or below it, also tombstones, before and after
+ * the first lookup has made the writer keep an index. */
 static void test_get_sees_the_newest_at_a_sequence(void **state)
 {
     (void)state;
@@ -171,30 +169,6 @@ static void test_each_allocation_may_fail(void **state)
     fail_alloc_release(&fail);
 }
 
-/* The filter denies no key that was added, and at most 1 % of those that were not. */
-static void test_filter_is_rarely_wrong(void **state)
-{
-    (void)state;
-    enum { KEYS = 100000 };
-    struct key_filter *filter = key_filter_new(alloc_default(), KEYS, NULL);
-    assert_non_null(filter);
-    char text[32];
-    for (int i = 0; i < KEYS; i++) {
-        int length = snprintf(text, sizeof text, "customer:%08d", i);
-        key_filter_add(filter, bloom_hash(slice_of(text, (size_t)length)));
-    }
-    int perhaps = 0;
-    for (int i = 0; i < 2 * KEYS; i++) {
-        int length = snprintf(text, sizeof text, "customer:%08d", i);
-        bool may = key_filter_may_contain(filter, bloom_hash(slice_of(text, (size_t)length)));
-        assert_true(may || i >= KEYS);
-        perhaps += may && i >= KEYS ? 1 : 0;
-    }
-    print_message("memtable filter: %.3f %% false\n", 100.0 * perhaps / KEYS);
-    assert_true(perhaps < KEYS / 100);
-    key_filter_free(alloc_default(), filter);
-}
-
 /* --- readers beside the writer ---------------------------------------------------------------- */
 
 enum { SHARED_KEYS = 997, SHARED_ADDS = 20000, READERS = 3 };
@@ -301,7 +275,6 @@ int main(void)
         cmocka_unit_test(test_an_empty_memtable),
         cmocka_unit_test(test_limits_of_keys_and_values),
         cmocka_unit_test(test_each_allocation_may_fail),
-        cmocka_unit_test(test_filter_is_rarely_wrong),
         cmocka_unit_test(test_readers_beside_a_writer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
