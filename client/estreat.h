@@ -118,7 +118,7 @@ struct estreat_client;
 /* All zero is the default. */
 struct estreat_client_options {
     uint32_t timeout_ms;          /* of each call; 0: 10,000 */
-    uint64_t in_flight_bytes_max; /* of appends under way; 0: 64 MiB */
+    uint64_t in_flight_bytes_max; /* of appends under way; 0: 16 MiB */
 };
 
 /* Makes a client of the cluster whose nodes listen at `endpoints`: "HOST:PORT", separated by
@@ -226,8 +226,7 @@ struct estreat_event {
     const char *type;              /* NUL-terminated; "" if none */
     struct estreat_bytes event_id; /* at most 64 bytes */
     struct estreat_bytes payload;
-    struct estreat_bytes salt;         /* empty or 16 bytes */
-    struct estreat_bytes payload_hash; /* 32 bytes */
+    struct estreat_bytes salt; /* empty or 16 bytes; goes into the payload's hash */
 };
 
 enum estreat_consistency_level {
@@ -416,19 +415,24 @@ struct estreat_verified {
     enum estreat_proof_kind kind;
     uint64_t size; /* of the signed tree head that the proof leads to */
     uint8_t root[ESTREAT_HASH_BYTES];
-    uint64_t position; /* INCLUSION: of the event. CONSISTENCY: the old size */
-    uint64_t new_size; /* CONSISTENCY only */
+    uint64_t position; /* INCLUSION: of the event */
+    uint64_t old_size; /* CONSISTENCY: the log of this size is the beginning */
+    uint64_t new_size; /* CONSISTENCY: of the log of this size */
 };
 
-/* Checks a proof file offline. OK: it holds, and a trusted key signed the head. INVALID_ARGUMENT:
- * it is not a proof file. FAILED_PRECONDITION: it is refused; `error` says why. */
+/* Checks a proof file offline. OK: it holds, and a trusted key signed the head. DATA_LOSS or
+ * UNAUTHENTICATED: it is refused. INVALID_ARGUMENT: it is no proof file. UNKNOWN: `trust` is
+ * NULL, so that nothing can be told. `event` may be NULL, else it is set to the event that an
+ * inclusion proof is about (its payload is empty if it was redacted), owned:
+ * estreat_got_free(); to NULL for a consistency proof. */
 ESTREAT_API enum estreat_code estreat_verify(const struct estreat_trust *trust, const char *text,
                                              size_t length, struct estreat_verified *out,
+                                             struct estreat_got **event,
                                              struct estreat_error *error);
 
 /* ---- Cluster --------------------------------------------------------------------------- */
 
-#define ESTREAT_NAME_BYTES 128
+#define ESTREAT_NAME_BYTES 256
 
 struct estreat_node_status {
     char id[ESTREAT_NAME_BYTES];       /* "" if the node did not answer and nobody named it */

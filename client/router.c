@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/router.h"
+
+#include "base/check.h"
+#include "base/limits.h"
+
+/* Where clients are served unless an endpoint says otherwise. */
+enum { PORT_DEFAULT = 8970 };
+
+static enum status add_locked(struct router *router, struct slice name, unsigned *index,
+                              struct error *err)
+{
+    struct router_endpoint *endpoint = &router->endpoints[router->count];
+    char text[ROUTER_NAME_BYTES];
+    char url[RPC_URL_BYTES_MAX];
+    if (name.length == 0 || name.length >= sizeof text) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "an endpoint of %zu bytes; HOST:PORT is one",
+                         name.length);
+    }
+    memcpy(text, name.data, name.length);
+    text[name.length] = '\0';
+    enum status status = rpc_endpoint_url(text, PORT_DEFAULT, url, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (unsigned i = 0; i < router->count; i++) {
+        if (strcmp(router->endpoints[i].url, url) == 0) {
+            *index = i;
+            return STATUS_OK;
+        }
+    }
+    if (router->count == ROUTER_ENDPOINTS_MAX) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "more than %u endpoints",
+                         ROUTER_ENDPOINTS_MAX);
+    }
+    endpoint->channel = NULL;
+    memcpy(endpoint->name, text, name.length + 1);
+    memcpy(endpoint->url, url, sizeof url);
+    *index = router->count++;
+    return STATUS_OK;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* The text up to the next comma, without the spaces around it. */
+static struct slice next_part(const char **at)
+{
+    const char *begin = *at;
+    const char *end = strchrnul(begin, ',');
+    *at = *end == ',' ? end + 1 : end;
+    while (begin < end && is_space(*begin)) {
+        begin++;
+    }
+    while (begin < end && is_space(end[-1])) {
+        end--;
+    }
+    return slice_of(begin, (size_t)(end - begin));
+}
+
+enum status router_init(struct router *router, struct rpc_loop *loop, const char *endpoints,
+                        size_t queued_bytes_max, struct rng *rng, struct error *err)
+{
+    *router = (struct router){.loop = loop, .queued_bytes_max = queued_bytes_max};
+    const char *at = endpoints;
+    do {
+        unsigned index;
+        enum status status = add_locked(router, next_part(&at), &index, err);
+        if (status != STATUS_OK) {
+            return error_wrap(err, "endpoints '%.200s'", endpoints);
+        }
+    } while (*at != '\0');
+    router->given = router->count;
+    /* Clients with the same list must not all read from its first node. */
+    unsigned first = (unsigned)rng_below(rng, router->count);
+    router->chosen[ROUTE_LEADER] = first;
+    router->chosen[ROUTE_ANY] = first;
+    mutex_init(&router->mutex);
+    return STATUS_OK;
+}
+
+void router_release(struct router *router)
+{
+    for (unsigned i = 0; i < router->count; i++) {
+        rpc_channel_close(router->endpoints[i].channel);
+    }
+    mutex_release(&router->mutex);
+}
+
+unsigned router_pick(struct router *router, enum route route)
+{
+    mutex_lock(&router->mutex);
+    unsigned index = router->chosen[route];
+    mutex_unlock(&router->mutex);
+    CHECK(index < ROUTER_ENDPOINTS_MAX);
+    return index;
+}
+
+bool router_failed(struct router *router, enum route route, unsigned failed, struct slice leader)
+{
+    struct error ignored;
+    unsigned named = failed;
+    mutex_lock(&router->mutex);
+    CHECK(failed < router->count);
+    bool redirected = leader.length > 0 &&
+                      add_locked(router, leader, &named, &ignored) == STATUS_OK && named != failed;
+    if (redirected) {
+        router->chosen[route] = named;
+    } else if (router->chosen[route] == failed) {
+        router->chosen[route] = (failed + 1) % router->count;
+    }
+    mutex_unlock(&router->mutex);
+    return redirected;
+}
+
+bool router_find(struct router *router, const char *name, unsigned *index)
+{
+    struct error ignored;
+    mutex_lock(&router->mutex);
+    enum status status = add_locked(router, slice_of_string(name), index, &ignored);
+    mutex_unlock(&router->mutex);
+    return status == STATUS_OK;
+}
+
+unsigned router_given(struct router *router)
+{
+    return router->given;
+}
+
+const char *router_name(struct router *router, unsigned index)
+{
+    CHECK(index < ROUTER_ENDPOINTS_MAX);
+    return router->endpoints[index].name;
+}
+
+enum status router_channel(struct router *router, unsigned index, struct rpc_channel **out,
+                           struct error *err)
+{
+    enum status status = STATUS_OK;
+    mutex_lock(&router->mutex);
+    CHECK(index < router->count);
+    struct router_endpoint *endpoint = &router->endpoints[index];
+    if (endpoint->channel == NULL) {
+        const struct rpc_channel_options options = {
+            .url = endpoint->url,
+            .queued_bytes_max = router->queued_bytes_max,
+        };
+        status = rpc_channel_open(router->loop, &options, &endpoint->channel, err);
+    }
+    if (status == STATUS_OK) {
+        *out = endpoint->channel;
+    }
+    mutex_unlock(&router->mutex);
+    return status;
+}
