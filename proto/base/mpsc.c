@@ -122,7 +122,7 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_
 void mpsc_wait(struct mpsc *queue, uint64_t timeout_ns)
 {
     uint32_t expected = AWAKE;
-    if (has_node(queue) || timeout_ns == 0) {
+    if (timeout_ns == 0) {
         return;
     }
     if (!atomic_compare_exchange_strong(&queue->sleeping, &expected, ASLEEP)) {

@@ -174,6 +174,43 @@ static enum job_result block_step(struct job *job)
     return JOB_AGAIN;
 }
 
+struct again_job {
+    struct blocking_job blocking;
+    _Atomic int steps;
+    _Atomic bool second;
+};
+
+static enum job_result block_then_wait(struct job *job)
+{
+    struct again_job *self = (struct again_job *)job;
+    if (atomic_fetch_add(&self->steps, 1) == 0) {
+        atomic_store(&self->blocking.entered, true);
+        wait_until(&self->blocking.leave);
+    } else {
+        atomic_store(&self->second, true);
+    }
+    return JOB_WAIT;
+}
+
+/* The submit that comes between a step's last look at its work and its end is kept. */
+static void test_submit_while_running(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct executor *executor = NULL;
+    struct again_job job = {.steps = 0};
+    job_init(&job.blocking.job, block_then_wait);
+    assert_ok(executor_open_threads(alloc_default(), "test", 2, &executor, &err), &err);
+    job_submit(executor, &job.blocking.job);
+    wait_until(&job.blocking.entered);
+    job_submit(executor, &job.blocking.job);
+    job_submit(executor, &job.blocking.job);
+    atomic_store(&job.blocking.leave, true);
+    wait_until(&job.second);
+    executor_close(executor);
+    assert_int_equal(job.steps, 2);
+}
+
 static void *close_executor(void *context)
 {
     executor_close(context);
@@ -307,9 +344,13 @@ static void test_manual_submit_in_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_runs_to_the_end),       cmocka_unit_test(test_no_submit_is_lost),
-        cmocka_unit_test(test_step_may_free_the_job), cmocka_unit_test(test_close),
-        cmocka_unit_test(test_open_without_memory),   cmocka_unit_test(test_manual_order),
+        cmocka_unit_test(test_runs_to_the_end),
+        cmocka_unit_test(test_no_submit_is_lost),
+        cmocka_unit_test(test_step_may_free_the_job),
+        cmocka_unit_test(test_submit_while_running),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_open_without_memory),
+        cmocka_unit_test(test_manual_order),
         cmocka_unit_test(test_manual_submit_in_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

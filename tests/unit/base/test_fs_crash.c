@@ -246,6 +246,16 @@ static void test_sync_lies(void **state)
     assert_ok(fs_sync_dir(disk.fs, "/", &disk.err), &disk.err);
     fs_crash_now_losing_all(disk.crash);
     assert_false(is_there(&disk, "a"));
+
+    char text[16];
+    fs_crash_set_sync_lies(disk.crash, false);
+    put_file(&disk, "a", "", true);
+    assert_ok(fs_sync_dir(disk.fs, "/", &disk.err), &disk.err);
+    fs_crash_set_sync_lies(disk.crash, true);
+    put_file(&disk, "a", "data", true);
+    fs_crash_now_losing_all(disk.crash);
+    get_file(&disk, "a", text, sizeof text);
+    assert_string_equal(text, "");
     fs_crash_free(disk.crash);
 }
 

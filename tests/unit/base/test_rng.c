@@ -49,6 +49,12 @@ static void test_below(void **state)
         assert_in_range(counts[i], 9300, 10700); /* seven standard deviations */
     }
     assert_int_equal(rng_below(&seeded.rng, 1), 0);
+    /* A plain remainder would give half of them below a third of this bound. */
+    unsigned low = 0;
+    for (int i = 0; i < 30000; i++) {
+        low += rng_below(&seeded.rng, 3ULL << 62) < 1ULL << 62;
+    }
+    assert_in_range(low, 9400, 10600);
     for (int i = 0; i < 1000; i++) {
         assert_true(rng_below(&seeded.rng, (1ULL << 63) + 1) <= 1ULL << 63);
     }
