@@ -550,10 +550,19 @@ static void heal(struct sim *sim)
         }
     }
     uint64_t goal = sim->oracle.commit + 20;
+    uint64_t steps_max = STEPS_TO_HEAL;
+    for (size_t i = 0; i < sim->count; i++) {
+        struct raft_status status;
+        raft_status(sim->nodes[i].raft, &status);
+        /* A narrow window moves a long tail slowly: an entry in a round trip. */
+        if (STEPS_TO_HEAL + 6 * status.last_index > steps_max) {
+            steps_max = STEPS_TO_HEAL + 6 * status.last_index;
+        }
+    }
     size_t reads_before = sim->reads_ok;
-    unsigned steps = 0;
+    uint64_t steps = 0;
     while (!is_settled(sim, goal) || sim->reads_ok == reads_before) {
-        HOLDS(&sim->oracle, steps++ < STEPS_TO_HEAL);
+        HOLDS(&sim->oracle, steps++ < steps_max);
         if (sim->read_count == READS_MAX) {
             sim->read_count = READS_MAX - 100; /* old ones are not asked for again */
         }
