@@ -80,8 +80,10 @@ struct wal_options {
     uint64_t segment_bytes;    /* [WAL_SEGMENT_BYTES_DEFAULT] at least WAL_SEGMENT_BYTES_MIN */
     struct slice identity;     /* cluster and node; copied; up to WAL_IDENTITY_BYTES_MAX */
 
-    /* Called once for each wal_submit() that began something, on a thread of the I/O queue or the
-     * executor: it has the owner call wal_finish(), and does nothing else. May be NULL. */
+    /* Called once for each wal_submit() or wal_idle() that began something, on a thread of the I/O
+     * queue or the executor: it has the owner call wal_finish(), and does nothing else. It may
+     * still run when wal_close() returns, but not when the queue and the executor are closed. May
+     * be NULL. */
     void (*on_complete)(void *context);
     /* If given, called over and over instead of sleeping where wal_close waits for the I/O queue
      * or the executor: a simulation runs them there. */
@@ -152,8 +154,8 @@ bool wal_pending(const struct wal *wal);
 bool wal_busy(const struct wal *wal);
 
 /* Begins to write all that is pending as one group. Does nothing if nothing is pending or a group
- * is under way. If it began, on_complete will be called. RESOURCE_EXHAUSTED (memory; without an
- * executor also a full disk): nothing began, all is still pending, and it may be tried again. */
+ * is under way. If it began, on_complete will be called (without an executor, maybe before this
+ * returns). RESOURCE_EXHAUSTED (memory): nothing began, and it may be tried again. */
 enum status wal_submit(struct wal *wal, struct error *err) MUST_USE;
 
 /* After on_complete. Ends the group and says what is durable now. An error is poison, but for

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/wal/files.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+
+void wal_files_release(struct wal_files *files)
+{
+    CHECK(!files->working);
+    wal_segment_free(files->alloc, files->next);
+    files->next = NULL;
+    while (files->retired != NULL) {
+        struct wal_segment *segment = files->retired;
+        files->retired = segment->next;
+        wal_segment_free(files->alloc, segment);
+    }
+}
+
+/* --- making ------------------------------------------------------------------------------ */
+
+static enum status spare_path(const struct wal_files *files, uint64_t id, char *out,
+                              struct error *err)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "%016llx" WAL_TEMPORARY_SUFFIX, (unsigned long long)id);
+    return path_join(out, files->dir, name, err);
+}
+
+static enum status open_reserved(struct wal_files *files, const char *path, uint64_t bytes,
+                                 struct file **out, struct error *err)
+{
+    enum status status =
+        fs_open(files->fs, path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, out, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = file_allocate(*out, bytes, err);
+    if (status != STATUS_OK) {
+        file_close(*out);
+    }
+    return status;
+}
+
+/* The new name must be durable before the first byte of the new use is written: else a crash could
+ * show a file of the old name with the new content. */
+static enum status open_spare(struct wal_files *files, const char *path, struct file **out,
+                              struct error *err)
+{
+    char spare[PATH_BYTES_MAX];
+    CHECK(files->spare_count > 0);
+    files->spare_count--;
+    enum status status = spare_path(files, files->spares[files->spare_count], spare, err);
+    if (status == STATUS_OK) {
+        status = fs_rename(files->fs, spare, path, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_sync_dir(files->fs, files->dir, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_open(files->fs, path, FS_READ | FS_WRITE, out, err);
+    }
+    return status;
+}
+
+static enum status finish_file(struct wal_files *files, const char *temporary, uint64_t id,
+                               struct file *file, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    uint8_t block[WAL_BLOCK_BYTES];
+    struct wal_head head = files->head;
+    head.file = id;
+    wal_head_encode(&head, block);
+    enum status status = wal_segment_path(path, files->dir, id, err);
+    if (status == STATUS_OK) {
+        status = file_write(file, 0, slice_of(block, sizeof block), err);
+    }
+    if (status == STATUS_OK) {
+        status = file_sync(file, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_rename(files->fs, temporary, path, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_sync_dir(files->fs, files->dir, err);
+    }
+    return status;
+}
+
+enum status wal_files_make(struct wal_files *files, uint64_t id, uint64_t bytes,
+                           struct wal_segment **out, struct error *err)
+{
+    char temporary[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    CHECK(id > 0);
+    bytes = bytes > files->segment_bytes ? wal_block_up(bytes) : files->segment_bytes;
+    enum status status = path_join(temporary, files->dir, "next" WAL_TEMPORARY_SUFFIX, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct wal_segment *segment = wal_segment_new(files->alloc, id, bytes, NULL);
+    if (segment == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "log: no memory for a segment");
+    }
+    bool reuse = files->spare_count > 0 && bytes == files->segment_bytes;
+    status = reuse ? open_spare(files, temporary, &file, err)
+                   : open_reserved(files, temporary, bytes, &file, err);
+    if (status == STATUS_OK) {
+        segment->file = file;
+        status = finish_file(files, temporary, id, file, err);
+    }
+    if (status != STATUS_OK) {
+        (void)error_wrap(err, "make log segment %llu", (unsigned long long)id);
+        /* If this fails, too, wal_open removes it one day. */
+        enum status removed = fs_unlink(files->fs, temporary, NULL);
+        (void)removed;
+        wal_segment_free(files->alloc, segment);
+        return status;
+    }
+    counter_add(reuse ? &files->metrics->segments_recycled : &files->metrics->segments_made, 1);
+    *out = segment;
+    return STATUS_OK;
+}
+
+static enum status grow(struct wal_segment *segment, uint64_t bytes, struct error *err)
+{
+    enum status status = file_allocate(segment->file, bytes, err);
+    if (status == STATUS_OK) {
+        status = file_sync(segment->file, err);
+    }
+    return status;
+}
+
+/* --- removing ---------------------------------------------------------------------------- */
+
+/* The name need not be durably gone: a file that comes back after a crash is history that was
+ * purged already, and is whole. */
+static enum status remove_file(struct wal_files *files, const struct wal_segment *segment,
+                               struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    char spare[PATH_BYTES_MAX];
+    enum status status = wal_segment_path(path, files->dir, segment->file_id, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (segment->bytes != files->segment_bytes || files->spare_count == WAL_SPARES_MAX) {
+        return fs_unlink(files->fs, path, err);
+    }
+    status = spare_path(files, segment->file_id, spare, err);
+    if (status == STATUS_OK) {
+        status = fs_rename(files->fs, path, spare, err);
+    }
+    if (status == STATUS_OK) {
+        files->spares[files->spare_count++] = segment->file_id;
+    }
+    return status;
+}
+
+/* --- work -------------------------------------------------------------------------------- */
+
+static void remove_one_locked(struct wal_files *files)
+{
+    struct error err = ERROR_INIT;
+    struct wal_segment *segment = files->retired;
+    files->retired = segment->next;
+    mutex_unlock(files->mutex);
+    enum status status = remove_file(files, segment, &err);
+    wal_segment_free(files->alloc, segment);
+    mutex_lock(files->mutex);
+    if (status != STATUS_OK) {
+        files->remove_status = status;
+        files->remove_error = err;
+    }
+}
+
+static bool make_next_locked(struct wal_files *files, bool *notify)
+{
+    struct error err = ERROR_INIT;
+    struct wal_segment *segment = files->next;
+    uint64_t id = files->wanted_id;
+    uint64_t bytes = wal_block_up(files->wanted_bytes);
+    CHECK(segment == NULL || segment->file_id == id);
+    mutex_unlock(files->mutex);
+    enum status status = segment == NULL ? wal_files_make(files, id, bytes, &segment, &err)
+                                         : grow(segment, bytes, &err);
+    mutex_lock(files->mutex);
+    files->next_status = status;
+    files->next_error = err;
+    if (status == STATUS_OK) {
+        files->next = segment;
+        segment->bytes = bytes > segment->bytes ? bytes : segment->bytes;
+        files->wanted = files->wanted_bytes > segment->bytes;
+    }
+    *notify = files->attempted_locked(files->context);
+    return status == STATUS_OK;
+}
+
+static enum job_result work(struct job *job)
+{
+    struct wal_files *files = (struct wal_files *)((char *)job - offsetof(struct wal_files, job));
+    void (*notify)(void *context) = files->notify;
+    void *notify_context = files->notify_context;
+    bool go_on = true;
+    bool call = false;
+    mutex_lock(files->mutex);
+    CHECK(files->working);
+    if (files->retired != NULL) {
+        remove_one_locked(files);
+    } else if (files->wanted) {
+        go_on = make_next_locked(files, &call); /* if not, the next kick tries again */
+    }
+    go_on = go_on && (files->retired != NULL || files->wanted);
+    if (!go_on) {
+        files->working = false;
+        condition_broadcast(files->changed);
+    }
+    mutex_unlock(files->mutex);
+    /* If the work is done, the owner may have closed the WAL by now. */
+    if (call && notify != NULL) {
+        notify(notify_context);
+    }
+    return go_on ? JOB_AGAIN : JOB_DONE;
+}
+
+void wal_files_want_locked(struct wal_files *files, uint64_t id, uint64_t bytes)
+{
+    CHECK(files->next == NULL || files->next->file_id == id);
+    files->wanted = true;
+    files->wanted_id = id;
+    files->wanted_bytes = bytes;
+    /* Not known yet: a failure before this one says nothing. */
+    files->next_status = STATUS_OK;
+}
+
+void wal_files_retire_locked(struct wal_files *files, struct wal_segment *list)
+{
+    while (list != NULL) {
+        struct wal_segment *segment = list;
+        list = segment->next;
+        segment->next = files->retired;
+        files->retired = segment;
+    }
+}
+
+void wal_files_kick(struct wal_files *files)
+{
+    mutex_lock(files->mutex);
+    bool begin = !files->working && (files->wanted || files->retired != NULL);
+    if (begin) {
+        files->working = true;
+        job_init(&files->job, work);
+    }
+    mutex_unlock(files->mutex);
+    if (!begin) {
+        return;
+    }
+    if (files->executor != NULL) {
+        job_submit(files->executor, &files->job);
+        return;
+    }
+    while (work(&files->job) != JOB_DONE) {
+    }
+}

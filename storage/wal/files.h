@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Files: makes segment files ahead of need, and removes or reuses those that are
+ * not needed any more, on an executor, so that the log's owner never waits for it.
+ *
+ * A segment file has its final name only once it is whole: reserved in full, with a
+ * synced head. So a file of that name with a bad head is damage, never a torn write.
+ * A reused file keeps its blocks, which makes the syncs of its groups cheaper (no
+ * block changes from "reserved" to "written"); its old records do not pass the
+ * checksum any more, since that covers the file's number.
+ *
+ * Threads: what ends in _locked is called with the WAL's lock; the work itself runs
+ * without it, one piece at a time.
+ */
+#ifndef ESTREAT_STORAGE_WAL_FILES_H
+#define ESTREAT_STORAGE_WAL_FILES_H
+
+#include "base/job.h"
+#include "base/sync.h"
+#include "storage/wal/index.h"
+
+/* Files that wait to be reused: what one flush of the memtables lets go at once. */
+#define WAL_SPARES_MAX 2
+#define WAL_TEMPORARY_SUFFIX ".tmp"
+
+struct wal_files {
+    struct fs *fs;
+    struct alloc *alloc;
+    struct executor *executor; /* NULL: the caller's thread works */
+    struct wal_metrics *metrics;
+    struct mutex *mutex;
+    struct condition *changed;
+    const char *dir;
+    struct wal_head head; /* of every segment, but for the number */
+    uint64_t segment_bytes;
+    /* Called with the lock after each attempt to make the next segment. If it returns true,
+     * `notify` is called without the lock. */
+    bool (*attempted_locked)(void *context);
+    void *context;
+    void (*notify)(void *context); /* NULL is allowed */
+    void *notify_context;
+    struct job job;
+    uint64_t spares[WAL_SPARES_MAX]; /* the worker's */
+    size_t spare_count;
+    /* under the lock */
+    bool working;
+    bool wanted; /* `next` is to be made, or to be made larger */
+    uint64_t wanted_id;
+    uint64_t wanted_bytes;
+    struct wal_segment *next; /* ready for use; NULL if there is none */
+    enum status next_status;  /* of the last attempt */
+    struct error next_error;
+    struct wal_segment *retired;
+    enum status remove_status; /* of the last file that could not be removed */
+    struct error remove_error;
+};
+
+/* Frees what is in memory; nothing may be working. */
+void wal_files_release(struct wal_files *files);
+
+/* Makes a segment of at least `bytes`, at once. Returns owned. */
+enum status wal_files_make(struct wal_files *files, uint64_t id, uint64_t bytes,
+                           struct wal_segment **out, struct error *err) MUST_USE;
+
+/* Segment `id` of at least `bytes` is to be the next one. wal_files_kick() begins it. */
+void wal_files_want_locked(struct wal_files *files, uint64_t id, uint64_t bytes);
+
+/* Takes the list. wal_files_kick() begins to remove them. */
+void wal_files_retire_locked(struct wal_files *files, struct wal_segment *list);
+
+/* Without the lock: begins the work that there is, unless it is under way. Without an executor,
+ * does it. */
+void wal_files_kick(struct wal_files *files);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/wal/group.h"
+
+#include "base/check.h"
+#include "storage/wal/index.h"
+
+enum {
+    STATE_RECORDS_BYTES = 2 * WAL_PAIR_RECORD_BYTES,
+    FRONT_BYTES = WAL_GROUP_HEADER_BYTES + STATE_RECORDS_BYTES,
+    /* A buffer that one burst made larger is given back. */
+    CAPACITY_KEPT = 2 * MIB,
+    CAPACITY_FIRST = 128 * KIB,
+};
+
+void wal_group_init(struct wal_group *group, struct alloc *alloc)
+{
+    *group = (struct wal_group){.alloc = alloc, .length = FRONT_BYTES};
+}
+
+void wal_group_release(struct wal_group *group)
+{
+    alloc_free(group->alloc, group->data);
+    alloc_free(group->alloc, group->points);
+    group->data = NULL;
+    group->points = NULL;
+    group->capacity = 0;
+    group->point_capacity = 0;
+}
+
+void wal_group_clear(struct wal_group *group, struct wal_state begin)
+{
+    if (group->capacity > CAPACITY_KEPT) {
+        wal_group_release(group);
+    }
+    group->length = FRONT_BYTES;
+    group->records = 0;
+    group->entries = 0;
+    group->synced_only = false;
+    group->cuts = false;
+    group->point_count = 0;
+    group->readable_last = 0;
+    group->begin = begin;
+    group->end = begin;
+}
+
+static bool reserve_bytes(struct wal_group *group, size_t needed)
+{
+    if (group->capacity >= needed) {
+        return true;
+    }
+    size_t capacity = group->capacity == 0 ? CAPACITY_FIRST : group->capacity;
+    while (capacity < needed) {
+        capacity *= 2;
+    }
+    uint8_t *data = alloc_resize(group->alloc, group->data, capacity);
+    if (data == NULL) {
+        return false;
+    }
+    group->data = data;
+    group->capacity = capacity;
+    return true;
+}
+
+static bool reserve_points(struct wal_group *group, size_t more)
+{
+    if (group->point_capacity - group->point_count >= more) {
+        return true;
+    }
+    size_t capacity = group->point_capacity * 2;
+    capacity = capacity > group->point_count + more ? capacity : group->point_count + more;
+    struct wal_group_point *points =
+        alloc_resize(group->alloc, group->points, capacity * sizeof *group->points);
+    if (points == NULL) {
+        return false;
+    }
+    group->points = points;
+    group->point_capacity = capacity;
+    return true;
+}
+
+enum status wal_group_reserve(struct wal_group *group, size_t bytes, size_t entries,
+                              struct error *err)
+{
+    if (bytes > WAL_GROUP_BYTES_MAX - FRONT_BYTES ||
+        group->length - FRONT_BYTES > WAL_GROUP_BYTES_MAX - FRONT_BYTES - bytes) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "log: more than %lu bytes unwritten",
+                         WAL_GROUP_BYTES_MAX);
+    }
+    size_t points = bytes / WAL_POINT_BYTES + 2;
+    points = points < entries ? points : entries;
+    if (!reserve_bytes(group, group->length + bytes + WAL_BLOCK_BYTES) ||
+        !reserve_points(group, points)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "log: no memory for %zu bytes", bytes);
+    }
+    return STATUS_OK;
+}
+
+static void put(struct wal_group *group, size_t bytes)
+{
+    group->length += bytes;
+    group->records++;
+    CHECK(group->length + WAL_BLOCK_BYTES <= group->capacity);
+}
+
+/* Points are taken as often as the index may want them, whatever the segment holds already. */
+static void note(struct wal_group *group, uint64_t index, bool fresh)
+{
+    if (group->point_count > 0 && !fresh) {
+        const struct wal_group_point *last = &group->points[group->point_count - 1];
+        if (group->length - last->offset < WAL_POINT_BYTES) {
+            return;
+        }
+    }
+    CHECK(group->point_count < group->point_capacity);
+    group->points[group->point_count++] =
+        (struct wal_group_point){.index = index, .offset = group->length, .fresh = fresh};
+}
+
+void wal_group_entry(struct wal_group *group, const struct wal_entry *entry, bool fresh)
+{
+    CHECK(group->length + WAL_ENTRY_OVERHEAD_BYTES + entry->data.length <= group->capacity);
+    note(group, entry->index, fresh);
+    put(group, wal_entry_put(group->data + group->length, entry));
+    group->entries++;
+}
+
+void wal_group_pair(struct wal_group *group, enum wal_record_type type, uint64_t first,
+                    uint64_t second)
+{
+    CHECK(group->length + WAL_PAIR_RECORD_BYTES <= group->capacity);
+    group->cuts = group->cuts || type != WAL_RECORD_HARD_STATE;
+    put(group, wal_pair_put(group->data + group->length, type, first, second));
+}
+
+void wal_group_synced(struct wal_group *group)
+{
+    CHECK(group->records == 0);
+    CHECK(group->length + WAL_RECORD_HEADER_BYTES <= group->capacity);
+    group->synced_only = true;
+    put(group, wal_synced_put(group->data + group->length));
+}
+
+void wal_group_forget_above(struct wal_group *group, uint64_t last_index)
+{
+    while (group->point_count > 0 && group->points[group->point_count - 1].index > last_index) {
+        group->point_count--;
+    }
+    if (group->readable_last > last_index) {
+        group->readable_last = last_index;
+    }
+}
+
+size_t wal_group_disk_bytes(const struct wal_group *group, bool begins_segment)
+{
+    size_t bytes = group->length - (begins_segment ? 0 : STATE_RECORDS_BYTES);
+    return (size_t)wal_block_up(bytes);
+}
+
+static void finish_checksums(struct wal_group *group, size_t from, struct wal_position place,
+                             uint64_t salt)
+{
+    size_t at = from;
+    uint32_t records = 0;
+    while (at < group->length) {
+        struct wal_position here = {.file = place.file, .offset = place.offset + (at - from)};
+        at += wal_record_finish(group->data + at, here, salt);
+        records++;
+    }
+    CHECK(at == group->length);
+    CHECK(records == group->records + 1);
+}
+
+struct slice wal_group_seal(struct wal_group *group, struct wal_position place, bool begins_segment,
+                            struct wal_position synced_through, uint64_t salt)
+{
+    CHECK(group->records > 0);
+    CHECK(place.offset % WAL_BLOCK_BYTES == 0);
+    size_t from = begins_segment ? 0 : STATE_RECORDS_BYTES;
+    if (begins_segment) {
+        uint8_t *at = group->data + WAL_GROUP_HEADER_BYTES;
+        at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term, group->begin.vote);
+        (void)wal_pair_put(at, WAL_RECORD_TRUNCATE, group->begin.last_index,
+                           group->begin.last_term);
+        group->records += 2;
+    }
+    size_t bytes = group->length - from - WAL_GROUP_HEADER_BYTES;
+    (void)wal_group_put(group->data + from, synced_through, bytes, group->records);
+    finish_checksums(group, from, place, salt);
+    size_t padded = wal_group_disk_bytes(group, begins_segment);
+    memset(group->data + group->length, 0, from + padded - group->length);
+    return slice_of(group->data + from, padded);
+}
