@@ -108,10 +108,10 @@ enum status engine_background_error(struct engine *engine, struct error *err);
 /* --- writing (the writer) ---------------------------------------------------------------- */
 
 /* Applies the batch, which stays the caller's. May wait: a millisecond while level 0 is past
- * its slowdown, until compaction has caught up past its stop. On an error nothing is visible,
- * and the batch may be tried again if the error is RESOURCE_EXHAUSTED (a failed batch, memory
- * limits on a full disk: seal, or wait until there is room).
- * INVALID_ARGUMENT: a delete or a key out of order in a KEYSPACE_APPEND. */
+ * its slowdown, until compaction has caught up past its stop. On an error nothing is visible.
+ * RESOURCE_EXHAUSTED: memory limits are reached; the batch may be tried again after a seal, or
+ * once the disk has room. INVALID_ARGUMENT: a failed batch, a delete or a key out of
+ * order in a KEYSPACE_APPEND. No memory in the middle of a batch is a final error. */
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine's inside, shared by the engine_*.c files.
+ *
+ * Locks, in the order in which they may be taken:
+ *   edit_mutex   who changes manifest and catalog; held over the manifest's sync
+ *   mutex        the current view, snapshots, the last seal, errors, backoffs; held for
+ *                a few instructions
+ *   the catalog's own
+ */
+#ifndef ESTREAT_STORAGE_ENGINE_INTERNAL_H
+#define ESTREAT_STORAGE_ENGINE_INTERNAL_H
+
+#include "base/metrics.h"
+#include "base/sync.h"
+#include "storage/engine.h"
+#include "storage/engine_view.h"
+#include "storage/table/block_cache.h"
+#include "storage/tree/compact.h"
+#include "storage/tree/flush.h"
+#include "storage/tree/manifest.h"
+#include "storage/tree/pick.h"
+
+/* Work of one step of a job. */
+#define ENGINE_STEP_BYTES (1 * MIB)
+#define ENGINE_BACKOFF_MIN_NS (100 * NS_PER_MS)
+#define ENGINE_BACKOFF_MAX_NS (5 * NS_PER_S)
+
+/* A background job of the engine and how it fares. Fields but `job` under engine->mutex. */
+struct background {
+    struct job job; /* first: the step finds the rest from it */
+    struct engine *engine;
+    bool backing_off;
+    uint64_t retry_at_ns;
+    uint64_t backoff_ns;
+    uint64_t failures;
+    struct error failure; /* the last one */
+};
+
+/* Snapshots as a job saw them when it began. */
+struct snapshot_copy {
+    uint64_t *sequences;
+    size_t count;
+};
+
+struct engine {
+    struct engine_options options; /* defaults filled in */
+    struct keyspace_options *keyspaces;
+    char *dir;
+    struct alloc *alloc;
+    struct block_cache *cache;
+    struct codec_counters codec_counters;
+    struct output_place place;
+    struct pick_options pick_options;
+    _Atomic uint64_t next_file;
+
+    struct mutex edit_mutex;
+    struct manifest *manifest;
+    struct catalog *catalog;   /* edits under edit_mutex */
+    uint64_t durable_sequence; /* edit_mutex: of the last flushed seal */
+
+    struct mutex mutex;
+    struct condition changed; /* a view was replaced, a job failed */
+    _Atomic(struct view *) view;
+    struct snapshot_list snapshots;
+    struct buf owner_state; /* of the last flushed seal */
+    uint64_t sealed_count;  /* flushed */
+    atomic_bool failed;
+    struct error failure;
+    atomic_bool closing;
+
+    _Atomic uint64_t last_sequence; /* what readers see */
+
+    /* The writer's. */
+    struct view *writer_view; /* a reference of its own, perhaps behind `view` */
+    uint64_t seal_number;
+    struct buf append_last[KEYSPACES_MAX]; /* highest key of each KEYSPACE_APPEND */
+
+    struct background flush_job;
+    struct background compact_job;
+    struct background remove_job;
+
+    /* The flush job's. */
+    bool flushing;
+    struct mem_set *flush_set;
+    struct snapshot_copy flush_snapshots;
+    struct edit flush_edit;
+    struct flush flush;
+
+    /* The compaction job's. */
+    bool compacting;
+    struct snapshot_copy compact_snapshots;
+    struct edit compact_edit;
+    struct compact compact;
+
+    struct counter stall_ns;
+    struct counter stalls;
+    struct counter writes;
+    struct counter flushes;
+    struct counter flush_bytes_written;
+    struct counter compactions;
+    struct counter compaction_bytes_read;
+    struct counter compaction_bytes_written;
+    struct counter background_retries;
+};
+
+/* --- engine.c ------------------------------------------------------------------------------- */
+
+/* The current view, referenced. Any thread. */
+struct view *engine_view_acquire(struct engine *engine);
+
+/* The current view, borrowed until the next call. The writer. */
+struct view *engine_writer_view(struct engine *engine);
+
+/* Makes `next` (view_new) the current view, out of the present one: `set_active` NULL: the
+ * present active set stays, else it becomes the newest immutable; `flushed` (may be NULL) is
+ * the oldest immutable and goes; `version` NULL: stays. With engine->mutex held; returns the
+ * view to unref after unlocking. */
+struct view *engine_view_replace_locked(struct engine *engine, struct view *next,
+                                        struct mem_set *set_active, struct mem_set *flushed,
+                                        struct version *version);
+
+/* Records a final error (the first one counts). */
+void engine_fail(struct engine *engine, const struct error *err);
+
+/* OK, or the final error. */
+enum status engine_check_failed(struct engine *engine, struct error *err) MUST_USE;
+
+/* --- engine_jobs.c -------------------------------------------------------------------------- */
+
+void engine_jobs_init(struct engine *engine);
+
+/* Lets go of what the jobs hold; the executor runs none any more. */
+void engine_jobs_release(struct engine *engine);
+
+/* The catalog's on_dead. */
+void engine_jobs_on_dead(void *context);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine's background jobs: flush, compaction, removal of dead files. Each is
+ * a loop turned inside out: a step begins, goes on with, or completes a piece of
+ * work, and returns.
+ */
+#include "base/check.h"
+#include "base/log.h"
+#include "storage/engine_internal.h"
+
+/* --- what the jobs share ------------------------------------------------------------------- */
+
+static struct background *background_of(struct job *job)
+{
+    return (struct background *)job;
+}
+
+/* False while the job backs off; else a backoff that has passed is forgotten. */
+static bool may_begin(struct background *background)
+{
+    struct engine *engine = background->engine;
+    if (atomic_load(&engine->failed)) {
+        return false;
+    }
+    uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
+    mutex_lock(&engine->mutex);
+    bool may = !background->backing_off || now_ns >= background->retry_at_ns;
+    if (may) {
+        background->backing_off = false;
+    }
+    mutex_unlock(&engine->mutex);
+    return may;
+}
+
+static void note_success(struct background *background)
+{
+    mutex_lock(&background->engine->mutex);
+    background->backoff_ns = 0;
+    mutex_unlock(&background->engine->mutex);
+}
+
+/* Want of space or memory passes; everything else is final. */
+static void note_failure(struct background *background, const char *what, enum status status,
+                         struct error *err)
+{
+    struct engine *engine = background->engine;
+    (void)error_wrap(err, "%s", what);
+    err->status = status;
+    if (status != STATUS_RESOURCE_EXHAUSTED) {
+        engine_fail(engine, err);
+        return;
+    }
+    uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
+    counter_add(&engine->background_retries, 1);
+    mutex_lock(&engine->mutex);
+    uint64_t backoff_ns = background->backoff_ns * 2;
+    backoff_ns = backoff_ns < ENGINE_BACKOFF_MIN_NS ? ENGINE_BACKOFF_MIN_NS : backoff_ns;
+    backoff_ns = backoff_ns > ENGINE_BACKOFF_MAX_NS ? ENGINE_BACKOFF_MAX_NS : backoff_ns;
+    bool first = background->backoff_ns == 0;
+    background->backoff_ns = backoff_ns;
+    background->retry_at_ns = now_ns + backoff_ns;
+    background->backing_off = true;
+    background->failures++;
+    background->failure = *err;
+    condition_broadcast(&engine->changed);
+    mutex_unlock(&engine->mutex);
+    if (first) {
+        char quoted[2 * ERROR_TEXT_BYTES];
+        log_write("storage", LOG_WARN, "background work will be repeated", "cause=%s",
+                  log_quote(quoted, sizeof quoted, err->text));
+    }
+}
+
+/* A snapshot that is taken later is of a sequence above all that the job reads, so the job need
+ * not know of it. */
+static enum status copy_snapshots(struct engine *engine, struct snapshot_copy *copy,
+                                  struct error *err)
+{
+    size_t room = 0;
+    for (;;) {
+        mutex_lock(&engine->mutex);
+        size_t count = snapshot_list_sequences(&engine->snapshots, copy->sequences, room);
+        mutex_unlock(&engine->mutex);
+        if (count <= room) {
+            copy->count = count;
+            return STATUS_OK;
+        }
+        room = count + 8;
+        uint64_t *grown =
+            alloc_resize(engine->alloc, copy->sequences, room * sizeof *copy->sequences);
+        if (grown == NULL) {
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for snapshots");
+        }
+        copy->sequences = grown;
+    }
+}
+
+static void release_snapshots(struct engine *engine, struct snapshot_copy *copy)
+{
+    alloc_free(engine->alloc, copy->sequences);
+    *copy = (struct snapshot_copy){.count = 0};
+}
+
+/* --- installing an edit -------------------------------------------------------------------- */
+
+/* Writes the whole state anew once edits have piled up. Want of space postpones it. */
+static void rewrite_manifest(struct engine *engine, struct version *version)
+{
+    if (!manifest_wants_rewrite(engine->manifest)) {
+        return;
+    }
+    struct edit full;
+    struct error err = ERROR_INIT;
+    edit_init(&full, engine->alloc);
+    uint64_t number = atomic_fetch_add(&engine->next_file, 1);
+    version_describe(version, &full);
+    full.full = true;
+    full.has_seal = engine->sealed_count > 0;
+    full.seal_count = engine->sealed_count;
+    full.owner_state = buf_slice(&engine->owner_state);
+    full.last_sequence = engine->durable_sequence;
+    full.next_file = number + 1;
+    enum status status = manifest_rewrite(engine->manifest, number, &full, &err);
+    if (status != STATUS_OK && status != STATUS_RESOURCE_EXHAUSTED) {
+        engine_fail(engine, &err);
+    }
+    edit_release(&full);
+}
+
+/* What a flushed seal changes besides the view. */
+static void take_seal_locked(struct engine *engine, struct mem_set *flushed)
+{
+    engine->sealed_count = flushed->seal_number;
+    engine->durable_sequence = flushed->last_sequence;
+    /* The set's readers never look at the blob, so it may move. */
+    buf_release(&engine->owner_state);
+    engine->owner_state = flushed->owner_state;
+    buf_init(&flushed->owner_state, engine->alloc, ENGINE_STATE_BYTES_MAX);
+}
+
+static enum status install_edit(struct engine *engine, struct edit *edit, struct mem_set *flushed,
+                                struct error *err)
+{
+    struct version *version = NULL;
+    struct view *next = view_new(engine->alloc);
+    if (next == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a view");
+    }
+    enum status status = STATUS_OK;
+    if (edit_add_count(edit) > 0) {
+        status = fs_sync_dir(engine->options.fs, engine->dir, err);
+        if (status == STATUS_RESOURCE_EXHAUSTED) {
+            /* A failed sync is final, whatever the cause. */
+            status = error_set(err, STATUS_INTERNAL, "sync %s: no space", engine->dir);
+        }
+    }
+    mutex_lock(&engine->edit_mutex);
+    edit->next_file = atomic_load(&engine->next_file);
+    if (status == STATUS_OK) {
+        status = catalog_prepare(engine->catalog, edit, &version, err);
+    }
+    if (status == STATUS_OK) {
+        status = manifest_append(engine->manifest, edit, err);
+    }
+    struct view *old = next;
+    if (status == STATUS_OK) {
+        mutex_lock(&engine->mutex);
+        if (flushed != NULL) {
+            take_seal_locked(engine, flushed);
+        }
+        old = engine_view_replace_locked(engine, next, NULL, flushed, version);
+        mutex_unlock(&engine->mutex);
+        catalog_publish(engine->catalog, version);
+        rewrite_manifest(engine, version);
+    } else {
+        version_release(version);
+    }
+    mutex_unlock(&engine->edit_mutex);
+    view_unref(old);
+    return status;
+}
+
+/* --- flush --------------------------------------------------------------------------------- */
+
+static void end_flush(struct engine *engine)
+{
+    flush_release(&engine->flush);
+    release_snapshots(engine, &engine->flush_snapshots);
+    mem_set_unref(engine->flush_set);
+    engine->flush_set = NULL;
+    edit_clear(&engine->flush_edit);
+    engine->flushing = false;
+}
+
+/* Takes the oldest seal that waits. OK with engine->flushing unset: none does. */
+static enum status begin_flush(struct engine *engine, struct error *err)
+{
+    CHECK(!engine->flushing);
+    mutex_lock(&engine->mutex);
+    struct view *view = atomic_load_explicit(&engine->view, memory_order_relaxed);
+    struct mem_set *set = view->immutable_count > 0 ? view->immutables[0] : NULL;
+    if (set != NULL) {
+        mem_set_ref(set);
+    }
+    mutex_unlock(&engine->mutex);
+    if (set == NULL) {
+        return STATUS_OK;
+    }
+    enum status status = copy_snapshots(engine, &engine->flush_snapshots, err);
+    if (status != STATUS_OK) {
+        release_snapshots(engine, &engine->flush_snapshots);
+        mem_set_unref(set);
+        return status;
+    }
+    engine->flush_set = set;
+    engine->flushing = true;
+    struct edit *edit = &engine->flush_edit;
+    edit_clear(edit);
+    edit->has_seal = true;
+    edit->seal_count = set->seal_number;
+    edit->owner_state = buf_slice(&set->owner_state);
+    edit->last_sequence = set->last_sequence;
+    flush_init(&engine->flush, &engine->place, engine->keyspaces, engine->options.keyspace_count,
+               set->memtables, engine->flush_snapshots.sequences, engine->flush_snapshots.count,
+               edit);
+    return STATUS_OK;
+}
+
+static void complete_flush(struct engine *engine)
+{
+    counter_add(&engine->flushes, 1);
+    counter_add(&engine->flush_bytes_written, engine->flush.written);
+    end_flush(engine);
+    note_success(&engine->flush_job);
+    if (engine->options.on_flushed != NULL) {
+        /* Only this job replaces the blob, so it stands still during the call. */
+        engine->options.on_flushed(engine->options.context, buf_slice(&engine->owner_state));
+    }
+    job_submit(engine->options.executor, &engine->compact_job.job);
+}
+
+static enum job_result run_flush(struct job *job)
+{
+    struct background *background = background_of(job);
+    struct engine *engine = background->engine;
+    struct error err = ERROR_INIT;
+    enum status status = STATUS_OK;
+    bool done = false;
+    if (!engine->flushing) {
+        if (!may_begin(background)) {
+            return JOB_WAIT;
+        }
+        status = begin_flush(engine, &err);
+        if (status == STATUS_OK && !engine->flushing) {
+            return JOB_WAIT;
+        }
+    }
+    if (status == STATUS_OK) {
+        status = flush_step(&engine->flush, ENGINE_STEP_BYTES, &done, &err);
+    }
+    if (status == STATUS_OK && done) {
+        status = install_edit(engine, &engine->flush_edit, engine->flush_set, &err);
+    }
+    if (status == STATUS_OK) {
+        if (done) {
+            complete_flush(engine);
+        }
+        return JOB_AGAIN;
+    }
+    if (engine->flushing) {
+        if (status == STATUS_RESOURCE_EXHAUSTED) {
+            /* Only then is it known that no manifest names them. */
+            output_discard(&engine->place, &engine->flush_edit);
+        }
+        end_flush(engine);
+    }
+    note_failure(background, "flush", status, &err);
+    return JOB_WAIT;
+}
+
+/* --- compaction ---------------------------------------------------------------------------- */
+
+static void end_compaction(struct engine *engine)
+{
+    compact_release(&engine->compact);
+    release_snapshots(engine, &engine->compact_snapshots);
+    edit_clear(&engine->compact_edit);
+    engine->compacting = false;
+}
+
+/* OK with engine->compacting unset: nothing is due. */
+static enum status begin_compaction(struct engine *engine, struct error *err)
+{
+    CHECK(!engine->compacting);
+    struct pick pick;
+    struct version *version = catalog_acquire(engine->catalog);
+    enum status status = STATUS_OK;
+    if (pick_compaction(version, &engine->pick_options, &pick)) {
+        status = copy_snapshots(engine, &engine->compact_snapshots, err);
+        edit_clear(&engine->compact_edit);
+        if (status == STATUS_OK) {
+            status = compact_init(&engine->compact, &engine->place, engine->keyspaces, version,
+                                  &pick, engine->compact_snapshots.sequences,
+                                  engine->compact_snapshots.count, &engine->compact_edit, err);
+        }
+        engine->compacting = status == STATUS_OK;
+        if (status != STATUS_OK) {
+            release_snapshots(engine, &engine->compact_snapshots);
+        }
+    }
+    version_release(version);
+    return status;
+}
+
+static void complete_compaction(struct engine *engine)
+{
+    counter_add(&engine->compactions, 1);
+    counter_add(&engine->compaction_bytes_read, engine->compact.read);
+    counter_add(&engine->compaction_bytes_written, engine->compact.output.written);
+    end_compaction(engine);
+    note_success(&engine->compact_job);
+}
+
+static enum job_result run_compaction(struct job *job)
+{
+    struct background *background = background_of(job);
+    struct engine *engine = background->engine;
+    struct error err = ERROR_INIT;
+    enum status status = STATUS_OK;
+    bool done = false;
+    if (!engine->compacting) {
+        if (!may_begin(background)) {
+            return JOB_WAIT;
+        }
+        status = begin_compaction(engine, &err);
+        if (status == STATUS_OK && !engine->compacting) {
+            return JOB_WAIT;
+        }
+    }
+    if (status == STATUS_OK) {
+        status = compact_step(&engine->compact, ENGINE_STEP_BYTES, &done, &err);
+    }
+    if (status == STATUS_OK && done) {
+        status = install_edit(engine, &engine->compact_edit, NULL, &err);
+    }
+    if (status == STATUS_OK) {
+        if (done) {
+            complete_compaction(engine);
+        }
+        return JOB_AGAIN;
+    }
+    if (engine->compacting) {
+        if (status == STATUS_RESOURCE_EXHAUSTED) {
+            output_discard(&engine->place, &engine->compact_edit);
+        }
+        end_compaction(engine);
+    }
+    note_failure(background, "compaction", status, &err);
+    return JOB_WAIT;
+}
+
+/* --- removal of dead files ----------------------------------------------------------------- */
+
+static enum job_result run_removal(struct job *job)
+{
+    catalog_remove_dead(background_of(job)->engine->catalog);
+    return JOB_WAIT;
+}
+
+void engine_jobs_on_dead(void *context)
+{
+    struct engine *engine = context;
+    if (!atomic_load(&engine->closing)) {
+        job_submit(engine->options.executor, &engine->remove_job.job);
+    }
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+void engine_jobs_init(struct engine *engine)
+{
+    job_init(&engine->flush_job.job, run_flush);
+    job_init(&engine->compact_job.job, run_compaction);
+    job_init(&engine->remove_job.job, run_removal);
+    engine->flush_job.engine = engine;
+    engine->compact_job.engine = engine;
+    engine->remove_job.engine = engine;
+}
+
+void engine_jobs_release(struct engine *engine)
+{
+    if (engine->flushing) {
+        output_discard(&engine->place, &engine->flush_edit);
+        end_flush(engine);
+    }
+    if (engine->compacting) {
+        output_discard(&engine->place, &engine->compact_edit);
+        end_compaction(engine);
+    }
+}
+
+static bool is_due(const struct background *background, uint64_t now_ns)
+{
+    return background->backing_off && now_ns >= background->retry_at_ns;
+}
+
+void engine_poll(struct engine *engine)
+{
+    uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
+    mutex_lock(&engine->mutex);
+    bool flush_due = is_due(&engine->flush_job, now_ns);
+    bool compaction_due = is_due(&engine->compact_job, now_ns);
+    mutex_unlock(&engine->mutex);
+    if (flush_due) {
+        job_submit(engine->options.executor, &engine->flush_job.job);
+    }
+    if (compaction_due) {
+        job_submit(engine->options.executor, &engine->compact_job.job);
+    }
+}

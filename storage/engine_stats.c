@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Looking at the engine: figures, tables, verification.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "storage/engine_internal.h"
+
+static void count_tables(const struct engine *engine, const struct version *version,
+                         struct engine_stats *out)
+{
+    for (unsigned keyspace = 0; keyspace < engine->options.keyspace_count; keyspace++) {
+        for (unsigned level = 0; level < TREE_LEVELS; level++) {
+            size_t count = version_count(version, keyspace, level);
+            uint64_t bytes = version_bytes(version, keyspace, level);
+            out->level_tables[level] += count;
+            out->level_bytes[level] += bytes;
+            out->tables += count;
+            out->bytes += bytes;
+        }
+    }
+}
+
+void engine_stats(struct engine *engine, struct engine_stats *out)
+{
+    *out = (struct engine_stats){.tables = 0};
+    struct view *view = engine_view_acquire(engine);
+    count_tables(engine, view->version, out);
+    out->memtable_bytes = mem_set_bytes(view->active);
+    out->immutable_count = view->immutable_count;
+    for (size_t i = 0; i < view->immutable_count; i++) {
+        out->immutable_bytes += mem_set_bytes(view->immutables[i]);
+    }
+    view_unref(view);
+    out->stall_ns = counter_get(&engine->stall_ns);
+    out->stalls = counter_get(&engine->stalls);
+    out->writes = counter_get(&engine->writes);
+    out->flushes = counter_get(&engine->flushes);
+    out->flush_bytes_written = counter_get(&engine->flush_bytes_written);
+    out->compactions = counter_get(&engine->compactions);
+    out->compaction_bytes_read = counter_get(&engine->compaction_bytes_read);
+    out->compaction_bytes_written = counter_get(&engine->compaction_bytes_written);
+    out->background_retries = counter_get(&engine->background_retries);
+    struct block_cache_stats cache;
+    block_cache_stats(engine->cache, &cache);
+    out->block_cache_bytes = cache.bytes;
+    out->block_cache_hits = cache.hits;
+    out->block_cache_misses = cache.misses;
+    out->last_sequence = atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
+}
+
+enum status engine_for_each_table(struct engine *engine, unsigned keyspace, engine_table_fn each,
+                                  void *context, struct error *err)
+{
+    CHECK(keyspace < engine->options.keyspace_count);
+    enum status status = STATUS_OK;
+    struct view *view = engine_view_acquire(engine);
+    for (unsigned level = 0; level < TREE_LEVELS; level++) {
+        size_t count = version_count(view->version, keyspace, level);
+        for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+            const struct table_file *file = version_at(view->version, keyspace, level, i);
+            struct engine_table table = {.number = file->number,
+                                         .level = level,
+                                         .smallest = internal_key_user(file->smallest),
+                                         .largest = internal_key_user(file->largest),
+                                         .entries = file->entries,
+                                         .bytes = file->bytes};
+            _Static_assert(sizeof table.name >= TABLE_FILE_NAME_BYTES, "a file's name fits");
+            (void)table_file_name(table.name, file->number);
+            status = each(context, &table, err);
+        }
+    }
+    view_unref(view);
+    return status;
+}
+
+/* The table itself, and that it is the one which the manifest means. */
+static enum status verify_table(struct table_file *file, struct error *err)
+{
+    struct table *table = NULL;
+    enum status status = table_file_open(file, &table, err);
+    if (status == STATUS_OK) {
+        status = table_verify(table, NULL, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct table_info *info = table_get_info(table);
+    if (info->entries != file->entries || !slice_equal(info->smallest, file->smallest) ||
+        !slice_equal(info->largest, file->largest)) {
+        return error_set(err, STATUS_CORRUPT, "%s at 0: not the table that the manifest means",
+                         table_path(table));
+    }
+    return STATUS_OK;
+}
+
+enum status engine_verify(struct engine *engine, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct view *view = engine_view_acquire(engine);
+    for (unsigned keyspace = 0; keyspace < engine->options.keyspace_count; keyspace++) {
+        for (unsigned level = 0; level < TREE_LEVELS; level++) {
+            size_t count = version_count(view->version, keyspace, level);
+            for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+                status = verify_table(version_at(view->version, keyspace, level, i), err);
+            }
+        }
+    }
+    view_unref(view);
+    return status;
+}

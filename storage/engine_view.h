@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * View: all that a read looks through at one moment: the active memtables, those
+ * that wait for their flush, and a version of the catalog. Immutable but for what
+ * the writer adds to the active memtables; reference counted. A seal, a flush and
+ * a compaction each replace the engine's view by a new one.
+ */
+#ifndef ESTREAT_STORAGE_ENGINE_VIEW_H
+#define ESTREAT_STORAGE_ENGINE_VIEW_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "storage/engine.h"
+#include "storage/mem/memtable.h"
+#include "storage/tree/catalog.h"
+
+/* The memtables of one seal, one a keyspace. */
+struct mem_set {
+    struct alloc *alloc;
+    _Atomic uint64_t references;
+    /* Set by the seal, before the set is handed to the flush. */
+    struct buf owner_state;
+    uint64_t seal_number; /* from 1 */
+    uint64_t last_sequence;
+    size_t count;
+    struct memtable *memtables[];
+};
+
+/* Returns owned; NULL if there is no memory. */
+struct mem_set *mem_set_new(struct alloc *alloc, size_t keyspace_count);
+void mem_set_ref(struct mem_set *set);
+void mem_set_unref(struct mem_set *set); /* NULL is allowed */
+
+/* Memory of all memtables, and whether they hold no entry. Any thread. */
+uint64_t mem_set_bytes(const struct mem_set *set);
+bool mem_set_is_empty(const struct mem_set *set);
+
+struct view {
+    struct alloc *alloc;
+    _Atomic uint64_t references;
+    struct version *version;
+    struct mem_set *active;
+    size_t immutable_count;
+    struct mem_set *immutables[ENGINE_IMMUTABLE_MAX]; /* the oldest first */
+    size_t level0_count;                              /* the most that a keyspace has */
+};
+
+/* Memory for a view that view_fill() makes one; NULL if there is none. */
+struct view *view_new(struct alloc *alloc);
+
+/* Takes new references to all. Cannot fail. */
+void view_fill(struct view *view, struct version *version, struct mem_set *active,
+               struct mem_set *const *immutables, size_t immutable_count, size_t level0_count);
+
+void view_ref(struct view *view);
+void view_unref(struct view *view); /* NULL and an unfilled view are allowed */
+
+#endif

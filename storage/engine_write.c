@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The writer's side of the engine: batches, seals, and when to wait.
+ */
+#include "base/check.h"
+#include "storage/engine_internal.h"
+
+#define WAIT_NS (10 * NS_PER_MS)
+#define SLOWDOWN_NS (1 * NS_PER_MS)
+/* Room above memtable_bytes for what is written between a seal that was due and one that was made.
+ */
+#define MEMTABLE_SLACK_BYTES (1 * MIB)
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+typedef bool (*ready_fn)(const struct engine *engine, const struct view *view);
+
+static bool has_room_for_seal(const struct engine *engine, const struct view *view)
+{
+    return view->immutable_count < engine->options.immutable_max;
+}
+
+static bool is_flushed(const struct engine *engine, const struct view *view)
+{
+    (void)engine;
+    return view->immutable_count == 0;
+}
+
+static bool is_below_stop(const struct engine *engine, const struct view *view)
+{
+    return view->level0_count < engine->options.l0_stop;
+}
+
+/* One turn of waiting, with the mutex held; `poke` (may be NULL) is given another chance. */
+static void wait_a_little_locked(struct engine *engine, struct background *poke, uint64_t ns)
+{
+    if (poke == NULL && engine->options.on_wait == NULL) {
+        (void)condition_wait_for(&engine->changed, &engine->mutex, ns);
+        return;
+    }
+    mutex_unlock(&engine->mutex);
+    if (poke != NULL) {
+        job_submit(engine->options.executor, &poke->job);
+    }
+    if (engine->options.on_wait != NULL) {
+        engine->options.on_wait(engine->options.context);
+    }
+    mutex_lock(&engine->mutex);
+    if (poke != NULL && engine->options.on_wait == NULL) {
+        (void)condition_wait_for(&engine->changed, &engine->mutex, ns);
+    }
+}
+
+/* Waits until `ready`, which job `by` will bring about. Fails at once with the final error, or
+ * with the job's if it is backing off. */
+static enum status wait_for(struct engine *engine, ready_fn ready, struct background *by,
+                            struct error *err)
+{
+    enum status status = STATUS_OK;
+    uint64_t start_ns = 0;
+    mutex_lock(&engine->mutex);
+    while (!ready(engine, atomic_load_explicit(&engine->view, memory_order_relaxed))) {
+        uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
+        start_ns = start_ns == 0 ? now_ns : start_ns;
+        status = engine_check_failed(engine, err);
+        if (status != STATUS_OK) {
+            break;
+        }
+        if (by->backing_off && now_ns < by->retry_at_ns) {
+            status = by->failure.status;
+            if (err != NULL) {
+                *err = by->failure;
+            }
+            break;
+        }
+        wait_a_little_locked(engine, by->backing_off ? by : NULL, WAIT_NS);
+    }
+    mutex_unlock(&engine->mutex);
+    if (start_ns != 0) {
+        counter_add(&engine->stalls, 1);
+        counter_add(&engine->stall_ns, clock_monotonic_ns(engine->options.clock) - start_ns);
+    }
+    return status;
+}
+
+static void slow_down(struct engine *engine)
+{
+    uint64_t start_ns = clock_monotonic_ns(engine->options.clock);
+    mutex_lock(&engine->mutex);
+    wait_a_little_locked(engine, NULL, SLOWDOWN_NS);
+    mutex_unlock(&engine->mutex);
+    counter_add(&engine->stalls, 1);
+    counter_add(&engine->stall_ns, clock_monotonic_ns(engine->options.clock) - start_ns);
+}
+
+/* --- batches ------------------------------------------------------------------------------- */
+
+/* Keys of a KEYSPACE_APPEND must ascend, from the last batch through this one. */
+static enum status check_order(struct engine *engine, const struct batch *batch,
+                               struct slice last[KEYSPACES_MAX], struct error *err)
+{
+    for (size_t i = 0; i < engine->options.keyspace_count; i++) {
+        last[i] = buf_slice(&engine->append_last[i]);
+    }
+    struct batch_op op;
+    size_t offset = 0;
+    while (batch_next(batch, &offset, &op)) {
+        CHECK(op.keyspace < engine->options.keyspace_count);
+        const struct keyspace_options *keyspace = &engine->keyspaces[op.keyspace];
+        if (keyspace->layout != KEYSPACE_APPEND) {
+            continue;
+        }
+        if (op.type != KEY_PUT) {
+            return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: nothing can be deleted",
+                             keyspace->name);
+        }
+        if (slice_compare(op.key, last[op.keyspace]) <= 0) {
+            return error_set(err, STATUS_INVALID_ARGUMENT,
+                             "keyspace %s: a key is not above those before it", keyspace->name);
+        }
+        last[op.keyspace] = op.key;
+    }
+    return STATUS_OK;
+}
+
+static void remember_last(struct engine *engine, const struct slice last[KEYSPACES_MAX])
+{
+    for (size_t i = 0; i < engine->options.keyspace_count; i++) {
+        struct buf *buf = &engine->append_last[i];
+        if (engine->keyspaces[i].layout == KEYSPACE_APPEND && last[i].data != buf->data) {
+            buf_clear(buf);
+            buf_append_slice(buf, last[i]);
+            CHECK(!buf_failed(buf)); /* its memory was reserved at the open */
+        }
+    }
+}
+
+/* Adds all operations above `sequence`; readers do not see them yet. */
+static enum status insert(struct view *view, const struct batch *batch, uint64_t sequence,
+                          struct error *err)
+{
+    struct batch_op op;
+    size_t offset = 0;
+    while (batch_next(batch, &offset, &op)) {
+        enum status status = memtable_add(view->active->memtables[op.keyspace], ++sequence,
+                                          (enum key_type)op.type, op.key, op.value, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static uint64_t memtable_bytes_stop(const struct engine *engine)
+{
+    uint64_t limit = engine->options.memtable_bytes;
+    return limit + (limit > MEMTABLE_SLACK_BYTES ? limit : MEMTABLE_SLACK_BYTES);
+}
+
+/* Waits while level 0 is too full; refuses while the memtables are. */
+static enum status make_room(struct engine *engine, struct error *err)
+{
+    struct view *view = engine_writer_view(engine);
+    if (view->level0_count >= engine->options.l0_stop) {
+        enum status status = wait_for(engine, is_below_stop, &engine->compact_job, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    } else if (view->level0_count >= engine->options.l0_slowdown) {
+        slow_down(engine);
+    }
+    view = engine_writer_view(engine);
+    if (mem_set_bytes(view->active) >= memtable_bytes_stop(engine)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "the memtables are full: seal first");
+    }
+    return STATUS_OK;
+}
+
+enum status engine_write(struct engine *engine, const struct batch *batch, struct error *err)
+{
+    enum status status = engine_check_failed(engine, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (buf_failed(&batch->bytes)) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "the batch has failed");
+    }
+    if (batch->count == 0) {
+        return STATUS_OK;
+    }
+    struct slice last[KEYSPACES_MAX];
+    status = check_order(engine, batch, last, err);
+    if (status == STATUS_OK) {
+        status = make_room(engine, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    uint64_t sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);
+    CHECK(batch->count <= SEQUENCE_MAX - sequence);
+    struct error why = ERROR_INIT;
+    status = insert(engine_writer_view(engine), batch, sequence, &why);
+    if (status != STATUS_OK) {
+        /* What was added cannot be taken back, and its sequences would be used again. */
+        why.status = STATUS_INTERNAL;
+        (void)error_wrap(&why, "in the middle of a batch");
+        engine_fail(engine, &why);
+        return engine_check_failed(engine, err);
+    }
+    remember_last(engine, last);
+    atomic_store_explicit(&engine->last_sequence, sequence + batch->count, memory_order_release);
+    counter_add(&engine->writes, 1);
+    return STATUS_OK;
+}
+
+/* --- seals --------------------------------------------------------------------------------- */
+
+bool engine_should_seal(struct engine *engine)
+{
+    const struct mem_set *active = engine_writer_view(engine)->active;
+    return mem_set_bytes(active) >= engine->options.memtable_bytes && !mem_set_is_empty(active);
+}
+
+enum status engine_seal(struct engine *engine, struct slice owner_state, struct error *err)
+{
+    CHECK(owner_state.length <= ENGINE_STATE_BYTES_MAX);
+    enum status status = engine_check_failed(engine, err);
+    if (status == STATUS_OK) {
+        status = wait_for(engine, has_room_for_seal, &engine->flush_job, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct mem_set *sealed = engine_writer_view(engine)->active;
+    struct mem_set *active = mem_set_new(engine->alloc, engine->options.keyspace_count);
+    struct view *next = view_new(engine->alloc);
+    buf_clear(&sealed->owner_state);
+    buf_append_slice(&sealed->owner_state, owner_state);
+    if (active == NULL || next == NULL || buf_failed(&sealed->owner_state)) {
+        mem_set_unref(active);
+        view_unref(next);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a seal");
+    }
+    sealed->seal_number = ++engine->seal_number;
+    sealed->last_sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);
+    mutex_lock(&engine->mutex);
+    struct view *old = engine_view_replace_locked(engine, next, active, NULL, NULL);
+    mutex_unlock(&engine->mutex);
+    mem_set_unref(active);
+    view_unref(old);
+    (void)engine_writer_view(engine);
+    job_submit(engine->options.executor, &engine->flush_job.job);
+    engine_poll(engine);
+    return STATUS_OK;
+}
+
+enum status engine_flush(struct engine *engine, struct error *err)
+{
+    enum status status = engine_check_failed(engine, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    mutex_lock(&engine->mutex);
+    /* Who asks wants it tried now. */
+    bool backing_off = engine->flush_job.backing_off;
+    engine->flush_job.retry_at_ns = 0;
+    mutex_unlock(&engine->mutex);
+    if (backing_off) {
+        job_submit(engine->options.executor, &engine->flush_job.job);
+    }
+    status = wait_for(engine, is_flushed, &engine->flush_job, err);
+    (void)engine_writer_view(engine);
+    return status;
+}

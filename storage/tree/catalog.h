@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Catalog: the set of live tables, as a chain of immutable versions. A reader
+ * acquires the current version and sees its tables, and keeps them on disk, until
+ * it lets go. One editor at a time prepares the next version and publishes it.
+ *
+ * Invariants of a version
+ * - Level 0 holds tables that may overlap, the newest first.
+ * - Each level below holds tables whose user keys are disjoint, ascending; all versions of
+ *   a user key lie in one table of a level.
+ *
+ * A table that no published version names any more is dead; when its last version goes it
+ * is handed to catalog_remove_dead(), so that no reader waits for an unlink.
+ *
+ * Threads: everything but prepare and publish may be called by any thread.
+ */
+#ifndef ESTREAT_STORAGE_TREE_CATALOG_H
+#define ESTREAT_STORAGE_TREE_CATALOG_H
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "storage/table/block_cache.h"
+#include "storage/table/table_reader.h"
+#include "storage/tree/edit.h"
+
+struct catalog;
+struct version;
+
+/* One table of the catalog. Plain to read; borrowed from a version that is held. */
+struct table_file {
+    uint64_t number;
+    unsigned keyspace;
+    uint64_t bytes;
+    uint64_t entries;
+    struct slice smallest; /* internal keys, both included */
+    struct slice largest;
+    /* The catalog's. */
+    struct catalog *catalog;
+    _Atomic uint64_t references;
+    _Atomic(struct table *) table; /* opened when first needed */
+    atomic_bool dead;
+    struct table_file *next_dead;
+    uint8_t key_bytes[];
+};
+
+struct catalog_options {
+    struct fs *fs; /* borrowed, as all below */
+    struct alloc *alloc;
+    const char *dir;
+    struct block_cache *cache;
+    struct codec_counters *counters;
+    size_t keyspace_count;
+    /* A dead table waits for catalog_remove_dead(). Any thread; must not call the catalog. */
+    void (*on_dead)(void *context);
+    void *context;
+};
+
+#define TABLE_FILE_NAME_BYTES 32
+
+/* "000012.sst". Returns out. */
+const char *table_file_name(char out[TABLE_FILE_NAME_BYTES], uint64_t number);
+
+/* --- life -------------------------------------------------------------------------------- */
+
+/* Starts with an empty version. Returns owned. */
+enum status catalog_open(const struct catalog_options *options, struct catalog **out,
+                         struct error *err) MUST_USE;
+
+/* Requires that all versions were released. Removes what is dead. NULL is allowed. */
+void catalog_close(struct catalog *catalog);
+
+/* --- versions ------------------------------------------------------------------------------ */
+
+struct version *catalog_acquire(struct catalog *catalog);
+void version_ref(struct version *version);
+/* NULL is allowed. */
+void version_release(struct version *version);
+
+size_t version_count(const struct version *version, unsigned keyspace, unsigned level);
+uint64_t version_bytes(const struct version *version, unsigned keyspace, unsigned level);
+
+/* The table at `index` of its level (see the invariants for the order). */
+struct table_file *version_at(const struct version *version, unsigned keyspace, unsigned level,
+                              size_t index);
+
+/* Level 1 or below: the index of the first table whose largest user key is >= `user_key`. */
+size_t version_lower_bound(const struct version *version, unsigned keyspace, unsigned level,
+                           struct slice user_key);
+
+/* Level 1 or below: the table whose key range holds `user_key`, or NULL. */
+struct table_file *version_find(const struct version *version, unsigned keyspace, unsigned level,
+                                struct slice user_key);
+
+/* Writes all tables of the version into `edit` as additions. */
+void version_describe(const struct version *version, struct edit *edit);
+
+/* The open table; opens it if need be. Borrowed as long as the version is held. */
+enum status table_file_open(struct table_file *file, struct table **out,
+                            struct error *err) MUST_USE;
+
+/* --- editing: one thread at a time --------------------------------------------------------- */
+
+/* Makes the version that follows the current one by `edit`. Nothing has changed yet: publish it
+ * or release it. CORRUPT if the edit does not fit (unknown or overlapping tables). */
+enum status catalog_prepare(struct catalog *catalog, const struct edit *edit, struct version **out,
+                            struct error *err) MUST_USE;
+
+/* Takes `next`, prepared from the current version. Tables that are gone become dead. */
+void catalog_publish(struct catalog *catalog, struct version *next);
+
+/* Unlinks dead tables that nobody reads any more, and drops them from the block cache. May wait
+ * for the disk. A file that cannot be unlinked is left for the next open. */
+void catalog_remove_dead(struct catalog *catalog);
+
+#endif

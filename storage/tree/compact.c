@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/tree/compact.h"
+
+#include "base/check.h"
+#include "storage/table/key.h"
+#include "storage/tree/iter_level.h"
+#include "storage/tree/iter_merge.h"
+
+/* Large reads: the inputs are read from end to end once. */
+#define COMPACT_READAHEAD_BYTES (512 * KIB)
+
+/* True if a level below the output may hold the key. */
+static bool lies_below(void *context, struct slice user_key)
+{
+    const struct compact *compact = context;
+    for (unsigned level = compact->pick.level + 2; level < TREE_LEVELS; level++) {
+        if (version_find(compact->version, compact->pick.keyspace, level, user_key) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct table_read_options read_options = {
+    .fill_cache = false,
+    .readahead_bytes = COMPACT_READAHEAD_BYTES,
+};
+
+static enum status open_level0(struct compact *compact, struct iter **children, size_t *count,
+                               struct error *err)
+{
+    for (size_t i = compact->pick.begin; i < compact->pick.end; i++) {
+        struct table *table = NULL;
+        struct table_file *file = version_at(compact->version, compact->pick.keyspace, 0, i);
+        enum status status = table_file_open(file, &table, err);
+        if (status == STATUS_OK) {
+            status = table_iter_new(table, &read_options, &children[*count], err);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        (*count)++;
+    }
+    return STATUS_OK;
+}
+
+static enum status open_run(struct compact *compact, struct alloc *alloc, unsigned level,
+                            size_t begin, size_t end, struct iter **children, size_t *count,
+                            struct error *err)
+{
+    if (begin == end) {
+        return STATUS_OK;
+    }
+    enum status status = iter_level_new(alloc, compact->version, compact->pick.keyspace, level,
+                                        begin, end, &read_options, &children[*count], err);
+    *count += status == STATUS_OK ? 1 : 0;
+    return status;
+}
+
+static enum status open_inputs(struct compact *compact, struct alloc *alloc, struct error *err)
+{
+    const struct pick *pick = &compact->pick;
+    struct iter **children = alloc_zeroed(alloc, pick->end - pick->begin + 1, sizeof *children);
+    if (children == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a compaction");
+    }
+    size_t count = 0;
+    enum status status = STATUS_OK;
+    if (pick->level == 0) {
+        status = open_level0(compact, children, &count, err);
+    } else {
+        status =
+            open_run(compact, alloc, pick->level, pick->begin, pick->end, children, &count, err);
+    }
+    if (status == STATUS_OK) {
+        status = open_run(compact, alloc, pick->level + 1, pick->below_begin, pick->below_end,
+                          children, &count, err);
+    }
+    if (status == STATUS_OK) {
+        status = iter_merge_new(alloc, children, count, &compact->iter, err);
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            iter_close(children[i]);
+        }
+    }
+    alloc_free(alloc, children);
+    return status;
+}
+
+static void remove_inputs(struct compact *compact)
+{
+    const struct pick *pick = &compact->pick;
+    for (size_t i = pick->begin; i < pick->end; i++) {
+        edit_remove_table(compact->edit, pick->keyspace, pick->level,
+                          version_at(compact->version, pick->keyspace, pick->level, i)->number);
+    }
+    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
+        edit_remove_table(compact->edit, pick->keyspace, pick->level + 1,
+                          version_at(compact->version, pick->keyspace, pick->level + 1, i)->number);
+    }
+}
+
+enum status compact_init(struct compact *compact, const struct output_place *place,
+                         const struct keyspace_options *keyspaces, struct version *version,
+                         const struct pick *pick, const uint64_t *snapshots, size_t snapshot_count,
+                         struct edit *edit, struct error *err)
+{
+    CHECK(pick->begin < pick->end);
+    CHECK(edit_add_count(edit) == 0 && edit_remove_count(edit) == 0);
+    *compact = (struct compact){.version = version, .pick = *pick, .edit = edit};
+    remove_inputs(compact);
+    if (!pick->move) {
+        enum status status = open_inputs(compact, place->alloc, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    version_ref(version);
+    retain_init(&compact->retain, place->alloc, snapshots, snapshot_count, lies_below, compact);
+    output_init(&compact->output, place, &keyspaces[pick->keyspace], pick->keyspace,
+                pick->level + 1, edit);
+    return STATUS_OK;
+}
+
+static enum status no_memory(struct error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for an edit");
+}
+
+static enum status move_down(struct compact *compact, struct error *err)
+{
+    const struct pick *pick = &compact->pick;
+    const struct table_file *file =
+        version_at(compact->version, pick->keyspace, pick->level, pick->begin);
+    edit_add_table(compact->edit, pick->keyspace, pick->level + 1, file->number, file->bytes,
+                   file->entries, file->smallest, file->largest);
+    return edit_failed(compact->edit) ? no_memory(err) : STATUS_OK;
+}
+
+enum status compact_step(struct compact *compact, size_t bytes, bool *done, struct error *err)
+{
+    CHECK(bytes > 0);
+    *done = false;
+    if (compact->pick.move) {
+        *done = true;
+        return move_down(compact, err);
+    }
+    if (!compact->positioned) {
+        iter_seek_to_first(compact->iter);
+        compact->positioned = true;
+    }
+    while (bytes > 0 && iter_valid(compact->iter)) {
+        struct slice key = iter_key(compact->iter);
+        struct slice value = iter_value(compact->iter);
+        bool keep = false;
+        enum status status = retain_next(&compact->retain, key, &keep, err);
+        if (status == STATUS_OK && keep) {
+            status = output_add(&compact->output, key, value, err);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        size_t moved = key.length + value.length;
+        compact->read += moved;
+        bytes -= moved < bytes ? moved : bytes;
+        iter_next(compact->iter);
+    }
+    if (iter_valid(compact->iter)) {
+        return STATUS_OK;
+    }
+    enum status status = iter_status(compact->iter, err);
+    if (status == STATUS_OK) {
+        status = output_finish(&compact->output, err);
+    }
+    if (status == STATUS_OK && edit_failed(compact->edit)) {
+        status = no_memory(err);
+    }
+    *done = status == STATUS_OK;
+    return status;
+}
+
+void compact_release(struct compact *compact)
+{
+    iter_close(compact->iter);
+    compact->iter = NULL;
+    output_release(&compact->output);
+    retain_release(&compact->retain);
+    version_release(compact->version);
+    compact->version = NULL;
+}

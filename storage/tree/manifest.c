@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/tree/manifest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+
+/* Edits beyond this are worth a new file; it also bounds what an open reads. */
+#define REWRITE_BYTES_MIN (8 * MIB)
+#define MANIFEST_BYTES_MAX (1024 * MIB)
+#define CURRENT_BYTES_MAX 64
+#define NAME_BYTES 32
+
+struct manifest {
+    struct manifest_options options;
+    struct file *file;
+    uint64_t number;
+    uint64_t end;            /* where the next record goes */
+    uint64_t synced_through; /* of the file in use */
+    uint64_t full_bytes;     /* of its first record */
+    struct buf record;
+    bool failed;
+    struct error failure;
+};
+
+static void manifest_name(char out[NAME_BYTES], uint64_t number)
+{
+    (void)snprintf(out, NAME_BYTES, "MANIFEST-%06" PRIu64, number);
+}
+
+static enum status manifest_path(const struct manifest *manifest, uint64_t number, char *out,
+                                 struct error *err)
+{
+    char name[NAME_BYTES];
+    manifest_name(name, number);
+    return path_join(out, manifest->options.dir, name, err);
+}
+
+/* Covers where the record is as well, so that one of another file or place is not believed. */
+static uint32_t record_crc(uint64_t number, uint64_t offset, const uint8_t *length_bytes,
+                           struct slice payload)
+{
+    uint8_t place[16];
+    put_le64(place, number);
+    put_le64(place + 8, offset);
+    uint32_t crc = crc32c_extend(0, place, sizeof place);
+    crc = crc32c_extend(crc, length_bytes, 4);
+    return crc32c_extend(crc, payload.data, payload.length);
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+static bool read_record(struct slice bytes, uint64_t number, uint64_t offset, struct slice *payload)
+{
+    uint64_t left = bytes.length - offset;
+    if (left < MANIFEST_RECORD_HEADER_BYTES) {
+        return false;
+    }
+    const uint8_t *at = bytes.data + offset;
+    uint32_t length = get_le32(at);
+    if (length < 8 || length > MANIFEST_RECORD_BYTES_MAX ||
+        length > left - MANIFEST_RECORD_HEADER_BYTES) {
+        return false;
+    }
+    *payload = slice_of(at + MANIFEST_RECORD_HEADER_BYTES, length);
+    return record_crc(number, offset, at, *payload) == get_le32(at + 4);
+}
+
+/* True if a valid record behind `offset` says that the file was synced past it. */
+static bool is_attested(struct slice bytes, uint64_t number, uint64_t offset)
+{
+    for (uint64_t at = offset + 1; at < bytes.length; at++) {
+        struct slice payload;
+        if (read_record(bytes, number, at, &payload) && get_le64(payload.data) > offset) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status check_header(struct slice bytes, struct error *err)
+{
+    if (bytes.length < MANIFEST_HEADER_BYTES ||
+        memcmp(bytes.data, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC)) != 0 ||
+        crc32c_extend(0, bytes.data, 12) != get_le32(bytes.data + 12)) {
+        return error_set(err, STATUS_CORRUPT, "no manifest's header");
+    }
+    if (get_le32(bytes.data + 8) != MANIFEST_VERSION) {
+        return error_set(err, STATUS_FAILED_PRECONDITION, "version %u is not known",
+                         get_le32(bytes.data + 8));
+    }
+    return STATUS_OK;
+}
+
+/* Replays the file; *end is behind the last valid record. */
+static enum status replay(struct manifest *manifest, struct slice bytes,
+                          struct manifest_state *state, uint64_t *end, struct error *err)
+{
+    enum status status = check_header(bytes, err);
+    if (status != STATUS_OK) {
+        return error_wrap(err, "at 0");
+    }
+    uint64_t offset = MANIFEST_HEADER_BYTES;
+    while (offset < bytes.length) {
+        struct slice payload;
+        bool first = offset == MANIFEST_HEADER_BYTES;
+        if (!read_record(bytes, manifest->number, offset, &payload)) {
+            if (first || is_attested(bytes, manifest->number, offset)) {
+                return error_set(err, STATUS_CORRUPT, "at %" PRIu64 ": damaged record", offset);
+            }
+            break;
+        }
+        status = manifest_decode(payload, first, manifest->options.keyspaces,
+                                 manifest->options.keyspace_count, state, err);
+        if (status != STATUS_OK) {
+            return error_wrap(err, "at %" PRIu64, offset);
+        }
+        offset += MANIFEST_RECORD_HEADER_BYTES + payload.length;
+        if (first) {
+            manifest->full_bytes = offset;
+        }
+    }
+    if (manifest->full_bytes == 0) {
+        /* CURRENT names only what was synced whole. */
+        return error_set(err, STATUS_CORRUPT, "at %d: the first record is missing",
+                         MANIFEST_HEADER_BYTES);
+    }
+    *end = offset;
+    return STATUS_OK;
+}
+
+static enum status read_current(struct manifest *manifest, const char *path, struct error *err)
+{
+    struct buf text;
+    buf_init(&text, manifest->options.alloc, CURRENT_BYTES_MAX);
+    enum status status = fs_read_file(manifest->options.fs, path, &text, err);
+    if (status == STATUS_OK) {
+        uint64_t number = 0;
+        size_t digits = 0;
+        struct slice prefix = slice_of_string("MANIFEST-");
+        bool shaped = slice_starts_with(buf_slice(&text), prefix);
+        size_t at = prefix.length;
+        while (shaped && at < text.length && text.data[at] >= '0' && text.data[at] <= '9' &&
+               digits < 19) {
+            number = number * 10 + (uint64_t)(text.data[at++] - '0');
+            digits++;
+        }
+        if (!shaped || digits == 0 || at + 1 != text.length || text.data[at] != '\n') {
+            status = error_set(err, STATUS_CORRUPT, "%s at 0: names no manifest", path);
+        } else {
+            manifest->number = number;
+        }
+    }
+    buf_release(&text);
+    return status;
+}
+
+static enum status load(struct manifest *manifest, struct manifest_state *state, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    enum status status = manifest_path(manifest, manifest->number, path, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct buf bytes;
+    buf_init(&bytes, manifest->options.alloc, MANIFEST_BYTES_MAX);
+    status = fs_read_file(manifest->options.fs, path, &bytes, err);
+    if (status == STATUS_NOT_FOUND) {
+        status = error_set(err, STATUS_CORRUPT, "%s: CURRENT names it, but it is missing", path);
+    } else if (status == STATUS_OK) {
+        status = replay(manifest, buf_slice(&bytes), state, &manifest->end, err);
+        if (status != STATUS_OK) {
+            (void)error_wrap(err, "%s", path);
+        }
+    }
+    if (status == STATUS_OK) {
+        status = fs_open(manifest->options.fs, path, FS_READ | FS_WRITE, &manifest->file, err);
+    }
+    if (status == STATUS_OK && manifest->end < bytes.length) {
+        status = file_truncate(manifest->file, manifest->end, err);
+    }
+    if (status == STATUS_OK) {
+        /* The last edit may have been read from the cache of a process that died before its
+         * sync; what we are about to rely on must be on disk. */
+        status = file_sync(manifest->file, err);
+    }
+    manifest->synced_through = manifest->end;
+    buf_release(&bytes);
+    return status;
+}
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+/* Final: also where the cause was a full disk, so that nobody takes it for a passing one. */
+static enum status fail(struct manifest *manifest, struct error *err)
+{
+    if (err->status == STATUS_RESOURCE_EXHAUSTED) {
+        err->status = STATUS_INTERNAL;
+    }
+    manifest->failed = true;
+    manifest->failure = *err;
+    return err->status;
+}
+
+static enum status no_memory(struct error *err)
+{
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
+}
+
+/* Frames `edit` at the end of manifest->record, as the record at `offset` of file `number`. */
+static bool frame(struct manifest *manifest, uint64_t number, uint64_t offset,
+                  uint64_t synced_through, const struct edit *edit)
+{
+    struct buf *record = &manifest->record;
+    size_t start = record->length;
+    (void)buf_extend(record, MANIFEST_RECORD_HEADER_BYTES);
+    manifest_encode(record, synced_through, edit, manifest->options.keyspaces,
+                    manifest->options.keyspace_count);
+    if (buf_failed(record)) {
+        return false;
+    }
+    uint8_t *at = record->data + start;
+    struct slice payload = slice_from(buf_slice(record), start + MANIFEST_RECORD_HEADER_BYTES);
+    put_le32(at, (uint32_t)payload.length);
+    put_le32(at + 4, record_crc(number, offset, at, payload));
+    return true;
+}
+
+/* Unsynced and allowed to fail: it only helps a later reader to tell rot from a torn write. */
+static void attest(struct manifest *manifest)
+{
+    struct edit nothing;
+    edit_init(&nothing, manifest->options.alloc);
+    buf_clear(&manifest->record);
+    if (frame(manifest, manifest->number, manifest->end, manifest->synced_through, &nothing) &&
+        file_write(manifest->file, manifest->end, buf_slice(&manifest->record), NULL) ==
+            STATUS_OK) {
+        manifest->end += manifest->record.length;
+    }
+    edit_release(&nothing);
+}
+
+enum status manifest_append(struct manifest *manifest, const struct edit *edit, struct error *err)
+{
+    struct error local = ERROR_INIT;
+    err = err == NULL ? &local : err;
+    if (manifest->failed) {
+        *err = manifest->failure;
+        return manifest->failure.status;
+    }
+    buf_clear(&manifest->record);
+    if (edit_failed(edit) ||
+        !frame(manifest, manifest->number, manifest->end, manifest->synced_through, edit)) {
+        return no_memory(err);
+    }
+    enum status status =
+        file_write(manifest->file, manifest->end, buf_slice(&manifest->record), err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        /* Not a byte of it counts: a whole record here that the next open finds would be an
+         * edit that its writer believes undone. */
+        struct error ignored = ERROR_INIT;
+        enum status cut = file_truncate(manifest->file, manifest->end, &ignored);
+        if (cut != STATUS_OK) {
+            *err = ignored;
+            return fail(manifest, err);
+        }
+        return status;
+    }
+    if (status != STATUS_OK) {
+        return fail(manifest, err);
+    }
+    status = file_sync(manifest->file, err);
+    if (status != STATUS_OK) {
+        return fail(manifest, err);
+    }
+    manifest->end += manifest->record.length;
+    manifest->synced_through = manifest->end;
+    attest(manifest);
+    return STATUS_OK;
+}
+
+bool manifest_wants_rewrite(const struct manifest *manifest)
+{
+    uint64_t limit = 4 * manifest->full_bytes;
+    return manifest->end > (limit > REWRITE_BYTES_MIN ? limit : REWRITE_BYTES_MIN);
+}
+
+/* Writes and syncs the new file's header and first record. */
+static enum status write_first(struct manifest *manifest, const char *path, uint64_t number,
+                               const struct edit *full, struct file **out, struct error *err)
+{
+    struct buf *record = &manifest->record;
+    buf_clear(record);
+    uint8_t *header = buf_extend(record, MANIFEST_HEADER_BYTES);
+    if (header == NULL) {
+        return no_memory(err);
+    }
+    memcpy(header, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC));
+    put_le32(header + 8, MANIFEST_VERSION);
+    put_le32(header + 12, crc32c_extend(0, header, 12));
+    if (!frame(manifest, number, MANIFEST_HEADER_BYTES, 0, full)) {
+        return no_memory(err);
+    }
+    struct file *file = NULL;
+    enum status status = fs_open(manifest->options.fs, path,
+                                 FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = file_write(file, 0, buf_slice(record), err);
+    if (status == STATUS_OK) {
+        status = file_sync(file, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_sync_dir(manifest->options.fs, manifest->options.dir, err);
+    }
+    if (status != STATUS_OK) {
+        file_close(file);
+        return status;
+    }
+    *out = file;
+    return STATUS_OK;
+}
+
+static enum status point_current(struct manifest *manifest, uint64_t number, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    char text[NAME_BYTES + 1];
+    enum status status = path_join(path, manifest->options.dir, "CURRENT", err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    int length = snprintf(text, sizeof text, "MANIFEST-%06" PRIu64 "\n", number);
+    return fs_replace_file(manifest->options.fs, manifest->options.dir, path,
+                           slice_of(text, (size_t)length), err);
+}
+
+static enum status switch_to(struct manifest *manifest, uint64_t number, const struct edit *full,
+                             struct error *err)
+{
+    CHECK(full->full);
+    if (edit_failed(full)) {
+        return no_memory(err);
+    }
+    char path[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    enum status status = manifest_path(manifest, number, path, err);
+    if (status == STATUS_OK) {
+        status = write_first(manifest, path, number, full, &file, err);
+    }
+    uint64_t length = manifest->record.length;
+    if (status == STATUS_OK) {
+        status = point_current(manifest, number, err);
+    }
+    if (status != STATUS_OK) {
+        file_close(file);
+        return status;
+    }
+    file_close(manifest->file);
+    manifest->file = file;
+    manifest->number = number;
+    manifest->end = length;
+    manifest->synced_through = length;
+    manifest->full_bytes = length;
+    attest(manifest);
+    return STATUS_OK;
+}
+
+enum status manifest_rewrite(struct manifest *manifest, uint64_t number, const struct edit *full,
+                             struct error *err)
+{
+    struct error local = ERROR_INIT;
+    err = err == NULL ? &local : err;
+    CHECK(number > manifest->number);
+    if (manifest->failed) {
+        *err = manifest->failure;
+        return manifest->failure.status;
+    }
+    char old[PATH_BYTES_MAX];
+    enum status status = manifest_path(manifest, manifest->number, old, err);
+    if (status == STATUS_OK) {
+        status = switch_to(manifest, number, full, err);
+    }
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return status; /* CURRENT was not touched; the next rewrite has another number */
+    }
+    if (status != STATUS_OK) {
+        return fail(manifest, err);
+    }
+    /* What stays is an orphan that the next open removes. */
+    (void)(fs_unlink(manifest->options.fs, old, NULL) == STATUS_OK);
+    return STATUS_OK;
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static enum status create(struct manifest *manifest, struct manifest_state *state,
+                          struct error *err)
+{
+    struct edit empty;
+    edit_init(&empty, manifest->options.alloc);
+    empty.full = true;
+    empty.next_file = 2;
+    enum status status = switch_to(manifest, 1, &empty, err);
+    edit_release(&empty);
+    state->next_file = 2;
+    state->keyspace_count = manifest->options.keyspace_count;
+    return status;
+}
+
+enum status manifest_open(const struct manifest_options *options, struct manifest_state *state,
+                          struct manifest **out, struct error *err)
+{
+    char current[PATH_BYTES_MAX];
+    enum status status = path_join(current, options->dir, "CURRENT", err);
+    bool exists = false;
+    if (status == STATUS_OK) {
+        status = fs_exists(options->fs, current, &exists, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct manifest *manifest = alloc_zeroed(options->alloc, 1, sizeof *manifest);
+    if (manifest == NULL) {
+        return no_memory(err);
+    }
+    manifest->options = *options;
+    buf_init(&manifest->record, options->alloc, MANIFEST_RECORD_BYTES_MAX);
+    if (exists) {
+        status = read_current(manifest, current, err);
+        if (status == STATUS_OK) {
+            status = load(manifest, state, err);
+        }
+    } else {
+        status = create(manifest, state, err);
+    }
+    if (status != STATUS_OK) {
+        manifest_close(manifest);
+        return status;
+    }
+    *out = manifest;
+    return STATUS_OK;
+}
+
+void manifest_close(struct manifest *manifest)
+{
+    if (manifest == NULL) {
+        return;
+    }
+    file_close(manifest->file);
+    buf_release(&manifest->record);
+    alloc_free(manifest->options.alloc, manifest);
+}
+
+uint64_t manifest_number(const struct manifest *manifest)
+{
+    return manifest->number;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Pick: the policy of compaction, apart from doing it (tree/compact.h). Level 0
+ * is due when it has `l0_trigger` tables and goes whole into level 1; a level
+ * below is due when it is larger than its target, and its table that has lain
+ * there longest goes down. The most urgent level of all keyspaces comes first.
+ *
+ * Pure functions of a version; any thread.
+ */
+#ifndef ESTREAT_STORAGE_TREE_PICK_H
+#define ESTREAT_STORAGE_TREE_PICK_H
+
+#include "storage/keyspace.h"
+#include "storage/tree/catalog.h"
+
+struct pick_options {
+    const struct keyspace_options *keyspaces;
+    size_t keyspace_count;
+    size_t l0_trigger;
+    uint64_t level_base_bytes; /* target of level 1 */
+    uint64_t level_multiplier;
+};
+
+/* What to compact: the tables [begin, end) of `level` with those at [below_begin, below_end) of
+ * level + 1 that overlap them. */
+struct pick {
+    unsigned keyspace;
+    unsigned level;
+    size_t begin;
+    size_t end;
+    size_t below_begin;
+    size_t below_end;
+    bool move; /* nothing overlaps: the one table goes down as it is */
+};
+
+/* False: nothing is due. */
+bool pick_compaction(const struct version *version, const struct pick_options *options,
+                     struct pick *out);
+
+/* The most level-0 tables that a leveled keyspace has: what stalls look at. */
+size_t pick_level0_count(const struct version *version, const struct keyspace_options *keyspaces,
+                         size_t keyspace_count);
+
+#endif
