@@ -233,9 +233,16 @@ static void notes_are_bounded(void **state)
 static void unsuitable_text_is_not_signed(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "",           "no newline",         "tab\there\n",   "\xff\n", "\xed\xa0\x80\n",
-        "\xc0\x80\n", "\xf4\x90\x80\x80\n", "cut \xe2\x80\n"};
+    static const char *const bad[] = {"",
+                                      "no newline",
+                                      "tab\there\n",
+                                      "\xff\n",
+                                      "\xed\xa0\x80\n",
+                                      "\xc0\x80\n",
+                                      "\xf4\x90\x80\x80\n",
+                                      "\xe0\x80\xaf\n",
+                                      "\xf0\x80\x80\xaf\n",
+                                      "cut \xe2\x80\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         buf_clear(&out);
         assert_status(note_sign(slice_of_string(bad[i]), signers, 1, &out, NULL),
@@ -283,6 +290,12 @@ static void keys_round_trip(void **state)
     for (size_t cut = 0; cut < length; cut++) {
         assert_status(note_verifier_parse(slice_of(text, cut), &verifier, &err),
                       STATUS_INVALID_ARGUMENT, &err);
+    }
+    for (size_t bit = 0; bit < 8 * secret_length; bit++) {
+        secret[bit / 8] = (char)(secret[bit / 8] ^ (1 << bit % 8));
+        assert_status(note_signer_parse(slice_of(secret, secret_length), &signer, &err),
+                      STATUS_INVALID_ARGUMENT, &err);
+        secret[bit / 8] = (char)(secret[bit / 8] ^ (1 << bit % 8));
     }
     char longest[NOTE_KEY_NAME_BYTES_MAX + 2];
     memset(longest, 'n', sizeof longest);

@@ -250,6 +250,40 @@ static void erased_payloads_leave_the_header(void **state)
     proof_verdict_release(&verdict);
     file.event.version++;
     refused_for(write_inclusion(&file), STATUS_DATA_LOSS, "does not lead to the root");
+
+    /* A flag that nobody knows could change what the bytes mean: "AQBH" is 1, 0, 71 and
+     * "AQJH" 1, 2, 71. */
+    file = inclusion();
+    file.has_payload = false;
+    write_inclusion(&file);
+    uint8_t *event = memmem(out.data, out.length, "extra AQ", 8);
+    assert_non_null(event);
+    assert_memory_equal(event + 8, "BH", 2);
+    event[8] = 'J';
+    refused_for(buf_slice(&out), STATUS_DATA_LOSS, "unknown format");
+}
+
+/* Writes an "x" on the empty line before the checkpoint. */
+static struct slice spoil_empty_line(void)
+{
+    CHECK(buf_extend(&out, 1) != NULL);
+    uint8_t *blank = memmem(out.data, out.length, "\n\n" ORIGIN, 2 + strlen(ORIGIN));
+    CHECK(blank != NULL);
+    memmove(blank + 2, blank + 1, (size_t)(out.data + out.length - blank) - 2);
+    blank[1] = 'x';
+    return buf_slice(&out);
+}
+
+/* The paths end with an empty line and with nothing else. */
+static void other_lines_do_not_end_paths(void **state)
+{
+    (void)state;
+    struct inclusion_file file = inclusion();
+    write_inclusion(&file);
+    refused_for(spoil_empty_line(), STATUS_DATA_LOSS, "no list of hashes");
+    struct consistency_file other = consistency(100, 256, 300);
+    write_consistency(&other);
+    refused_for(spoil_empty_line(), STATUS_DATA_LOSS, "no list of hashes");
 }
 
 /* The largest event fits a proof file. */
@@ -392,6 +426,7 @@ int main(void)
         cmocka_unit_test(flipped_bits_of_inclusion_are_refused),
         cmocka_unit_test(refusals_name_their_reason),
         cmocka_unit_test(erased_payloads_leave_the_header),
+        cmocka_unit_test(other_lines_do_not_end_paths),
         cmocka_unit_test(largest_events_fit),
         cmocka_unit_test(consistency_files_verify),
         cmocka_unit_test(flipped_bits_of_consistency_are_refused),
