@@ -330,7 +330,7 @@ enum status node_open(const struct node_options *options, struct node **out, str
     node->config = options->config;
     node->alloc = alloc_default();
     node->clock = clock_system();
-    node->fs = fs_posix();
+    node->fs = options->fs == NULL ? fs_posix() : options->fs;
     mpsc_init(&node->intake);
     pending_init(&node->pending);
     enum status status = recover(node, err);

@@ -15,12 +15,14 @@
 #ifndef ESTREAT_NODE_NODE_H
 #define ESTREAT_NODE_NODE_H
 
+#include "base/fs.h"
 #include "node/config.h"
 
 struct node;
 
 struct node_options {
     const struct config *config; /* borrowed */
+    struct fs *fs;               /* NULL: the real one */
     /* The node cannot go on (a disk that fails, a log that contradicts itself). Any thread; must
      * end the process: nothing more may be acknowledged. */
     void (*on_fatal)(void *context, const struct error *err);

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A full disk: appends get RESOURCE_EXHAUSTED, reads go on, nothing acknowledged is lost, and all
+# resumes when there is room.
+source "$(dirname "$0")/lib.sh"
+[ "$(id -u)" -eq 0 ] || { echo "skipped: mounting a small file system needs root"; exit 77; }
+mkdir "$work/small"
+mount -t tmpfs -o size=96m tmpfs "$work/small" 2>/dev/null || { echo "skipped: cannot mount a tmpfs"; exit 77; }
+at_end_too() { umount "$work/small"; }
+
+cluster start -n 1 --dir "$work/small/cluster" -- --set storage.reserve_mib=8 --set storage.segment_mib=8 \
+    --set storage.memtable_mib=8 --set storage.retain_mib=16 >"$work/environment"
+at_end_too() { cluster stop --dir "$work/small/cluster"; umount "$work/small"; }
+eval "$(grep '^export' "$work/environment")"
+
+estreat append before x >/dev/null
+# Incompressible lines until it is full; the ballast makes that soon.
+head -c 60000000 /dev/zero >"$work/small/ballast" || true
+head -c 40000000 /dev/urandom | base64 -w 300 >"$work/lines"
+code=0
+estreat --timeout 5 -o json ingest "$work/lines" >"$work/out" 2>"$work/stderr" || code=$?
+[ "$code" -eq 1 ] || { cat "$work/stderr" >&2; fail "ingest into a full disk exits $code"; }
+grep -q RESOURCE_EXHAUSTED "$work/stderr" || { cat "$work/stderr" >&2; fail "not RESOURCE_EXHAUSTED"; }
+expect 1 estreat --timeout 2 append after x
+grep -q RESOURCE_EXHAUSTED "$work/stderr" || fail "append: not RESOURCE_EXHAUSTED"
+
+# Reads go on; what was acknowledged is a prefix of the file, in order, once.
+equal "$(estreat -o raw get before)" x
+estreat -o raw history lines >"$work/back"
+n=$(wc -l <"$work/back")
+[ "$n" -gt 0 ] || fail "nothing was taken before the disk was full"
+head -n "$n" "$work/lines" | cmp - "$work/back" || fail "what is there is not a prefix of the file"
+
+# Room again: appends go on by themselves, without a restart.
+rm "$work/small/ballast"
+wait_until 20 estreat --timeout 2 append after x
+equal "$(estreat -o raw get after)" x
+cluster kill n1 --dir "$work/small/cluster"
+cluster start --dir "$work/small/cluster" -- --set storage.reserve_mib=8 --set storage.segment_mib=8 \
+    --set storage.memtable_mib=8 --set storage.retain_mib=16 >/dev/null
+estreat -o raw history lines | head -n "$n" | cmp - "$work/back" || fail "lost after a restart"
+equal "$(estreat -o raw get after)" x
