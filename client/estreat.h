@@ -339,7 +339,8 @@ ESTREAT_API enum estreat_code estreat_stream_next(struct estreat_stream *stream,
                                                   const struct estreat_event **out,
                                                   struct estreat_error *error);
 
-/* Any thread: makes the present and all later estreat_stream_next() return CANCELLED. */
+/* Any thread: estreat_stream_next() does not wait any more; once what has arrived is handed out
+ * it returns CANCELLED. */
 ESTREAT_API void estreat_stream_cancel(struct estreat_stream *stream);
 
 /* NULL is allowed. */

@@ -3,17 +3,14 @@
  * Streams of events that survive the node that serves them.
  *
  * The caller's thread pulls messages and hands out their events. When the call
- * breaks, it is made again at another node, from the first event that was not
- * handed out. A watchdog on the loop cancels a call that has been silent for half
- * of `timeout_ms` while the caller waited, so that half is left for another node; a
- * stream that follows the log may be silent for ever and has none.
+ * breaks, or is silent for half of `timeout_ms`, it is made again at another node,
+ * from the first event that was not handed out. A stream that follows the log may
+ * be silent for ever.
  */
-#include <stdatomic.h>
-
 #include "base/check.h"
 #include "base/limits.h"
-#include "client/client.h"
 #include "client/convert.h"
+#include "client/pull.h"
 
 /* Methods in the order of schema/log.proto. */
 enum { LOG_HISTORY = 2, LOG_READ = 3 };
@@ -28,72 +25,21 @@ struct estreat_stream {
     uint8_t key[KEY_BYTES_MAX];
     uint8_t prefix[KEY_BYTES_MAX];
 
-    struct rpc_stream *call; /* the consumer's; guarded for estreat_stream_cancel() */
-    unsigned endpoint;
+    struct pull pull;
+    unsigned endpoint; /* of the present call, or the last one */
     const Estreat__V1__EventBatch *batch;
     size_t batch_next;
     struct estreat_event event;
     struct retry retry;
     bool ended;       /* or failed */
     struct error end; /* how, if it failed */
-
-    struct mutex mutex;
-    struct condition woken;
-    bool cancelled;
-    uint64_t silent_until_ns; /* while the caller waits; else 0 */
-    bool silent_too_long;
-
-    struct rpc_timer watchdog; /* the loop's */
-    struct rpc_event arm;
-    struct rpc_event disarm;
-    bool disarmed;
 };
 
-#define STREAM_OF(member, pointer)                                                                 \
-    ((struct estreat_stream *)(void *)((char *)(pointer)-offsetof(struct estreat_stream, member)))
-
-/* --- the watchdog, on the loop's thread ---------------------------------------------------- */
-
-static uint64_t silence_ns(const struct estreat_stream *stream)
+static uint64_t progress_ns(const struct estreat_stream *stream)
 {
     uint64_t ms =
         stream->read.timeout_ms != 0 ? stream->read.timeout_ms : stream->client->timeout_ms;
     return ms * NS_PER_MS;
-}
-
-static void on_watchdog(struct rpc_timer *timer)
-{
-    struct estreat_stream *stream = STREAM_OF(watchdog, timer);
-    uint64_t now_ns = clock_monotonic_ns(stream->client->clock);
-    uint64_t next_ns = now_ns + silence_ns(stream) / 2;
-    mutex_lock(&stream->mutex);
-    if (stream->silent_until_ns != 0 && now_ns >= stream->silent_until_ns) {
-        stream->silent_too_long = true;
-        stream->silent_until_ns = 0;
-        rpc_stream_cancel(stream->call);
-    } else if (stream->silent_until_ns != 0) {
-        next_ns = stream->silent_until_ns;
-    }
-    mutex_unlock(&stream->mutex);
-    rpc_timer_set(stream->client->loop, timer, next_ns);
-}
-
-static void run_arm(struct rpc_event *event)
-{
-    struct estreat_stream *stream = STREAM_OF(arm, event);
-    stream->watchdog.fire = on_watchdog;
-    rpc_timer_set(stream->client->loop, &stream->watchdog,
-                  clock_monotonic_ns(stream->client->clock) + silence_ns(stream) / 2);
-}
-
-static void run_disarm(struct rpc_event *event)
-{
-    struct estreat_stream *stream = STREAM_OF(disarm, event);
-    rpc_timer_cancel(stream->client->loop, &stream->watchdog);
-    mutex_lock(&stream->mutex);
-    stream->disarmed = true;
-    condition_broadcast(&stream->woken);
-    mutex_unlock(&stream->mutex);
 }
 
 /* --- opening and closing ------------------------------------------------------------------ */
@@ -120,18 +66,7 @@ static struct estreat_stream *stream_new(struct estreat_client *client, struct e
         return NULL;
     }
     stream->client = client;
-    stream->arm.run = run_arm;
-    stream->disarm.run = run_disarm;
-    mutex_init(&stream->mutex);
-    condition_init(&stream->woken);
     return stream;
-}
-
-static void stream_free(struct estreat_stream *stream)
-{
-    condition_release(&stream->woken);
-    mutex_release(&stream->mutex);
-    alloc_free(stream->client->alloc, stream);
 }
 
 static enum status stream_begin(struct estreat_stream *stream, struct error *err)
@@ -144,10 +79,8 @@ static enum status stream_begin(struct estreat_stream *stream, struct error *err
         return status;
     }
     stream->left = stream->read.limit == 0 ? UINT64_MAX : stream->read.limit;
-    retry_init(&stream->retry, clock_monotonic_ns(stream->client->clock) + silence_ns(stream));
-    if (!stream->read.follow) {
-        rpc_loop_post(stream->client->loop, &stream->arm);
-    }
+    retry_init(&stream->retry, clock_monotonic_ns(stream->client->clock) + progress_ns(stream));
+    pull_init(&stream->pull, stream->client, stream->read.follow ? 0 : progress_ns(stream) / 2);
     return STATUS_OK;
 }
 
@@ -165,7 +98,7 @@ enum estreat_code estreat_read(struct estreat_client *client,
     }
     enum status status = stream_begin(stream, &err);
     if (status != STATUS_OK) {
-        stream_free(stream);
+        alloc_free(client->alloc, stream);
         return client_answer(status, &err, error);
     }
     *out = stream;
@@ -196,52 +129,24 @@ enum estreat_code estreat_history(struct estreat_client *client, struct estreat_
     }
     enum status status = stream_begin(stream, &err);
     if (status != STATUS_OK) {
-        stream_free(stream);
+        alloc_free(client->alloc, stream);
         return client_answer(status, &err, error);
     }
     *out = stream;
     return client_answer(STATUS_OK, NULL, error);
 }
 
-static void end_call(struct estreat_stream *stream)
-{
-    mutex_lock(&stream->mutex);
-    struct rpc_stream *call = stream->call;
-    stream->call = NULL;
-    stream->silent_until_ns = 0;
-    mutex_unlock(&stream->mutex);
-    stream->batch = NULL;
-    rpc_stream_free(call);
-}
-
 void estreat_stream_cancel(struct estreat_stream *stream)
 {
-    mutex_lock(&stream->mutex);
-    stream->cancelled = true;
-    if (stream->call != NULL) {
-        rpc_stream_cancel(stream->call);
-    }
-    condition_broadcast(&stream->woken);
-    mutex_unlock(&stream->mutex);
+    pull_cancel(&stream->pull);
 }
 
 void estreat_stream_close(struct estreat_stream *stream)
 {
-    if (stream == NULL) {
-        return;
+    if (stream != NULL) {
+        pull_release(&stream->pull);
+        alloc_free(stream->client->alloc, stream);
     }
-    CHECK(!rpc_loop_is_current(stream->client->loop));
-    if (!stream->read.follow) {
-        /* It runs after the arming, which was posted before. */
-        rpc_loop_post(stream->client->loop, &stream->disarm);
-        mutex_lock(&stream->mutex);
-        while (!stream->disarmed) {
-            condition_wait(&stream->woken, &stream->mutex);
-        }
-        mutex_unlock(&stream->mutex);
-    }
-    end_call(stream);
-    stream_free(stream);
 }
 
 /* --- pulling ------------------------------------------------------------------------------ */
@@ -292,62 +197,21 @@ static enum status start_call(struct estreat_stream *stream, struct error *err)
     if (call == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a stream");
     }
-    mutex_lock(&stream->mutex);
-    stream->call = call;
-    stream->silent_too_long = false;
-    if (stream->cancelled) {
-        rpc_stream_cancel(call);
-    }
-    mutex_unlock(&stream->mutex);
+    pull_take(&stream->pull, call);
     return STATUS_OK;
 }
 
 /* The next message; `*message` NULL at the end. */
-static enum status pull(struct estreat_stream *stream, const ProtobufCMessage **message,
-                        struct error *err)
+static enum status pull_message(struct estreat_stream *stream, const ProtobufCMessage **message,
+                                struct error *err)
 {
-    if (stream->call == NULL) {
+    if (stream->pull.call == NULL) {
         enum status status = start_call(stream, err);
         if (status != STATUS_OK) {
             return status;
         }
     }
-    mutex_lock(&stream->mutex);
-    stream->silent_until_ns =
-        stream->read.follow ? 0 : clock_monotonic_ns(stream->client->clock) + silence_ns(stream);
-    mutex_unlock(&stream->mutex);
-    enum status status = rpc_stream_next(stream->call, message, err);
-    mutex_lock(&stream->mutex);
-    stream->silent_until_ns = 0;
-    if (status == STATUS_CANCELLED && stream->silent_too_long) {
-        status = error_set(err, STATUS_DEADLINE_EXCEEDED, "the node sent nothing for %lu ms",
-                           (unsigned long)(silence_ns(stream) / 2 / NS_PER_MS));
-    }
-    mutex_unlock(&stream->mutex);
-    return status;
-}
-
-/* Sleeps unless the stream is cancelled. */
-static void pause_for(struct estreat_stream *stream, uint64_t pause_ns)
-{
-    uint64_t until_ns = clock_monotonic_ns(stream->client->clock) + pause_ns;
-    mutex_lock(&stream->mutex);
-    while (!stream->cancelled) {
-        uint64_t now_ns = clock_monotonic_ns(stream->client->clock);
-        if (now_ns >= until_ns) {
-            break;
-        }
-        (void)condition_wait_for(&stream->woken, &stream->mutex, until_ns - now_ns);
-    }
-    mutex_unlock(&stream->mutex);
-}
-
-static bool is_cancelled(struct estreat_stream *stream)
-{
-    mutex_lock(&stream->mutex);
-    bool cancelled = stream->cancelled;
-    mutex_unlock(&stream->mutex);
-    return cancelled;
+    return pull_next(&stream->pull, message, err);
 }
 
 /* After a failure: true if the call is to be made again. */
@@ -356,26 +220,26 @@ static bool recover(struct estreat_stream *stream, enum status status, struct er
     struct estreat_client *client = stream->client;
     struct rpc_metadata_list metadata = {0};
     uint64_t pause_ns;
-    if (is_cancelled(stream)) {
+    if (pull_cancelled(&stream->pull)) {
         (void)error_set(err, STATUS_CANCELLED, "the stream was cancelled");
         return false;
     }
-    if (stream->call != NULL) {
-        metadata = rpc_stream_metadata(stream->call);
+    if (stream->pull.call != NULL) {
+        metadata = rpc_stream_metadata(stream->pull.call);
     }
     struct retry_failure failure =
         client_failure(client, ROUTE_ANY, stream->endpoint, status, metadata);
     uint64_t now_ns = clock_monotonic_ns(client->clock);
     /* A follower may have been silent for hours before its connection broke. */
     if (stream->read.follow && stream->retry.attempts == 0) {
-        retry_progress(&stream->retry, now_ns + silence_ns(stream));
+        retry_progress(&stream->retry, now_ns + progress_ns(stream));
     }
     if (!retry_again(&stream->retry, &failure, now_ns, client->rng, &pause_ns)) {
         (void)client_explain(client, stream->endpoint, &stream->retry, err);
         return false;
     }
-    end_call(stream);
-    pause_for(stream, pause_ns);
+    pull_end(&stream->pull);
+    pull_pause(&stream->pull, pause_ns);
     return true;
 }
 
@@ -410,7 +274,7 @@ static void take_batch(struct estreat_stream *stream, const ProtobufCMessage *me
     stream->batch = (const Estreat__V1__EventBatch *)message;
     stream->batch_next = 0;
     stream->retry.attempts = 0;
-    retry_progress(&stream->retry, clock_monotonic_ns(stream->client->clock) + silence_ns(stream));
+    retry_progress(&stream->retry, clock_monotonic_ns(stream->client->clock) + progress_ns(stream));
 }
 
 static bool at_end(const struct estreat_stream *stream)
@@ -435,7 +299,7 @@ static enum status next_batch(struct estreat_stream *stream, struct error *err)
             stream->ended = true;
             return STATUS_OK;
         }
-        enum status status = pull(stream, &message, err);
+        enum status status = pull_message(stream, &message, err);
         if (status == STATUS_OK && message != NULL) {
             take_batch(stream, message);
             return STATUS_OK;
