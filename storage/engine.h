@@ -14,7 +14,9 @@
  *
  * Threads
  * - The writer: one thread at a time calls engine_write, engine_seal, engine_flush,
- *   engine_get_by_writer and engine_should_seal.
+ *   engine_get_by_writer and engine_should_seal. It keeps what it last looked at (memtables,
+ *   tables) until its next call; a writer that may be idle for long calls engine_should_seal
+ *   now and then, so that what was flushed or merged meanwhile is let go.
  * - Readers: any thread, any number; they never wait for the writer or a job, nor the
  *   writer for them.
  * - Jobs (flush, compaction, removal of dead files) run on the given executor, in steps of
