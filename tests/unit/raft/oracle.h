@@ -167,9 +167,10 @@ static inline void oracle_see_message(struct oracle *oracle, const struct node *
         HOLDS(oracle, disk->hard_state.vote == message->to);
     }
     if (message->type == RAFT_MESSAGE_APPEND_REPLY && !message->reject) {
+        uint64_t term = 0;
+        HOLDS(oracle, raft_term_at(node->raft, message->index, &term));
         HOLDS(oracle, message->index <= disk_last(disk));
-        HOLDS(oracle, message->applied <= message->index || message->index == 0 ||
-                          message->applied <= disk_last(disk));
+        HOLDS(oracle, disk_has(disk, message->index, term)); /* this entry, not an older one */
     }
     uint64_t previous_term = message->log_term;
     for (size_t i = 0; i < message->entry_count; i++) {

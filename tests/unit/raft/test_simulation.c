@@ -12,9 +12,9 @@
 #include "base/rng.h"
 #include "oracle.h"
 
-#define STEPS 700U
+#define STEPS 800U
 #define STEPS_TO_HEAL 900U
-#define READS_MAX 2000U
+#define READS_MAX 4000U
 #define LOADS_MAX 64U
 #define ROUNDS_FIXED 250U
 #define ROUNDS_FRESH 50U
@@ -24,7 +24,8 @@ struct weather {
     unsigned drop_percent;
     unsigned repeat_percent;
     unsigned delay_max;
-    unsigned disk_percent; /* that a disk makes a write durable in a step */
+    unsigned disk_percent;   /* that a disk makes a write durable in a step */
+    unsigned notice_percent; /* that the core is told of it in a step */
     unsigned crash_permille;
     unsigned cut_permille;
     unsigned pause_permille;
@@ -35,6 +36,21 @@ struct weather {
 struct pending_load {
     struct raft_load load;
     bool used;
+};
+
+/* The disk is done with something, and the core has not yet been told. */
+struct completion {
+    bool is_hard_state;
+    struct raft_hard_state hard_state;
+    uint64_t sequence;
+    uint64_t index;
+    uint64_t term;
+};
+
+struct completions {
+    struct completion *items; /* in order */
+    size_t count;
+    size_t capacity;
 };
 
 struct weak_alloc {
@@ -52,7 +68,9 @@ struct sim {
     struct node nodes[NODES_MAX];
     uint64_t members[NODES_MAX];
     uint64_t paused_until[NODES_MAX];
+    unsigned tick_permille[NODES_MAX]; /* clocks run at different speeds */
     struct pending_load loads[NODES_MAX][LOADS_MAX];
+    struct completions completions[NODES_MAX];
     bool cut[NODES_MAX][NODES_MAX]; /* from, to */
     struct network network;
     struct raft_options options;
@@ -240,6 +258,7 @@ static void crash(struct sim *sim, struct node *node)
     while (disk->write_count > 0) {
         disk_drop_first(disk);
     }
+    sim->completions[node->id - 1].count = 0;
     raft_free(node->raft);
     node->raft = NULL;
     memset(sim->loads[node->id - 1], 0, sizeof sim->loads[node->id - 1]);
@@ -247,11 +266,17 @@ static void crash(struct sim *sim, struct node *node)
     sim->crashes++;
 }
 
+static void complete(struct sim *sim, const struct node *node, struct completion completion)
+{
+    struct completions *to = &sim->completions[node->id - 1];
+    to->items = test_grow(to->items, &to->capacity, to->count + 1, sizeof *to->items);
+    to->items[to->count++] = completion;
+}
+
 /* Writes become durable; several may be confirmed with one call, and a write in parts. */
 static void disk_step(struct sim *sim, struct node *node)
 {
     struct disk *disk = &node->disk;
-    struct error err = ERROR_INIT;
     while (disk->write_count > 0 && chance(sim, sim->weather.disk_percent * 10)) {
         struct disk_write *write = &disk->writes[0];
         size_t upto = write->count;
@@ -260,17 +285,37 @@ static void disk_step(struct sim *sim, struct node *node)
         }
         disk_persist_first(disk, upto);
         if (write->has_hard_state) {
-            tolerate(sim, raft_hard_state_stored(node->raft, write->hard_state, &err), &err);
+            complete(sim, node,
+                     (struct completion){.is_hard_state = true, .hard_state = write->hard_state});
             write->has_hard_state = false;
         }
         bool last = upto == write->count;
         bool silent = disk->write_count > 1 && last && chance(sim, 300);
         if (write->done > 0 && !silent) {
             const struct raft_entry *entry = write->entries[write->done - 1];
-            raft_stored(node->raft, write->sequence, entry->index, entry->term);
+            complete(sim, node,
+                     (struct completion){
+                         .sequence = write->sequence, .index = entry->index, .term = entry->term});
         }
         if (last) {
             disk_drop_first(disk);
+        }
+    }
+}
+
+/* The core learns of what became durable some time after it did, in order. */
+static void notice_step(struct sim *sim, struct node *node)
+{
+    struct completions *from = &sim->completions[node->id - 1];
+    struct error err = ERROR_INIT;
+    while (from->count > 0 && chance(sim, sim->weather.notice_percent * 10)) {
+        struct completion first = from->items[0];
+        from->count--;
+        memmove(from->items, from->items + 1, from->count * sizeof *from->items);
+        if (first.is_hard_state) {
+            tolerate(sim, raft_hard_state_stored(node->raft, first.hard_state, &err), &err);
+        } else {
+            raft_stored(node->raft, first.sequence, first.index, first.term);
         }
     }
 }
@@ -389,15 +434,16 @@ static void deliver(struct sim *sim)
 static void node_step(struct sim *sim, struct node *node)
 {
     struct error err = ERROR_INIT;
-    if (chance(sim, 950)) {
+    if (chance(sim, sim->tick_permille[node->id - 1])) {
         tolerate(sim, raft_tick(node->raft, &err), &err);
     }
     disk_step(sim, node);
+    notice_step(sim, node);
     answer_loads(sim, node);
     if (chance(sim, sim->weather.propose_percent * 10)) {
         propose(sim, node);
     }
-    if (chance(sim, 50)) {
+    if (chance(sim, 150)) {
         read(sim, node);
     }
     drain(sim, node);
@@ -412,17 +458,38 @@ static void node_step(struct sim *sim, struct node *node)
     }
 }
 
+/* Faults of leaders are the interesting ones: half of all go to one, if there is one. */
+static struct node *pick_victim(struct sim *sim)
+{
+    size_t first = draw(sim, (unsigned)sim->count);
+    for (size_t i = 0; i < sim->count && chance(sim, 850); i++) {
+        struct node *node = &sim->nodes[(first + i) % sim->count];
+        struct raft_status status;
+        if (node->raft != NULL) {
+            raft_status(node->raft, &status);
+            if (status.role == RAFT_LEADER) {
+                return node;
+            }
+        }
+    }
+    return &sim->nodes[first];
+}
+
 static void strike(struct sim *sim)
 {
-    struct node *node = &sim->nodes[draw(sim, (unsigned)sim->count)];
+    struct node *node = pick_victim(sim);
     size_t at = (size_t)node->id - 1;
     if (chance(sim, sim->weather.crash_permille)) {
         if (node->raft != NULL) {
             crash(sim, node);
         }
     }
-    if (node->raft == NULL && chance(sim, 60)) {
-        boot(sim, node);
+    struct node *down = &sim->nodes[draw(sim, (unsigned)sim->count)];
+    if (down->raft == NULL && chance(sim, 60)) {
+        boot(sim, down);
+    }
+    if (node->raft == NULL) {
+        return;
     }
     if (chance(sim, sim->weather.pause_permille)) {
         sim->paused_until[at] = sim->oracle.time + draw(sim, 40);
@@ -441,8 +508,8 @@ static void strike(struct sim *sim)
     if (chance(sim, sim->weather.cut_permille)) {
         memset(sim->cut, 0, sizeof sim->cut);
     }
-    if (node->raft != NULL && sim->paused_until[at] <= sim->oracle.time) {
-        if (chance(sim, 5)) {
+    if (sim->paused_until[at] <= sim->oracle.time) {
+        if (chance(sim, 2)) {
             transfer(sim, node);
         }
         if (sim->count > 1 && chance(sim, 5)) {
@@ -471,11 +538,12 @@ static void draw_weather(struct sim *sim)
     static const unsigned disks[] = {90, 60, 20, 5};
     struct weather *weather = &sim->weather;
     weather->drop_percent = drops[draw(sim, 4)];
-    weather->repeat_percent = chance(sim, 500) ? 0 : 15;
+    weather->repeat_percent = chance(sim, 500) ? 0 : 30;
     weather->delay_max = 1 + draw(sim, 6);
     weather->disk_percent = disks[draw(sim, 4)];
+    weather->notice_percent = disks[draw(sim, 4)];
     weather->crash_permille = chance(sim, 300) ? 0 : 2 + draw(sim, 20);
-    weather->cut_permille = chance(sim, 300) ? 0 : 2 + draw(sim, 15);
+    weather->cut_permille = chance(sim, 300) ? 0 : 5 + draw(sim, 25);
     weather->pause_permille = chance(sim, 500) ? 0 : 8;
     weather->propose_percent = 5 + draw(sim, 60);
     weather->memory_permille = chance(sim, 700) ? 0 : 1 + draw(sim, 40);
@@ -493,6 +561,7 @@ static void sim_init(struct sim *sim, uint64_t seed)
     for (size_t i = 0; i < sim->count; i++) {
         sim->members[i] = i + 1;
         sim->nodes[i].id = i + 1;
+        sim->tick_permille[i] = chance(sim, 700) ? 950 : 200;
     }
     bool narrow = chance(sim, 500);
     sim->options = (struct raft_options){
@@ -517,6 +586,7 @@ static void sim_release(struct sim *sim)
     for (size_t i = 0; i < sim->count; i++) {
         raft_free(sim->nodes[i].raft);
         disk_release(&sim->nodes[i].disk);
+        free(sim->completions[i].items);
     }
     network_release(&sim->network);
     oracle_release(&sim->oracle);
@@ -543,8 +613,10 @@ static void heal(struct sim *sim)
     memset(sim->cut, 0, sizeof sim->cut);
     memset(sim->paused_until, 0, sizeof sim->paused_until);
     sim->memory.permille = 0;
-    sim->weather = (struct weather){.delay_max = 1, .disk_percent = 90, .propose_percent = 20};
+    sim->weather = (struct weather){
+        .delay_max = 1, .disk_percent = 90, .notice_percent = 90, .propose_percent = 20};
     for (size_t i = 0; i < sim->count; i++) {
+        sim->tick_permille[i] = 950;
         if (sim->nodes[i].raft == NULL) {
             boot(sim, &sim->nodes[i]);
         }
