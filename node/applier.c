@@ -151,6 +151,34 @@ static enum status session_row(void *context, struct slice client_id, struct sli
     return STATUS_OK;
 }
 
+static enum status latest_row(void *context, struct slice key, const struct latest_row *row,
+                              struct error *err)
+{
+    struct applier *applier = context;
+    uint8_t bytes[LATEST_ROW_BYTES_MAX];
+    batch_put(&applier->state.batch, KEYSPACE_LATEST, key,
+              slice_of(bytes, latest_row_encode(row, bytes)));
+    if (batch_bytes(&applier->state.batch) >= GROUP_BYTES && !write_batch(applier)) {
+        return error_set(err, STATUS_CANCELLED, "the applier has stopped");
+    }
+    return STATUS_OK;
+}
+
+/* State that lives in memory goes into the engine, so that its tables hold all as of now. */
+static bool write_state(struct applier *applier)
+{
+    struct apply_state *state = &applier->state;
+    struct error err = ERROR_INIT;
+    enum status status = latest_cache_flush(state->latest, latest_row, applier, &err);
+    if (status == STATUS_OK) {
+        status = session_flush(state->sessions, session_row, &state->batch, &err);
+    }
+    if (status != STATUS_OK && !applier->failed && !atomic_load(&applier->stop_asked)) {
+        fatal(applier, &err);
+    }
+    return status == STATUS_OK && write_batch(applier);
+}
+
 /* Freezes the state as of applier->index. The group must have been written. A full disk only
  * puts it off. */
 static void seal_now(struct applier *applier)
@@ -158,12 +186,7 @@ static void seal_now(struct applier *applier)
     struct apply_state *state = &applier->state;
     struct error err = ERROR_INIT;
     CHECK(applier->reply_count == 0);
-    enum status status = session_flush(state->sessions, session_row, &state->batch, &err);
-    if (status != STATUS_OK) {
-        fatal(applier, &err);
-        return;
-    }
-    if (!write_batch(applier)) {
+    if (!write_state(applier)) {
         return;
     }
     struct buf tree;
@@ -180,9 +203,9 @@ static void seal_now(struct applier *applier)
         .tree = buf_slice(&tree),
     };
     seal_encode(&seal, &blob);
-    status = buf_failed(&tree) || buf_failed(&blob)
-                 ? error_set(&err, STATUS_INTERNAL, "no memory to seal")
-                 : engine_seal(applier->options.engine, buf_slice(&blob), &err);
+    enum status status = buf_failed(&tree) || buf_failed(&blob)
+                             ? error_set(&err, STATUS_INTERNAL, "no memory to seal")
+                             : engine_seal(applier->options.engine, buf_slice(&blob), &err);
     if (status == STATUS_OK) {
         applier->sealed_index = applier->index;
     } else if (status != STATUS_RESOURCE_EXHAUSTED) {
@@ -210,7 +233,6 @@ static void finish_group(struct applier *applier)
                                                                      .size = state->size,
                                                                      .time_ns = state->time_ns});
     send_replies(applier);
-    latest_cache_trim(state->latest);
     give_back(applier);
     if (engine_should_seal(applier->options.engine)) {
         seal_now(applier);

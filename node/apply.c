@@ -5,7 +5,7 @@
 #include "node/append_entry.h"
 #include "node/event_record.h"
 
-/* The newest row of a key: from the cache, which knows the batch's own writes, or the engine. */
+/* The newest row of a key: from the cache, if it changed since the last seal, or the engine. */
 static enum status latest_lookup(struct apply_state *state, struct slice key,
                                  struct latest_row *out, struct error *err)
 {
@@ -167,9 +167,6 @@ static enum status apply_event(struct apply_state *state, const struct append_ev
     }
     row = (struct latest_row){
         .version = record.version, .position = record.position, .kind = record.kind};
-    uint8_t bytes[LATEST_ROW_BYTES_MAX];
-    batch_put(&state->batch, KEYSPACE_LATEST, event->key,
-              slice_of(bytes, latest_row_encode(&row, bytes)));
     const struct version_row version = {
         .position = record.position, .time_ns = time_ns, .kind = record.kind};
     uint8_t key[VERSION_KEY_BYTES_MAX];

@@ -18,6 +18,7 @@ struct slot {
     uint32_t key_length;
     uint32_t hash;
     struct latest_row row;
+    bool changed; /* since the last flush */
 };
 
 struct latest_cache {
@@ -28,6 +29,7 @@ struct latest_cache {
     struct chunk *chunks;
     size_t bytes;
     size_t bytes_max;
+    size_t changed; /* rows */
 };
 
 struct latest_cache *latest_cache_new(struct alloc *alloc, size_t bytes_max)
@@ -138,6 +140,8 @@ bool latest_cache_put(struct latest_cache *cache, struct slice key, const struct
     struct slot *slot = slot_find(cache, key, hash);
     if (slot->key != NULL) {
         slot->row = *row;
+        cache->changed += !slot->changed;
+        slot->changed = true;
         return true;
     }
     if (cache->used * 4 >= cache->slot_count * 3) {
@@ -150,20 +154,63 @@ bool latest_cache_put(struct latest_cache *cache, struct slice key, const struct
     if (copy == NULL) {
         return false;
     }
-    *slot =
-        (struct slot){.key = copy, .key_length = (uint32_t)key.length, .hash = hash, .row = *row};
+    *slot = (struct slot){.key = copy,
+                          .key_length = (uint32_t)key.length,
+                          .hash = hash,
+                          .row = *row,
+                          .changed = true};
     cache->used++;
+    cache->changed++;
     cache->bytes += key.length + sizeof *slot;
     return true;
 }
 
-void latest_cache_trim(struct latest_cache *cache)
+static struct slice key_of(const struct slot *slot)
 {
-    if (cache->bytes <= cache->bytes_max) {
-        return;
-    }
+    return slice_of(slot->key, slot->key_length);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return slice_compare(key_of(*(struct slot *const *)a), key_of(*(struct slot *const *)b));
+}
+
+static void forget_all(struct latest_cache *cache)
+{
+    CHECK(cache->changed == 0);
     free_chunks(cache);
     memset(cache->slots, 0, cache->slot_count * sizeof *cache->slots);
     cache->used = 0;
     cache->bytes = 0;
+}
+
+enum status latest_cache_flush(struct latest_cache *cache, latest_row_fn each, void *context,
+                               struct error *err)
+{
+    if (cache->changed == 0) {
+        return STATUS_OK;
+    }
+    struct slot **changed = alloc_zeroed(cache->alloc, cache->changed, sizeof(struct slot *));
+    if (changed == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to sort the newest rows");
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < cache->slot_count; i++) {
+        if (cache->slots[i].changed) {
+            changed[count++] = &cache->slots[i];
+        }
+    }
+    CHECK(count == cache->changed);
+    qsort(changed, count, sizeof(struct slot *), by_key);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = each(context, key_of(changed[i]), &changed[i]->row, err);
+        changed[i]->changed = false;
+        cache->changed--;
+    }
+    alloc_free(cache->alloc, changed);
+    if (status == STATUS_OK && cache->bytes > cache->bytes_max) {
+        forget_all(cache);
+    }
+    return status;
 }

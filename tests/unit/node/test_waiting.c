@@ -113,35 +113,66 @@ static void pending_calls_are_taken_once(void **state)
     free(pending);
 }
 
-/* What was put is found, the newest of it, through growth; trimming empties it past its bound
- * only. */
+struct flushed {
+    uint64_t rows;
+    uint64_t last; /* key of the last row, big-endian */
+};
+
+static enum status take_row(void *context, struct slice key, const struct latest_row *row,
+                            struct error *err)
+{
+    struct flushed *flushed = context;
+    (void)err;
+    uint64_t number = get_be64(key.data);
+    assert_true(flushed->rows == 0 || number > flushed->last);
+    assert_int_equal(row->position % 3, row->version);
+    flushed->last = number;
+    flushed->rows++;
+    return STATUS_OK;
+}
+
+/* What was put is found, the newest of it, through growth. A flush gives out what changed, once
+ * and in order, and only a cache past its bound forgets. */
 static void the_cache_knows_the_newest_rows(void **state)
 {
     struct latest_cache *cache = latest_cache_new(alloc_default(), 1024 * 1024);
+    struct flushed flushed = {0};
+    struct error err = ERROR_INIT;
+    uint8_t key[8];
     (void)state;
     for (uint64_t round = 0; round < 2; round++) {
         for (uint64_t i = 0; i < 5000; i++) {
             struct latest_row row = {.version = round, .position = i * 3 + round, .kind = 1};
-            assert_true(latest_cache_put(cache, slice_of(&i, sizeof i), &row));
+            put_be64(key, i);
+            assert_true(latest_cache_put(cache, slice_of(key, sizeof key), &row));
         }
     }
     for (uint64_t i = 0; i < 5000; i++) {
-        const struct latest_row *row = latest_cache_get(cache, slice_of(&i, sizeof i));
+        put_be64(key, i);
+        const struct latest_row *row = latest_cache_get(cache, slice_of(key, sizeof key));
         assert_non_null(row);
         assert_int_equal(row->version, 1);
         assert_int_equal(row->position, i * 3 + 1);
     }
-    uint64_t absent = 5000;
-    assert_null(latest_cache_get(cache, slice_of(&absent, sizeof absent)));
-    latest_cache_trim(cache);
-    uint64_t some = 17;
-    assert_non_null(latest_cache_get(cache, slice_of(&some, sizeof some)));
+    put_be64(key, 5000);
+    assert_null(latest_cache_get(cache, slice_of(key, sizeof key)));
+    assert_int_equal(latest_cache_flush(cache, take_row, &flushed, &err), STATUS_OK);
+    assert_int_equal(flushed.rows, 5000);
+    flushed.rows = 0;
+    assert_int_equal(latest_cache_flush(cache, take_row, &flushed, &err), STATUS_OK);
+    assert_int_equal(flushed.rows, 0);
+    put_be64(key, 17);
+    assert_non_null(latest_cache_get(cache, slice_of(key, sizeof key)));
     for (uint64_t i = 5000; i < 40000; i++) {
-        struct latest_row row = {.position = i};
-        assert_true(latest_cache_put(cache, slice_of(&i, sizeof i), &row));
+        struct latest_row row = {.position = i * 3};
+        put_be64(key, i);
+        assert_true(latest_cache_put(cache, slice_of(key, sizeof key), &row));
     }
-    latest_cache_trim(cache);
-    assert_null(latest_cache_get(cache, slice_of(&some, sizeof some)));
+    put_be64(key, 17);
+    assert_non_null(latest_cache_get(cache, slice_of(key, sizeof key)));
+    assert_int_equal(latest_cache_flush(cache, take_row, &flushed, &err), STATUS_OK);
+    assert_int_equal(flushed.rows, 35000);
+    assert_null(latest_cache_get(cache, slice_of(key, sizeof key)));
     latest_cache_free(cache);
 }
 
