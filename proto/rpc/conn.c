@@ -33,7 +33,8 @@ struct rpc_conn {
     enum conn_state state;
     bool was_ready;
     bool peer_has_preface;
-    bool lingering; /* FINISHING, and everything is written */
+    bool lingering;   /* FINISHING, and everything is written */
+    bool peer_closed; /* FINISHING, and nothing more comes */
     bool ping_under_way;
     struct rpc_hello own_hello;
     struct rpc_hello peer_hello;
@@ -209,6 +210,10 @@ static void timer_fire(struct rpc_timer *timer)
 
 static void begin_linger(struct rpc_conn *conn)
 {
+    if (conn->peer_closed) {
+        close_now(conn);
+        return;
+    }
     conn->lingering = true;
     conn->linger_deadline_ns = after_ms(rpc_loop_now_ns(conn->loop), LINGER_MS);
     watch(conn);
@@ -270,7 +275,7 @@ static void flush(struct rpc_late *late)
     conn->writing = NULL;
     if (conn->queue_first == NULL) {
         if (conn->state == CONN_FINISHING && !conn->lingering) {
-            begin_linger(conn);
+            begin_linger(conn); /* may close */
         } else if (was_writing && conn->callbacks.on_written != NULL) {
             conn->callbacks.on_written(conn->callbacks.context);
         }
@@ -539,6 +544,10 @@ static void parse(struct rpc_conn *conn)
 static void on_read(void *context, size_t length, enum status status, const char *text)
 {
     struct rpc_conn *conn = context;
+    if (status != STATUS_OK && conn->state == CONN_FINISHING && !conn->lingering) {
+        conn->peer_closed = true; /* it may still read what is queued */
+        return;
+    }
     if (status != STATUS_OK) {
         rpc_conn_abort(conn, status, text);
         return;

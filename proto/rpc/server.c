@@ -121,8 +121,12 @@ static void on_closed(void *context, enum status status, const char *text, bool 
                   rpc_conn_address(session->conn), status_name(status), text);
     } else if (status != STATUS_UNAVAILABLE) {
         char quoted[ERROR_TEXT_BYTES * 2];
-        log_write("rpc", LOG_WARN, "connection refused", "peer=%s status=%s why=%s",
-                  rpc_conn_address(session->conn), status_name(status),
+        uint64_t now_ns = rpc_loop_now_ns(server->loop);
+        /* One who tries for ever must not fill the log. */
+        bool often = server->warned_ns != 0 && now_ns < server->warned_ns + NS_PER_S;
+        server->warned_ns = often ? server->warned_ns : now_ns;
+        log_write("rpc", often ? LOG_DEBUG : LOG_WARN, "connection refused",
+                  "peer=%s status=%s why=%s", rpc_conn_address(session->conn), status_name(status),
                   log_quote(quoted, sizeof quoted, text));
     }
     session->conn = NULL;

@@ -58,6 +58,7 @@ struct rpc_server {
     size_t request_bytes;
     size_t refs; /* the owner and the sessions */
     bool closing;
+    uint64_t warned_ns; /* when a refused connection was last logged as a warning */
     struct rpc_event start_event;
     struct rpc_event close_event;
     struct rpc_timer drain_timer;

@@ -384,11 +384,19 @@ void rpc_transport_dial_cancel(struct rpc_transport_dial *dial)
 
 /* Listening. */
 
+/* Several at a time, so that a burst of connections does not overflow the kernel's queue. */
+enum { ACCEPTS = 16 };
+
+struct accept {
+    struct operation operation;
+    struct rpc_transport_listener *listener;
+    struct rpc_timer pause;
+};
+
 struct rpc_transport_listener {
     struct rpc_loop *loop;
     nng_stream_listener *listener;
-    struct operation operation;
-    struct rpc_timer pause;
+    struct accept accepts[ACCEPTS];
     void (*on_stream)(void *context, struct rpc_transport_stream *stream);
     void *context;
     bool closed;
@@ -396,50 +404,76 @@ struct rpc_transport_listener {
     char url[];
 };
 
-static void listener_free(struct rpc_transport_listener *listener)
+static void listener_free_if_unused(struct rpc_transport_listener *listener)
 {
-    nng_aio_free(listener->operation.aio);
+    for (int i = 0; i < ACCEPTS; i++) {
+        if (listener->accepts[i].operation.under_way) {
+            return;
+        }
+    }
+    for (int i = 0; i < ACCEPTS; i++) {
+        nng_aio_free(listener->accepts[i].operation.aio);
+    }
     nng_stream_listener_free(listener->listener);
     alloc_free(rpc_loop_alloc(listener->loop), listener);
 }
 
-static void accept_next(struct rpc_transport_listener *listener)
+static void accept_next(struct accept *accept)
 {
-    listener->operation.under_way = true;
-    nng_stream_listener_accept(listener->listener, listener->operation.aio);
+    accept->operation.under_way = true;
+    nng_stream_listener_accept(accept->listener->listener, accept->operation.aio);
 }
 
 static void accept_again(struct rpc_timer *timer)
 {
-    accept_next(CONTAINER(struct rpc_transport_listener, pause, timer));
+    accept_next(CONTAINER(struct accept, pause, timer));
 }
 
 static void accept_done(struct rpc_event *event)
 {
-    struct rpc_transport_listener *listener =
-        CONTAINER(struct rpc_transport_listener, operation.event, event);
-    int code = nng_aio_result(listener->operation.aio);
-    nng_stream *raw = code == 0 ? nng_aio_get_output(listener->operation.aio, 0) : NULL;
-    listener->operation.under_way = false;
+    struct accept *accept = CONTAINER(struct accept, operation.event, event);
+    struct rpc_transport_listener *listener = accept->listener;
+    int code = nng_aio_result(accept->operation.aio);
+    nng_stream *raw = code == 0 ? nng_aio_get_output(accept->operation.aio, 0) : NULL;
+    accept->operation.under_way = false;
     if (listener->closed) {
         if (raw != NULL) {
             nng_stream_free(raw);
         }
-        listener_free(listener);
+        listener_free_if_unused(listener);
         return;
     }
     if (raw == NULL) {
-        log_write("rpc", LOG_WARN, "cannot accept a connection", "url=%s error=\"%s\"",
-                  listener->url, nng_strerror(code));
-        rpc_timer_set(listener->loop, &listener->pause,
+        if (accept == listener->accepts) { /* one line for all */
+            log_write("rpc", LOG_WARN, "cannot accept a connection", "url=%s error=\"%s\"",
+                      listener->url, nng_strerror(code));
+        }
+        rpc_timer_set(listener->loop, &accept->pause,
                       rpc_loop_now_ns(listener->loop) + ACCEPT_PAUSE_MS * NS_PER_MS);
         return;
     }
     struct rpc_transport_stream *stream = stream_new(listener->loop, raw);
-    accept_next(listener);
+    accept_next(accept);
     if (stream != NULL) {
         listener->on_stream(listener->context, stream);
     }
+}
+
+/* Returns NNG's code; on failure nothing is left. */
+static int accepts_init(struct rpc_transport_listener *listener)
+{
+    for (int i = 0; i < ACCEPTS; i++) {
+        struct accept *accept = &listener->accepts[i];
+        accept->listener = listener;
+        accept->pause.fire = accept_again;
+        if (!operation_init(&accept->operation, listener->loop, accept_done)) {
+            while (i-- > 0) {
+                nng_aio_free(listener->accepts[i].operation.aio);
+            }
+            return NNG_ENOMEM;
+        }
+    }
+    return 0;
 }
 
 enum status rpc_transport_listen(struct rpc_loop *loop, const char *url,
@@ -455,7 +489,7 @@ enum status rpc_transport_listen(struct rpc_loop *loop, const char *url,
     if (listener == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "listen on %s: no memory", url);
     }
-    *listener = (struct rpc_transport_listener){.loop = loop, .pause.fire = accept_again};
+    *listener = (struct rpc_transport_listener){.loop = loop};
     memcpy(listener->url, url, length + 1);
     int code = nng_stream_listener_alloc(&listener->listener, url);
     if (code != 0) {
@@ -464,8 +498,8 @@ enum status rpc_transport_listen(struct rpc_loop *loop, const char *url,
     }
     (void)nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_NODELAY, true);
     code = nng_stream_listener_listen(listener->listener);
-    if (code == 0 && !operation_init(&listener->operation, loop, accept_done)) {
-        code = NNG_ENOMEM;
+    if (code == 0) {
+        code = accepts_init(listener);
     }
     if (code != 0) {
         nng_stream_listener_free(listener->listener);
@@ -491,16 +525,18 @@ void rpc_transport_accept(struct rpc_transport_listener *listener,
 {
     listener->on_stream = on_stream;
     listener->context = context;
-    accept_next(listener);
+    for (int i = 0; i < ACCEPTS; i++) {
+        accept_next(&listener->accepts[i]);
+    }
 }
 
 void rpc_transport_listener_close(struct rpc_transport_listener *listener)
 {
     CHECK(!listener->closed);
     listener->closed = true;
-    rpc_timer_cancel(listener->loop, &listener->pause);
-    nng_stream_listener_close(listener->listener);
-    if (!listener->operation.under_way) {
-        listener_free(listener);
+    for (int i = 0; i < ACCEPTS; i++) {
+        rpc_timer_cancel(listener->loop, &listener->accepts[i].pause);
     }
+    nng_stream_listener_close(listener->listener);
+    listener_free_if_unused(listener);
 }
