@@ -371,22 +371,24 @@ static enum status check_not_damage(struct scanner *scanner, size_t at, uint64_t
     return STATUS_OK;
 }
 
-/* True if the segment after `at` begins with a group that says that the log ended at `place`. */
+/* True if the segment after `at` begins with a group that says that the log ended at `place`. It
+ * must be whole: if it is torn, the log ends at `place`, and the next group will say so anew. */
 static enum status goes_on_in_next(struct scanner *scanner, size_t at, struct wal_position place,
                                    bool *out, struct error *err)
 {
-    struct wal_group_content content;
+    struct group group;
+    uint64_t bad = 0;
     *out = false;
     if (at + 1 == scanner->count) {
         return STATUS_OK;
     }
     enum status status = open_file(scanner, at + 1, err);
     if (status == STATUS_OK) {
-        status = group_header_at(scanner, WAL_BLOCK_BYTES, &content, out, err);
+        status = group_at(scanner, WAL_BLOCK_BYTES, &group, out, &bad, err);
     }
     if (status == STATUS_OK && *out) {
-        *out = content.synced_through.file == place.file &&
-               content.synced_through.offset == place.offset;
+        *out = group.content.synced_through.file == place.file &&
+               group.content.synced_through.offset == place.offset;
     }
     return status;
 }
