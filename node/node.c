@@ -68,7 +68,7 @@ static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
                            .layout = KEYSPACE_LEVELED,
                            .block_bytes = 8 * KIB,
                            .codec_new = CODEC_LZ4,
-                           .codec_old = CODEC_ZSTD},
+                           .codec_old = CODEC_LZ4},
     [KEYSPACE_SESSIONS] = {.name = "sessions",
                            .layout = KEYSPACE_LEVELED,
                            .codec_new = CODEC_LZ4,
