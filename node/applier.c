@@ -223,7 +223,11 @@ static void finish_group(struct applier *applier)
         return;
     }
     struct apply_state *state = &applier->state;
-    if (batch_count(&state->batch) > 0 && !write_batch(applier)) {
+    struct error err = ERROR_INIT;
+    if (version_rows_put(&state->version_rows, &state->batch, &err) != STATUS_OK) {
+        fatal(applier, &err);
+    }
+    if (applier->failed || (batch_count(&state->batch) > 0 && !write_batch(applier))) {
         give_back(applier);
         return;
     }
@@ -454,6 +458,7 @@ static void applier_free(struct applier *applier)
     session_table_free(applier->state.sessions);
     latest_cache_free(applier->state.latest);
     batch_release(&applier->state.batch);
+    version_rows_release(&applier->state.version_rows);
     buf_release(&applier->state.value);
     buf_release(&applier->versions);
     condition_release(&applier->stop_condition);
@@ -502,6 +507,7 @@ enum status applier_start(const struct applier_options *options, struct applier 
     applier->done_last = &applier->done_first;
     applier->stop.kind = APPLIER_STOP;
     batch_init(&applier->state.batch, options->alloc);
+    version_rows_init(&applier->state.version_rows, options->alloc);
     buf_init(&applier->state.value, options->alloc, KEYSPACE_VALUE_BYTES_MAX);
     buf_init(&applier->versions, options->alloc,
              GROUP_ENTRIES * EVENTS_PER_REQUEST_MAX * sizeof(uint64_t));

@@ -169,11 +169,7 @@ static enum status apply_event(struct apply_state *state, const struct append_ev
         .version = record.version, .position = record.position, .kind = record.kind};
     const struct version_row version = {
         .position = record.position, .time_ns = time_ns, .kind = record.kind};
-    uint8_t key[VERSION_KEY_BYTES_MAX];
-    uint8_t version_bytes[VERSION_ROW_BYTES_MAX];
-    batch_put(&state->batch, KEYSPACE_VERSIONS,
-              slice_of(key, version_key(event->key, record.version, key)),
-              slice_of(version_bytes, version_row_encode(&version, version_bytes)));
+    version_rows_add(&state->version_rows, event->key, record.version, &version);
     if (!latest_cache_put(state->latest, event->key, &row)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to apply an event");
     }

@@ -13,6 +13,7 @@
 #include "node/latest_cache.h"
 #include "node/session.h"
 #include "node/tile_store.h"
+#include "node/version_rows.h"
 #include "storage/engine.h"
 
 enum entry_type {
@@ -27,10 +28,11 @@ struct apply_state {
     struct tile_store *tiles;
     struct session_table *sessions;
     struct latest_cache *latest;
-    struct batch batch; /* writes of the entries since the last engine_write */
-    struct buf value;   /* of lookups */
-    uint64_t size;      /* events applied */
-    uint64_t time_ns;   /* of the last event */
+    struct batch batch;               /* writes of the entries since the last engine_write */
+    struct version_rows version_rows; /* as `batch`; put into it at the end of the group */
+    struct buf value;                 /* of lookups */
+    uint64_t size;                    /* events applied */
+    uint64_t time_ns;                 /* of the last event */
 };
 
 /* What the caller of an append is told. */

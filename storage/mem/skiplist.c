@@ -143,15 +143,37 @@ static struct skiplist_node *search(const struct skiplist *list, const struct ta
     return bound;
 }
 
-/* True if the target belongs right behind the last insert; `before` then still holds. */
-static bool follows_last_insert(const struct skiplist *list, const struct target *target)
+/* As search, for an insert, beginning at the place of the last one (a finger): inserts that
+ * ascend, or nearly do, find their places after a few steps.
+ *
+ * No link of list->before lies behind the last insert. If the target does, then from the first
+ * level whose next node is not before the target, all higher levels hold as they are, since their
+ * nodes are among that level's. Below it, each level's next node is before the target, so its walk
+ * leads past the last insert, and past what the finger has for the levels below. */
+static void search_from_finger(struct skiplist *list, const struct target *target)
 {
-    struct skiplist_node *last = list->before[0];
-    if (last == list->head || !node_is_before(last, target)) {
-        return false;
+    struct skiplist_node **before = list->before;
+    if (before[0] == list->head || !node_is_before(before[0], target)) {
+        (void)search(list, target, before);
+        return;
     }
-    struct skiplist_node *next = node_next(last, 0);
-    return next == NULL || !node_is_before(next, target);
+    int height = atomic_load_explicit(&list->height, memory_order_relaxed);
+    struct skiplist_node *bound = NULL;
+    int level = 0;
+    for (; level < height; level++) {
+        bound = node_next(before[level], level);
+        if (bound == NULL || !node_is_before(bound, target)) {
+            break;
+        }
+    }
+    if (level == height) {
+        bound = NULL;
+    }
+    struct skiplist_node *node = level > 0 ? before[level - 1] : NULL;
+    for (level--; level >= 0; level--) {
+        node = walk_level(node, level, target, &bound);
+        before[level] = node;
+    }
 }
 
 const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice user,
@@ -173,9 +195,7 @@ const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice 
         memcpy(node->bytes + internal_length, value.data, value.length);
     }
 
-    if (!follows_last_insert(list, &target)) {
-        (void)search(list, &target, list->before);
-    }
+    search_from_finger(list, &target);
     int list_height = atomic_load_explicit(&list->height, memory_order_relaxed);
     for (int level = list_height; level < height; level++) {
         list->before[level] = list->head;
