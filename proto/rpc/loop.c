@@ -15,7 +15,9 @@ struct rpc_loop {
     struct clock *clock;
     struct rng *rng;
     pthread_t thread;
-    _Atomic bool running; /* `thread` is set */
+    _Atomic bool running;     /* `thread` is set */
+    _Atomic unsigned posting; /* threads that may still look at the intake */
+    _Atomic size_t holds;
     struct mpsc intake;
     struct rpc_event stop_event;
     /* the loop's own */
@@ -77,7 +79,7 @@ static void *run(void *context)
         if (events > 0 || loop->late_first != NULL) {
             continue;
         }
-        if (loop->stopping) {
+        if (loop->stopping && atomic_load(&loop->holds) == 0) {
             break;
         }
         uint64_t timeout_ns = UINT64_MAX;
@@ -135,6 +137,9 @@ void rpc_loop_close(struct rpc_loop *loop)
     CHECK(!rpc_loop_is_current(loop));
     rpc_loop_post(loop, &loop->stop_event);
     thread_join(loop->thread);
+    while (atomic_load(&loop->posting) > 0) {
+        (void)sched_yield();
+    }
     alloc_free(loop->alloc, loop);
 }
 
@@ -145,7 +150,23 @@ bool rpc_loop_is_current(const struct rpc_loop *loop)
 
 void rpc_loop_post(struct rpc_loop *loop, struct rpc_event *event)
 {
+    /* The event may run, and the loop be closed, before the push returns. */
+    (void)atomic_fetch_add(&loop->posting, 1);
     mpsc_push(&loop->intake, &event->node);
+    (void)atomic_fetch_sub(&loop->posting, 1);
+}
+
+void rpc_loop_hold(struct rpc_loop *loop)
+{
+    (void)atomic_fetch_add(&loop->holds, 1);
+}
+
+void rpc_loop_let_go(struct rpc_loop *loop)
+{
+    CHECK(atomic_fetch_sub(&loop->holds, 1) > 0);
+    if (!rpc_loop_is_current(loop)) {
+        mpsc_wake(&loop->intake);
+    }
 }
 
 void rpc_timer_set(struct rpc_loop *loop, struct rpc_timer *timer, uint64_t at_ns)

@@ -68,6 +68,11 @@ void rpc_timer_set(struct rpc_loop *loop, struct rpc_timer *timer, uint64_t at_n
 /* Loop's thread only. A timer that is not set is allowed. */
 void rpc_timer_cancel(struct rpc_loop *loop, struct rpc_timer *timer);
 
+/* Keeps the loop's thread running until it is let go again as often: for what is still under way
+ * elsewhere and will post. Any thread. */
+void rpc_loop_hold(struct rpc_loop *loop);
+void rpc_loop_let_go(struct rpc_loop *loop);
+
 /* Something to do at the end of the turn, once however often it is asked for. */
 struct rpc_late {
     struct rpc_late *next;
