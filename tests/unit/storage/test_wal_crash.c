@@ -240,7 +240,7 @@ static void test_acknowledged_survives(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    for (uint64_t i = 0; i < 600; i++) {
+    for (uint64_t i = 0; i < 400; i++) {
         const char *wrong = run_seed(seed + i, false);
         if (wrong != NULL) {
             print_message("seed %llu: %s\n", (unsigned long long)(seed + i), wrong);
