@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The manifest: every truncation, every flipped byte, torn tails, rewriting.
+ */
+#include "base/log.h"
+#include "engine_model.h"
+#include "storage/table/key.h"
+#include "storage/tree/manifest.h"
+#include "testlib/fs_crash.h"
+
+struct fixture {
+    struct fs_crash *crash;
+    struct fs *fs;
+    struct manifest_options options;
+    struct manifest *manifest;
+    struct manifest_state state;
+};
+
+static void reopen(struct fixture *fixture)
+{
+    struct error err = ERROR_INIT;
+    manifest_close(fixture->manifest);
+    fixture->manifest = NULL;
+    manifest_state_release(&fixture->state);
+    manifest_state_init(&fixture->state, alloc_default());
+    assert_ok(manifest_open(&fixture->options, &fixture->state, &fixture->manifest, &err), &err);
+}
+
+static void fixture_init(struct fixture *fixture)
+{
+    struct error err = ERROR_INIT;
+    memset(fixture, 0, sizeof *fixture);
+    fixture->crash = fs_crash_new();
+    fixture->fs = fs_crash_fs(fixture->crash);
+    assert_ok(fs_make_dir(fixture->fs, "/m", &err), &err);
+    assert_ok(fs_sync_dir(fixture->fs, "/", &err), &err);
+    fixture->options = (struct manifest_options){.fs = fixture->fs,
+                                                 .alloc = alloc_default(),
+                                                 .dir = "/m",
+                                                 .keyspaces = model_keyspaces,
+                                                 .keyspace_count = KS_COUNT};
+    manifest_state_init(&fixture->state, alloc_default());
+    reopen(fixture);
+}
+
+static void fixture_release(struct fixture *fixture)
+{
+    manifest_close(fixture->manifest);
+    manifest_state_release(&fixture->state);
+    fs_crash_free(fixture->crash);
+}
+
+/* A table with keys that tell its number. */
+static void add_table(struct edit *edit, uint64_t number)
+{
+    uint8_t smallest[64];
+    uint8_t largest[64];
+    char text[64];
+    size_t low = internal_key_put(smallest, model_key(text, (uint32_t)number), 7, KEY_PUT);
+    size_t high = internal_key_put(largest, model_key(text, (uint32_t)number + 1), 5, KEY_DELETE);
+    edit_add_table(edit, KS_LATEST, number % 3 == 0 ? 0 : 1, number, number * 100, number,
+                   slice_of(smallest, low), slice_of(largest, high));
+}
+
+static void assert_table(const struct manifest_state *state, size_t index, uint64_t number)
+{
+    struct edit expected;
+    edit_init(&expected, alloc_default());
+    add_table(&expected, number);
+    struct edit_add left = edit_add_at(&expected, 0);
+    struct edit_add right = edit_add_at(&state->tables, index);
+    assert_int_equal(right.number, number);
+    assert_int_equal(right.level, left.level);
+    assert_int_equal(right.bytes, left.bytes);
+    assert_int_equal(right.entries, left.entries);
+    assert_true(
+        slice_equal(edit_smallest(&expected, &left), edit_smallest(&state->tables, &right)));
+    assert_true(slice_equal(edit_largest(&expected, &left), edit_largest(&state->tables, &right)));
+    edit_release(&expected);
+}
+
+/* Seal n adds table 10 + n, and from the third on removes table 10 + n - 2. */
+static void append_seal(struct fixture *fixture, uint64_t n)
+{
+    struct error err = ERROR_INIT;
+    struct edit edit;
+    char blob[64];
+    int length = snprintf(blob, sizeof blob, "state %lu", (unsigned long)n);
+    edit_init(&edit, alloc_default());
+    add_table(&edit, 10 + n);
+    if (n >= 3) {
+        edit_remove_table(&edit, KS_LATEST, (10 + n - 2) % 3 == 0 ? 0 : 1, 10 + n - 2);
+    }
+    edit.has_seal = true;
+    edit.seal_count = n;
+    edit.owner_state = slice_of(blob, (size_t)length);
+    edit.next_file = 11 + n;
+    edit.last_sequence = 1000 * n;
+    assert_ok(manifest_append(fixture->manifest, &edit, &err), &err);
+    edit_release(&edit);
+}
+
+/* The state is that after `n` seals, whole. */
+static void assert_seals(const struct manifest_state *state, uint64_t n)
+{
+    char blob[64];
+    int length = snprintf(blob, sizeof blob, "state %lu", (unsigned long)n);
+    assert_int_equal(state->seal_count, n);
+    assert_int_equal(state->last_sequence, 1000 * n);
+    assert_int_equal(state->next_file, n == 0 ? 2 : 11 + n);
+    assert_int_equal(state->keyspace_count, KS_COUNT);
+    assert_true(slice_equal(buf_slice(&state->owner_state),
+                            n == 0 ? slice_of(NULL, 0) : slice_of(blob, (size_t)length)));
+    uint64_t live = n < 2 ? n : 2;
+    assert_int_equal(edit_add_count(&state->tables), live);
+    for (uint64_t i = 0; i < live; i++) {
+        assert_table(state, i, 10 + n - live + 1 + i);
+    }
+}
+
+enum { SEALS = 6 };
+
+/* What was appended is there after each reopening, and appending goes on. */
+static void test_append(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    assert_seals(&fixture.state, 0);
+    for (uint64_t n = 1; n <= SEALS; n++) {
+        append_seal(&fixture, n);
+        if (n % 2 == 0) {
+            reopen(&fixture);
+            assert_seals(&fixture.state, n);
+        }
+    }
+    fs_crash_stop(fixture.crash);
+    manifest_close(fixture.manifest);
+    fixture.manifest = NULL;
+    fs_crash_now_losing_all(fixture.crash);
+    reopen(&fixture);
+    assert_seals(&fixture.state, SEALS);
+    fixture_release(&fixture);
+}
+
+static void read_manifest(struct fixture *fixture, struct buf *bytes)
+{
+    struct error err = ERROR_INIT;
+    buf_init(bytes, alloc_default(), MIB);
+    assert_ok(fs_read_file(fixture->fs, "/m/MANIFEST-000001", bytes, &err), &err);
+}
+
+static void write_manifest(struct fixture *fixture, struct slice bytes)
+{
+    struct error err = ERROR_INIT;
+    struct file *file = NULL;
+    assert_ok(
+        fs_open(fixture->fs, "/m/MANIFEST-000001", FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, &err),
+        &err);
+    assert_ok(file_write(file, 0, bytes, &err), &err);
+    file_close(file);
+}
+
+static enum status try_open(struct fixture *fixture, struct error *err)
+{
+    manifest_close(fixture->manifest);
+    fixture->manifest = NULL;
+    manifest_state_release(&fixture->state);
+    manifest_state_init(&fixture->state, alloc_default());
+    return manifest_open(&fixture->options, &fixture->state, &fixture->manifest, err);
+}
+
+/* Cut anywhere, the file gives the state after some whole number of seals, never fewer than lie
+ * whole before the cut, and can be appended to; cut in its first record it is CORRUPT. */
+static void test_truncation(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct buf bytes;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    uint64_t ends[SEALS + 1];
+    for (uint64_t n = 0; n <= SEALS; n++) {
+        if (n > 0) {
+            append_seal(&fixture, n);
+        }
+        read_manifest(&fixture, &bytes);
+        ends[n] = bytes.length - 16; /* without the attestation */
+        buf_release(&bytes);
+    }
+    read_manifest(&fixture, &bytes);
+    for (size_t length = 0; length <= bytes.length; length++) {
+        write_manifest(&fixture, slice_of(bytes.data, length));
+        enum status status = try_open(&fixture, &err);
+        if (length < ends[0]) {
+            assert_status(status, STATUS_CORRUPT, &err);
+            assert_non_null(strstr(err.text, "MANIFEST-000001"));
+            continue;
+        }
+        assert_ok(status, &err);
+        uint64_t whole = 0;
+        while (whole < SEALS && ends[whole + 1] <= length) {
+            whole++;
+        }
+        assert_seals(&fixture.state, whole);
+        if (whole < SEALS) {
+            append_seal(&fixture, whole + 1);
+            reopen(&fixture);
+            assert_seals(&fixture.state, whole + 1);
+        }
+    }
+    buf_release(&bytes);
+    fixture_release(&fixture);
+}
+
+/* A flipped byte anywhere in what was attested is CORRUPT with its file; never another state. */
+static void test_flips(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct buf bytes;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    for (uint64_t n = 1; n <= SEALS; n++) {
+        append_seal(&fixture, n);
+    }
+    read_manifest(&fixture, &bytes);
+    for (size_t at = 0; at < bytes.length - 16; at++) {
+        bytes.data[at] ^= (uint8_t)(1 << at % 8);
+        write_manifest(&fixture, buf_slice(&bytes));
+        bytes.data[at] ^= (uint8_t)(1 << at % 8);
+        enum status status = try_open(&fixture, &err);
+        if (status != STATUS_OK) {
+            assert_true(status == STATUS_CORRUPT || status == STATUS_FAILED_PRECONDITION);
+            assert_non_null(strstr(err.text, "MANIFEST-000001"));
+        } else {
+            fail_msg("a flip at %zu was not seen", at);
+        }
+    }
+    /* The last attestation may be damaged: nothing attests past it. */
+    bytes.data[bytes.length - 1] ^= 1;
+    write_manifest(&fixture, buf_slice(&bytes));
+    assert_ok(try_open(&fixture, &err), &err);
+    assert_seals(&fixture.state, SEALS);
+    buf_release(&bytes);
+    fixture_release(&fixture);
+}
+
+/* An edit whose write was torn by a power failure, in any way, is either whole or not there. */
+static void test_torn(void **state)
+{
+    (void)state;
+    uint64_t seed = test_seed();
+    for (uint64_t round = 0; round < 200; round++) {
+        struct fixture fixture;
+        struct error err = ERROR_INIT;
+        struct rng_seeded rng;
+        rng_seeded_init(&rng, seed + round);
+        fixture_init(&fixture);
+        uint64_t acknowledged = rng_below(&rng.rng, SEALS);
+        for (uint64_t n = 1; n <= acknowledged; n++) {
+            append_seal(&fixture, n);
+        }
+        fs_crash_stop_at(fixture.crash, 1 + rng_below(&rng.rng, 2));
+        struct edit edit;
+        edit_init(&edit, alloc_default());
+        uint8_t blob[3000] = {1};
+        edit.has_seal = true;
+        edit.seal_count = acknowledged + 1;
+        edit.owner_state = slice_of(blob, sizeof blob);
+        bool ok = manifest_append(fixture.manifest, &edit, &err) == STATUS_OK;
+        edit_release(&edit);
+        fs_crash_stop(fixture.crash);
+        manifest_close(fixture.manifest);
+        fixture.manifest = NULL;
+        fs_crash_now(fixture.crash, seed + round);
+        reopen(&fixture);
+        if (ok) {
+            assert_int_equal(fixture.state.seal_count, acknowledged + 1);
+        } else if (fixture.state.seal_count != acknowledged + 1) {
+            assert_seals(&fixture.state, acknowledged);
+        }
+        if (fixture.state.seal_count == acknowledged + 1) {
+            assert_int_equal(fixture.state.owner_state.length, sizeof blob);
+        }
+        fixture_release(&fixture);
+    }
+}
+
+/* Rewriting keeps the state, leaves one file, and survives a power failure at each of its calls. */
+static void test_rewrite(void **state)
+{
+    (void)state;
+    bool finished = false;
+    for (uint64_t n = 0; !finished; n++) {
+        struct fixture fixture;
+        struct error err = ERROR_INIT;
+        fixture_init(&fixture);
+        append_seal(&fixture, 1);
+        struct edit full;
+        edit_init(&full, alloc_default());
+        add_table(&full, 11);
+        full.full = true;
+        full.has_seal = true;
+        full.seal_count = 1;
+        full.owner_state = slice_of_string("state 1");
+        full.next_file = 12;
+        full.last_sequence = 1000;
+        fs_crash_stop_at(fixture.crash, n);
+        enum status status = manifest_rewrite(fixture.manifest, 9, &full, &err);
+        finished = !fs_crash_stopped(fixture.crash);
+        fs_crash_stop_at(fixture.crash, UINT64_MAX);
+        if (status == STATUS_OK && finished) {
+            append_seal(&fixture, 2);
+        }
+        edit_release(&full);
+        fs_crash_stop(fixture.crash);
+        manifest_close(fixture.manifest);
+        fixture.manifest = NULL;
+        fs_crash_now(fixture.crash, n);
+        reopen(&fixture);
+        assert_seals(&fixture.state, finished ? 2 : 1);
+        if (finished) {
+            assert_int_equal(manifest_number(fixture.manifest), 9);
+        }
+        fixture_release(&fixture);
+    }
+}
+
+/* A full disk fails the append and leaves no trace; the same edit succeeds once there is room. A
+ * failed sync is for good. */
+static void test_no_space(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    append_seal(&fixture, 1);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    uint8_t blob[3000] = {1};
+    edit.has_seal = true;
+    edit.seal_count = 2;
+    edit.owner_state = slice_of(blob, sizeof blob);
+    fs_crash_set_capacity(fixture.crash, 2000);
+    assert_status(manifest_append(fixture.manifest, &edit, &err), STATUS_RESOURCE_EXHAUSTED, &err);
+    edit_release(&edit);
+    fs_crash_set_capacity(fixture.crash, UINT64_MAX);
+    append_seal(&fixture, 2);
+    reopen(&fixture);
+    assert_seals(&fixture.state, 2);
+    fs_crash_stop_at(fixture.crash, 1);
+    edit_init(&edit, alloc_default());
+    assert_true(manifest_append(fixture.manifest, &edit, &err) != STATUS_OK);
+    fs_crash_now(fixture.crash, 1);
+    assert_true(manifest_append(fixture.manifest, &edit, &err) != STATUS_OK);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+/* CURRENT that names nothing, or a manifest that is not there, is CORRUPT and nothing is made anew
+ * over it. */
+static void test_current(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    const char *texts[] = {
+        "",          "MANIFEST-", "MANIFEST-000001", "MANIFEST-000007\n", "MANIFEST-000001\n\n",
+        "nonsense\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        assert_ok(fs_replace_file(fixture.fs, "/m", "/m/CURRENT", slice_of_string(texts[i]), &err),
+                  &err);
+        assert_status(try_open(&fixture, &err), STATUS_CORRUPT, &err);
+    }
+    assert_ok(
+        fs_replace_file(fixture.fs, "/m", "/m/CURRENT", slice_of_string("MANIFEST-000001\n"), &err),
+        &err);
+    reopen(&fixture);
+    fixture_release(&fixture);
+}
+
+/* The bytes are those of storage/FORMAT.md: a change of the format fails here. */
+static void test_golden(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct buf bytes;
+    fixture_init(&fixture);
+    read_manifest(&fixture, &bytes);
+    static const uint8_t head[] = "ESTRMANI\x01\x00\x00\x00";
+    assert_memory_equal(bytes.data, head, 12);
+    static const uint8_t first[] = {
+        0, 0, 0, 0, 0,   0,   0,   0,             /* synced through */
+        1,                                        /* full */
+        2, 0, 0, 6, 'l', 'a', 't', 'e', 's', 't', /* keyspaces */
+        2, 1, 1, 6, 'e', 'v', 'e', 'n', 't', 's', /* */
+        2, 2, 0, 4, 'm', 'e', 't', 'a', 5,   2,   /* and the next file */
+    };
+    assert_int_equal(get_le32(bytes.data + 16), sizeof first);
+    assert_memory_equal(bytes.data + 24, first, sizeof first);
+    assert_int_equal(bytes.length, 24 + sizeof first + 16);
+    buf_release(&bytes);
+    fixture_release(&fixture);
+}
+
+int main(void)
+{
+    log_set_level(LOG_OFF);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_append),  cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_flips),   cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_current), cmocka_unit_test(test_golden),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
