@@ -110,10 +110,14 @@ static void run_send_and_finish(struct rpc_event *event)
 static void run_finish(struct rpc_event *event)
 {
     struct rpc_server_call *call = FROM(finish_event, event);
+    struct rpc_conn *conn = call->session->conn;
+    if (call->in_map && !call->oneway && !atomic_load(&call->cancelled)) {
+        rpc_conn_send(conn, NULL); /* no memory for the answer that the caller waits for */
+    }
     complete(call, call->finish_status);
 }
 
-/* Hands the last frame, or NULL, to the loop. */
+/* Hands the last frame to the loop, or NULL if there is none. */
 static void finish_with(struct rpc_server_call *call, struct rpc_out *out, enum status status)
 {
     struct rpc_event *event = &call->finish_event;
