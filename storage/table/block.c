@@ -36,6 +36,9 @@ static size_t common_prefix(struct slice a, struct slice b)
 {
     size_t limit = a.length < b.length ? a.length : b.length;
     size_t common = 0;
+    while (limit - common >= 8 && get_le64(a.data + common) == get_le64(b.data + common)) {
+        common += 8;
+    }
     while (common < limit && a.data[common] == b.data[common]) {
         common++;
     }

@@ -178,6 +178,9 @@ static enum status put_block(struct table_writer *writer, struct slice contents,
 static enum status put_compressed(struct table_writer *writer, struct slice raw,
                                   struct block_handle *handle, struct error *err)
 {
+    if (writer->info.codec == CODEC_NONE) {
+        return put_block(writer, raw, CODEC_NONE, handle, err);
+    }
     enum codec used = CODEC_NONE;
     enum status status =
         codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level, raw,

@@ -165,6 +165,37 @@ static void test_claims_are_bounded(void **state)
                   &err);
 }
 
+/* Bytes that decompress to fewer or more than they claim are CORRUPT. */
+static void test_a_wrong_claim_is_found(void **state)
+{
+    (void)state;
+    static const uint8_t raw[300];
+    struct codec_context context;
+    codec_context_init(&context);
+    for (int i = 1; i < CODECS; i++) {
+        struct error err = ERROR_INIT;
+        enum codec used = CODEC_NONE;
+        struct buf out;
+        buf_init(&out, alloc_default(), 4096);
+        assert_ok(codec_compress(&context, codecs[i], 1, slice_of(raw, sizeof raw), &out, &used,
+                                 NULL, &err),
+                  &err);
+        assert_int_equal(used, codecs[i]);
+        for (size_t claim = 298; claim <= 302; claim++) {
+            uint8_t back[302];
+            assert_int_equal(put_varint(out.data, claim), 2);
+            size_t length = 0;
+            assert_ok(codec_raw_length(used, buf_slice(&out), &length, &err), &err);
+            assert_int_equal(length, claim);
+            assert_status(
+                codec_decompress(&context, used, buf_slice(&out), back, claim, NULL, &err),
+                claim == sizeof raw ? STATUS_OK : STATUS_CORRUPT, &err);
+        }
+        buf_release(&out);
+    }
+    codec_context_release(&context);
+}
+
 /* Names and numbers of codecs go both ways. */
 static void test_names(void **state)
 {
@@ -213,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_shrink_stays_raw),
         cmocka_unit_test(test_damaged_bytes_do_no_harm),
         cmocka_unit_test(test_claims_are_bounded),
+        cmocka_unit_test(test_a_wrong_claim_is_found),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_memory_is_said),
     };

@@ -315,6 +315,97 @@ static void test_cache_is_filled_and_used(void **state)
     reference_release(&reference);
 }
 
+/* --- dropped pages ------------------------------------------------------------------------------
+ */
+
+/* Passes reads on and counts what is dropped: the fs of one open file. */
+struct counting_file {
+    struct file file;
+    struct file *under;
+    int dropped;
+};
+
+static struct counting_file counting;
+
+static enum status counting_read(struct file *file, uint64_t offset, void *out, size_t length,
+                                 size_t *length_read, struct error *err)
+{
+    (void)file;
+    return file_read(counting.under, offset, out, length, length_read, err);
+}
+
+static enum status counting_size(struct file *file, uint64_t *bytes, struct error *err)
+{
+    (void)file;
+    return file_size(counting.under, bytes, err);
+}
+
+static void counting_drop_cache(struct file *file)
+{
+    (void)file;
+    counting.dropped++;
+    file_drop_cache(counting.under);
+}
+
+static void counting_close(struct file *file)
+{
+    (void)file;
+    file_close(counting.under);
+}
+
+static const struct file_ops counting_file_ops = {.read = counting_read,
+                                                  .size = counting_size,
+                                                  .drop_cache = counting_drop_cache,
+                                                  .close = counting_close};
+
+static enum status counting_open(struct fs *fs, const char *path, int flags, struct file **out,
+                                 struct error *err)
+{
+    (void)fs;
+    counting = (struct counting_file){.file.ops = &counting_file_ops};
+    enum status status = fs_open(fs_posix(), path, flags, &counting.under, err);
+    *out = &counting.file;
+    return status;
+}
+
+/* Reads past the cache, and verification, have the kernel drop its pages first; others do not. */
+static void test_reading_past_the_cache_drops_pages(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct error err = ERROR_INIT;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct reference reference;
+    reference_make(&reference, &seeded.rng, 50, 40);
+    struct table_writer_options options = fixture_options(temp_dir_path(dir, "t"), CODEC_LZ4);
+    struct table_info info;
+    assert_ok(write_reference(&options, &reference, &info, &err), &err);
+    const struct fs_ops counting_fs_ops = {.open = counting_open};
+    struct fs counting_fs = {.ops = &counting_fs_ops};
+    struct table_open_options open = open_options(options.path);
+    open.fs = &counting_fs;
+    struct table *table = NULL;
+    assert_ok(table_open(&open, &table, &err), &err);
+    assert_int_equal(counting.dropped, 0);
+
+    const struct table_read_options past = {.past_cache = true};
+    struct slice user = internal_key_user(reference.entries[0].key);
+    for (int i = 0; i < 2; i++) {
+        const struct table_read_options *read = i == 0 ? NULL : &past;
+        enum lookup result = LOOKUP_ABSENT;
+        assert_ok(table_get(table, user, SEQUENCE_MAX, read, &result, NULL, &err), &err);
+        struct iter *iter = NULL;
+        assert_ok(table_iter_new(table, read, &iter, &err), &err);
+        iter_close(iter);
+        assert_int_equal(counting.dropped, 2 * i);
+    }
+    assert_ok(table_verify(table, NULL, &err), &err);
+    assert_true(counting.dropped > 2);
+    table_unref(table);
+    table_info_release(&info);
+    reference_release(&reference);
+}
+
 /* --- what may fail ------------------------------------------------------------------------------
  */
 
@@ -538,6 +629,7 @@ int main(void)
         IN_DIR(test_a_writer_that_makes_no_table),
         IN_DIR(test_codecs_save_space),
         IN_DIR(test_cache_is_filled_and_used),
+        IN_DIR(test_reading_past_the_cache_drops_pages),
         IN_DIR(test_each_allocation_may_fail),
         IN_DIR(test_each_file_call_may_fail),
         IN_DIR(test_a_failed_sync_fails_the_table),

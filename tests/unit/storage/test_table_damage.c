@@ -2,6 +2,7 @@
  *
  * Damaged tables: cut, changed, moved about, and forged with checksums that hold.
  */
+#include "storage/table/block.h"
 #include "storage/table/table_format.h"
 #include "table_file_fixture.h"
 
@@ -244,6 +245,7 @@ static void test_blocks_in_the_wrong_place_are_found(void **state)
         table = open_table(made.path);
         assert_status(table_verify(table, NULL, &err), STATUS_CORRUPT, &err);
         assert_non_null(strstr(err.text, made.path));
+        assert_non_null(strstr(err.text, "checksum"));
         table_unref(table);
         write_bytes(made.path, buf_slice(&made.bytes));
         buf_release(&changed);
@@ -360,6 +362,168 @@ static void test_forged_footers_do_no_harm(void **state)
     release_case(&made);
 }
 
+/* --- forged with a purpose: each lie that checksums cannot show has a check of its own ----------
+ */
+
+enum lie {
+    LIE_NONE,
+    LIE_ENTRIES,   /* the properties count one entry more */
+    LIE_DELETIONS, /* and so on */
+    LIE_RAW_BYTES,
+    LIE_SEQUENCE_SMALLEST,
+    LIE_SEQUENCE_LARGEST,
+    LIE_SMALLEST,  /* the properties' smallest key is another */
+    LIE_INDEX_KEY, /* the index has a larger last key for the second block */
+    LIE_INDEX_GAP, /* the index leaves a block out */
+    LIE_FILTER,    /* the filter is empty */
+    LIES,
+};
+
+static void append_sealed(struct buf *out, struct slice contents)
+{
+    size_t begin = out->length;
+    buf_append_slice(out, contents);
+    table_block_seal(out, begin, CODEC_NONE, FIXTURE_FILE_NUMBER, begin);
+}
+
+static struct slice stored_contents(const struct damage_case *made, struct block_handle handle)
+{
+    return slice_of(made->bytes.data + handle.offset,
+                    (size_t)handle.length - TABLE_BLOCK_TRAILER_BYTES);
+}
+
+/* Appends the index anew, with or without a lie in it. */
+static void append_index(struct buf *out, const struct damage_case *made,
+                         struct block_handle handle, enum lie lie)
+{
+    static struct block_iter iter;
+    struct block_builder builder;
+    block_builder_init(&builder, alloc_default(), 1);
+    assert_true(block_iter_init(&iter, stored_contents(made, handle)));
+    size_t number = 0;
+    for (block_iter_seek_to_first(&iter); block_iter_valid(&iter); block_iter_next(&iter)) {
+        uint8_t key[FIXTURE_KEY_BYTES_MAX + KEY_TRAILER_BYTES + 1];
+        size_t length = iter.key.length;
+        memcpy(key, iter.key.data, length);
+        if (lie == LIE_INDEX_KEY && number == 1) {
+            /* The same user key at an older sequence sorts just behind. */
+            struct slice user = slice_of(key, length - KEY_TRAILER_BYTES);
+            uint64_t sequence = internal_key_sequence(iter.key);
+            length = internal_key_put(key, user, sequence == 0 ? 0 : sequence - 1, KEY_DELETE);
+        }
+        if (lie != LIE_INDEX_GAP || number != 1) {
+            assert_true(block_builder_add(&builder, slice_of(key, length), iter.value));
+        }
+        number++;
+    }
+    append_sealed(out, block_builder_finish(&builder));
+    block_builder_release(&builder);
+}
+
+static void append_properties(struct buf *out, const struct damage_case *made,
+                              struct block_handle handle, enum lie lie)
+{
+    struct error err = ERROR_INIT;
+    struct table_info info;
+    assert_ok(table_properties_decode(stored_contents(made, handle), alloc_default(), &info, &err),
+              &err);
+    info.entries += lie == LIE_ENTRIES ? 1 : 0;
+    info.deletions += lie == LIE_DELETIONS ? 1 : 0;
+    info.raw_bytes += lie == LIE_RAW_BYTES ? 1 : 0;
+    info.sequence_smallest += lie == LIE_SEQUENCE_SMALLEST ? 1 : 0;
+    info.sequence_largest += lie == LIE_SEQUENCE_LARGEST ? 1 : 0;
+    if (lie == LIE_SMALLEST) {
+        assert_true(table_info_set_keys(&info, alloc_default(), made->reference.entries[1].key,
+                                        made->reference.entries[made->reference.count - 1].key));
+    }
+    struct buf encoded;
+    buf_init(&encoded, alloc_default(), 1UL << 20);
+    table_properties_encode(&encoded, &info);
+    append_sealed(out, buf_slice(&encoded));
+    buf_release(&encoded);
+    table_info_release(&info);
+}
+
+static void write_lie(const struct damage_case *made, enum lie lie)
+{
+    struct error err = ERROR_INIT;
+    struct table_footer footer;
+    assert_ok(table_footer_decode(made->bytes.data + made->bytes.length - TABLE_FOOTER_BYTES,
+                                  made->bytes.length, &footer, &err),
+              &err);
+    struct buf out;
+    buf_init(&out, alloc_default(), 1UL << 26);
+    buf_append(&out, made->bytes.data, footer.filter.offset);
+    struct slice filter = stored_contents(made, footer.filter);
+    uint8_t *copy = alloc_new(alloc_default(), filter.length);
+    assert_non_null(copy);
+    memcpy(copy, filter.data, filter.length);
+    if (lie == LIE_FILTER) {
+        memset(copy, 0, filter.length - 1);
+    }
+    append_sealed(&out, slice_of(copy, filter.length));
+    alloc_free(alloc_default(), copy);
+    struct block_handle index = {.offset = out.length};
+    append_index(&out, made, footer.index, lie);
+    index.length = out.length - index.offset;
+    struct block_handle properties = {.offset = out.length};
+    append_properties(&out, made, footer.properties, lie);
+    properties.length = out.length - properties.offset;
+    footer.index = index;
+    footer.properties = properties;
+    uint8_t bytes[TABLE_FOOTER_BYTES];
+    table_footer_encode(&footer, bytes);
+    buf_append(&out, bytes, sizeof bytes);
+    assert_false(buf_failed(&out));
+    write_bytes(made->path, buf_slice(&out));
+    buf_release(&out);
+}
+
+/* Whatever index, filter and properties say that the entries do not bear out is found by verify. */
+static void test_every_lie_is_found(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, *state, &seeded.rng, CODEC_NONE, 300);
+    for (int lie = LIE_NONE; lie < LIES; lie++) {
+        write_lie(&made, (enum lie)lie);
+        bool verified = false;
+        (void)use_file(made.path, &made.reference, 0, &verified);
+        assert_int_equal(verified, lie == LIE_NONE);
+    }
+    release_case(&made);
+}
+
+/* An entry that is damaged within a block whose checksum was made good stops an iterator in either
+ * direction: it must not go on with the next block as if this one had ended. */
+static void test_a_damaged_entry_stops_iterators(void **state)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, *state, &seeded.rng, CODEC_NONE, 300);
+    struct block_handle handles[64];
+    assert_true(find_blocks(&made, handles, 64) > 3);
+    uint8_t *block = made.bytes.data + handles[1].offset;
+    size_t contents_length = (size_t)handles[1].length - TABLE_BLOCK_TRAILER_BYTES;
+    static struct block_iter iter;
+    assert_true(block_iter_init(&iter, slice_of(block, contents_length)));
+    block_iter_seek_to_first(&iter);
+    block_iter_next(&iter);
+    assert_true(block_iter_valid(&iter));
+    memset(block + iter.offset, 0xff, 12); /* lengths that are no varints */
+    put_le32(block + contents_length + 1,
+             table_block_checksum(slice_of(block, contents_length), block[contents_length],
+                                  FIXTURE_FILE_NUMBER, handles[1].offset));
+    write_bytes(made.path, buf_slice(&made.bytes));
+    struct table *table = open_table(made.path);
+    assert_int_equal(iterate(table, &made.reference, false), OUTCOME_CORRUPT);
+    assert_int_equal(iterate(table, &made.reference, true), OUTCOME_CORRUPT);
+    table_unref(table);
+    release_case(&made);
+}
+
 /* A value that was changed with all checksums made good is what only hashes above can tell:
  * the table opens and verifies, and yields the new value. */
 static void test_a_rewritten_value_passes(void **state)
@@ -408,6 +572,8 @@ int main(void)
         IN_DIR(test_the_wrong_file_is_found),
         IN_DIR(test_forged_blocks_do_no_harm),
         IN_DIR(test_forged_footers_do_no_harm),
+        IN_DIR(test_every_lie_is_found),
+        IN_DIR(test_a_damaged_entry_stops_iterators),
         IN_DIR(test_a_rewritten_value_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
