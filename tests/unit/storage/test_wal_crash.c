@@ -3,6 +3,8 @@
  * Power failures: whatever was acknowledged is there afterwards, and what is there is the state at
  * the end of some group.
  */
+#include <errno.h>
+
 #include "wal_fixture.h"
 
 enum { CYCLES = 6, OPERATIONS = 60, ENTRIES_MAX = 600 };
@@ -301,12 +303,36 @@ static void test_failure_in_every_call(void **state)
     }
 }
 
+/* The process is killed after a write and before its sync, so that the next one finds the group in
+ * the system's cache. What it reports it has made durable: then the power may fail. */
+static void test_found_is_durable(void **state)
+{
+    (void)state;
+    struct wal_fixture fx;
+    fixture_init(&fx, 4 * KIB);
+    fixture_open(&fx);
+    fixture_append(&fx, 1, 4, 1);
+    fixture_commit(&fx);
+    fixture_append(&fx, 4, 7, 1);
+    assert_ok(wal_submit(fx.wal, &fx.err), &fx.err);
+    assert_true(io_queue_manual_fail(&fx.io, EIO, true));
+    fixture_reopen(&fx);
+    fixture_expect(&fx, 6);
+    fs_crash_stop(fx.crash);
+    fixture_close(&fx);
+    fs_crash_now_losing_all(fx.crash);
+    fixture_open(&fx);
+    fixture_expect(&fx, 6);
+    fixture_release(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acknowledged_survives),
         cmocka_unit_test(test_lying_sync_is_noticed),
         cmocka_unit_test(test_failure_in_every_call),
+        cmocka_unit_test(test_found_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
