@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Versions of the catalog, what becomes of their files, and what is picked for
+ * compaction.
+ */
+#include "storage/table/key.h"
+#include "storage/table/table_writer.h"
+#include "storage/tree/catalog.h"
+#include "storage/tree/pick.h"
+#include "testlib/fs_crash.h"
+#include "testlib/test.h"
+
+struct fixture {
+    struct fs_crash *memory;
+    struct fs *fs;
+    struct catalog *catalog;
+    int dead;
+};
+
+static void note_dead(void *context)
+{
+    ((struct fixture *)context)->dead++;
+}
+
+static void fixture_init(struct fixture *fixture)
+{
+    struct error err = ERROR_INIT;
+    memset(fixture, 0, sizeof *fixture);
+    fixture->memory = fs_crash_new();
+    fixture->fs = fs_crash_fs(fixture->memory);
+    assert_ok(fs_make_dir(fixture->fs, "/c", &err), &err);
+    struct catalog_options options = {.fs = fixture->fs,
+                                      .alloc = alloc_default(),
+                                      .dir = "/c",
+                                      .keyspace_count = 2,
+                                      .on_dead = note_dead,
+                                      .context = fixture};
+    assert_ok(catalog_open(&options, &fixture->catalog, &err), &err);
+}
+
+static void fixture_release(struct fixture *fixture)
+{
+    catalog_close(fixture->catalog);
+    fs_crash_free(fixture->memory);
+}
+
+static struct slice put_key(uint8_t out[64], const char *user, uint64_t sequence)
+{
+    return slice_of(out, internal_key_put(out, slice_of_string(user), sequence, KEY_PUT));
+}
+
+/* A real table with two entries; returns its size. */
+static uint64_t write_table(struct fixture *fixture, uint64_t number, const char *smallest,
+                            const char *largest)
+{
+    struct error err = ERROR_INIT;
+    char name[TABLE_FILE_NAME_BYTES];
+    char path[PATH_BYTES_MAX];
+    uint8_t key[64];
+    assert_ok(path_join(path, "/c", table_file_name(name, number), &err), &err);
+    struct table_writer_options options = {
+        .fs = fixture->fs, .alloc = alloc_default(), .path = path, .file_number = number};
+    struct table_writer *writer = NULL;
+    struct table_info info;
+    assert_ok(table_writer_open(&options, &writer, &err), &err);
+    assert_ok(table_writer_add(writer, put_key(key, smallest, 9), slice_of_string("v"), &err),
+              &err);
+    assert_ok(table_writer_add(writer, put_key(key, largest, 8), slice_of_string("v"), &err), &err);
+    assert_ok(table_writer_finish(writer, &info, &err), &err);
+    uint64_t bytes = info.file_bytes;
+    table_info_release(&info);
+    return bytes;
+}
+
+static void add(struct edit *edit, unsigned level, uint64_t number, uint64_t bytes,
+                const char *smallest, const char *largest)
+{
+    uint8_t low[64];
+    uint8_t high[64];
+    edit_add_table(edit, 1, level, number, bytes, 2, put_key(low, smallest, 9),
+                   put_key(high, largest, 8));
+}
+
+static void publish(struct fixture *fixture, const struct edit *edit)
+{
+    struct error err = ERROR_INIT;
+    struct version *next = NULL;
+    assert_ok(catalog_prepare(fixture->catalog, edit, &next, &err), &err);
+    catalog_publish(fixture->catalog, next);
+}
+
+static bool file_exists(struct fixture *fixture, uint64_t number)
+{
+    struct error err = ERROR_INIT;
+    char name[TABLE_FILE_NAME_BYTES];
+    char path[PATH_BYTES_MAX];
+    bool exists = false;
+    assert_ok(path_join(path, "/c", table_file_name(name, number), &err), &err);
+    assert_ok(fs_exists(fixture->fs, path, &exists, &err), &err);
+    return exists;
+}
+
+/* A table leaves the disk when the last version that names it is let go, not before; one that
+ * moves a level keeps its file and its open handle. */
+static void test_life(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    uint64_t bytes = write_table(&fixture, 3, "b", "d");
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 0, 3, bytes, "b", "d");
+    publish(&fixture, &edit);
+    struct version *first = catalog_acquire(fixture.catalog);
+    struct table *table = NULL;
+    assert_int_equal(version_count(first, 1, 0), 1);
+    assert_int_equal(version_bytes(first, 1, 0), bytes);
+    assert_ok(table_file_open(version_at(first, 1, 0, 0), &table, &err), &err);
+
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 0, 3);
+    add(&edit, 1, 3, bytes, "b", "d");
+    publish(&fixture, &edit);
+    struct version *second = catalog_acquire(fixture.catalog);
+    assert_int_equal(version_count(second, 1, 0), 0);
+    struct table *moved = NULL;
+    assert_ok(table_file_open(version_at(second, 1, 1, 0), &moved, &err), &err);
+    assert_ptr_equal(moved, table);
+    version_release(first);
+
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 1, 3);
+    publish(&fixture, &edit);
+    catalog_remove_dead(fixture.catalog);
+    assert_int_equal(fixture.dead, 0);
+    assert_true(file_exists(&fixture, 3));
+    version_release(second);
+    assert_int_equal(fixture.dead, 1);
+    assert_true(file_exists(&fixture, 3));
+    catalog_remove_dead(fixture.catalog);
+    assert_false(file_exists(&fixture, 3));
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+/* Closing keeps live tables; a version that was prepared and not published leaves no trace. */
+static void test_close(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    uint64_t bytes = write_table(&fixture, 3, "b", "d");
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 0, 3, bytes, "b", "d");
+    publish(&fixture, &edit);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 0, 3);
+    struct version *next = NULL;
+    assert_ok(catalog_prepare(fixture.catalog, &edit, &next, &err), &err);
+    version_release(next);
+    edit_release(&edit);
+    catalog_close(fixture.catalog);
+    assert_true(file_exists(&fixture, 3));
+    fs_crash_free(fixture.memory);
+}
+
+/* Edits that do not fit are refused: overlaps below level 0, tables that are not there. */
+static void test_refuses(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    struct edit edit;
+    struct version *next = NULL;
+    edit_init(&edit, alloc_default());
+    add(&edit, 1, 3, 10, "b", "d");
+    add(&edit, 1, 4, 10, "d", "f");
+    assert_status(catalog_prepare(fixture.catalog, &edit, &next, &err), STATUS_CORRUPT, &err);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 1, 3);
+    assert_status(catalog_prepare(fixture.catalog, &edit, &next, &err), STATUS_CORRUPT, &err);
+    edit_clear(&edit);
+    add(&edit, 0, 3, 10, "b", "d");
+    add(&edit, 0, 4, 10, "d", "f");
+    publish(&fixture, &edit);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+/* Below level 0 a key finds its one table; level 0 is the newest first. */
+static void test_find(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 2, 7, 10, "m", "p");
+    add(&edit, 2, 5, 10, "b", "d");
+    add(&edit, 2, 6, 10, "f", "f");
+    add(&edit, 0, 8, 10, "a", "z");
+    add(&edit, 0, 12, 10, "a", "z");
+    publish(&fixture, &edit);
+    struct version *version = catalog_acquire(fixture.catalog);
+    assert_int_equal(version_at(version, 1, 0, 0)->number, 12);
+    assert_int_equal(version_at(version, 1, 0, 1)->number, 8);
+    assert_null(version_find(version, 1, 2, slice_of_string("a")));
+    assert_int_equal(version_find(version, 1, 2, slice_of_string("b"))->number, 5);
+    assert_int_equal(version_find(version, 1, 2, slice_of_string("d"))->number, 5);
+    assert_null(version_find(version, 1, 2, slice_of_string("da")));
+    assert_int_equal(version_find(version, 1, 2, slice_of_string("f"))->number, 6);
+    assert_int_equal(version_find(version, 1, 2, slice_of_string("oo"))->number, 7);
+    assert_null(version_find(version, 1, 2, slice_of_string("pp")));
+    assert_int_equal(version_lower_bound(version, 1, 2, slice_of_string("zz")), 3);
+    version_release(version);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+static const struct keyspace_options keyspaces[2] = {
+    {.name = "append", .layout = KEYSPACE_APPEND},
+    {.name = "leveled", .layout = KEYSPACE_LEVELED},
+};
+
+static const struct pick_options pick_options = {.keyspaces = keyspaces,
+                                                 .keyspace_count = 2,
+                                                 .l0_trigger = 3,
+                                                 .level_base_bytes = 100,
+                                                 .level_multiplier = 10};
+
+static bool pick_after(struct fixture *fixture, const struct edit *edit, struct pick *pick)
+{
+    publish(fixture, edit);
+    struct version *version = catalog_acquire(fixture->catalog);
+    bool found = pick_compaction(version, &pick_options, pick);
+    version_release(version);
+    return found;
+}
+
+/* Level 0 goes down whole with all that overlaps it in level 1, once there are enough tables. */
+static void test_pick_level0(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 1, 2, 10, "a", "b");
+    add(&edit, 1, 3, 10, "c", "d");
+    add(&edit, 1, 4, 10, "e", "f");
+    add(&edit, 1, 5, 10, "g", "h");
+    add(&edit, 0, 6, 10, "d", "e");
+    add(&edit, 0, 7, 10, "ee", "ef");
+    assert_false(pick_after(&fixture, &edit, &pick));
+    edit_clear(&edit);
+    add(&edit, 0, 8, 10, "cc", "dd");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.keyspace, 1);
+    assert_int_equal(pick.level, 0);
+    assert_int_equal(pick.begin, 0);
+    assert_int_equal(pick.end, 3);
+    assert_int_equal(pick.below_begin, 1);
+    assert_int_equal(pick.below_end, 3);
+    assert_false(pick.move);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+/* A level that is too large gives its oldest table down: a move if nothing overlaps. */
+static void test_pick_level(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 1, 9, 60, "a", "b");
+    add(&edit, 1, 4, 60, "e", "f");
+    add(&edit, 2, 2, 500, "a", "c");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.level, 1);
+    assert_int_equal(pick.begin, 1);
+    assert_int_equal(pick.end, 2);
+    assert_true(pick.move);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 1, 4);
+    add(&edit, 2, 4, 60, "e", "f");
+    add(&edit, 1, 10, 60, "g", "h");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.begin, 0);
+    assert_int_equal(pick.below_begin, 0);
+    assert_int_equal(pick.below_end, 1);
+    assert_false(pick.move);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 1, 9);
+    assert_false(pick_after(&fixture, &edit, &pick));
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+/* A keyspace that only appends is never compacted, however large. */
+static void test_pick_append(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    uint8_t low[64];
+    uint8_t high[64];
+    edit_add_table(&edit, 0, 1, 9, 1 << 30, 2, put_key(low, "a", 9), put_key(high, "b", 8));
+    assert_false(pick_after(&fixture, &edit, &pick));
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_life),        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_find),
+        cmocka_unit_test(test_pick_level0), cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_pick_append),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
