@@ -49,6 +49,7 @@ done
 passed=0
 failed=0
 skipped=0
+ran=0
 failures=()
 
 # build PRESET [TARGET...]: a step that counts as a test.
@@ -97,6 +98,7 @@ run() {
         bad=1
         total=$((total + 1))
     fi
+    ran=$((ran + total))
     passed=$((passed + total - bad - skip))
     failed=$((failed + bad))
     skipped=$((skipped + skip))
@@ -136,6 +138,10 @@ lint* | integration* | crash*) ;;
     ;;
 esac
 
+if [ -n "$only" ] && [ "$ran" -eq 0 ] && [ ${#failures[@]} -eq 0 ]; then
+    failed=$((failed + 1))
+    failures+=("no test matches $only")
+fi
 say "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 for name in "${failures[@]}"; do
     printf 'FAILED %s\n' "$name"
