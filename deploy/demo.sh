@@ -185,11 +185,13 @@ leader=$(estreat -o json status | field leader)
 victim=$(sed -n 's/^# node \([^ ]*\) .*/\1/p' <<<"$environment" | grep -vx "$leader" | head -n 1)
 printf '$ deploy/cluster.sh stop-node %s\n' "$victim"
 cluster stop-node "$victim" # it flushes
-table=$(find "$work/cluster/$victim/data/tables" -name '*.sst' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
-tampered=$(show "$bin/estreat-tamper" "$table")
-printf '%s\n' "$tampered"
-position=$(sed -n 's/.*key \([0-9a-f]\{16\}\).*/\1/p' <<<"$tampered")
-[ -n "$position" ] || fail "that was no table of events"
+# The largest table whose keys are positions (8 bytes) holds events.
+table=
+while read -r _ file; do
+    if "$bin/estreat-tamper" "$file" --info | grep -Eq '^smallest [0-9a-f]{16}$'; then table=$file; break; fi
+done < <(find "$work/cluster/$victim/data/tables" -name '*.sst' -printf '%s %p\n' | sort -rn)
+[ -n "$table" ] || fail "$victim has no table of events"
+position=$(show "$bin/estreat-tamper" "$table" --byte -3) # near its value's end: in the payload
 position=$((16#$position))
 good "one payload byte of the event at position $position was changed, and the checksums made to fit"
 printf '$ deploy/cluster.sh start-node %s\n' "$victim"
