@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Scanner: the files of a log directory and the groups in them, for the scan. It
+ * knows which bytes are sound and which of the others are damage, not what they mean.
+ */
+#ifndef ESTREAT_STORAGE_WAL_SCANNER_H
+#define ESTREAT_STORAGE_WAL_SCANNER_H
+
+#include "storage/wal/scan.h"
+
+struct wal_scanner_file {
+    uint64_t id;
+    uint64_t bytes;
+};
+
+/* A group whose records are all sound. */
+struct wal_scanner_group {
+    struct wal_group_content content;
+    struct slice records; /* in the window */
+    uint64_t offset;      /* of the GROUP record */
+};
+
+struct wal_scanner {
+    struct wal_scan *scan;
+    struct wal_scanner_file *files; /* the log's, rising ids */
+    size_t count;
+    size_t capacity;
+    size_t temporary_count;
+    struct wal_position synced; /* the furthest that a group said to be durable */
+    bool established;           /* the log's place is known */
+    size_t at;                  /* index in `files` of the one that is open */
+    struct file *file;
+    char path[PATH_BYTES_MAX];
+    uint8_t *window;
+    size_t window_capacity;
+    uint64_t window_offset;
+    size_t window_length;
+};
+
+/* Fills `files` with the segments of the directory. */
+enum status wal_scanner_list(struct wal_scanner *scanner, struct error *err) MUST_USE;
+
+/* Leaves out what is before the last gap. */
+enum status wal_scanner_skip_before_gap(struct wal_scanner *scanner, struct error *err) MUST_USE;
+
+/* Every segment's head is sound and of this log. Learns the files' sizes and the salt. */
+enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *err) MUST_USE;
+
+/* Opens files[at] in place of the one that is open. */
+enum status wal_scanner_open(struct wal_scanner *scanner, size_t at, struct error *err) MUST_USE;
+void wal_scanner_close(struct wal_scanner *scanner);
+
+/* The group at `offset` of the open file, valid until the next call. Else *found is false and *bad
+ * the offset of the first record that is not sound. */
+enum status wal_scanner_group(struct wal_scanner *scanner, uint64_t offset,
+                              struct wal_scanner_group *out, bool *found, uint64_t *bad,
+                              struct error *err) MUST_USE;
+
+/* True if the segment after `at` begins with a group that says that the log ended at `place`. It
+ * must be whole: if it is torn, the log ends at `place`, and the next group will say so anew. */
+enum status wal_scanner_goes_on(struct wal_scanner *scanner, size_t at, struct wal_position place,
+                                bool *out, struct error *err) MUST_USE;
+
+/* Nothing sound at (files[at], offset): CORRUPT if it was durable once. `bad` is the first bad
+ * record. */
+enum status wal_scanner_check_not_damage(struct wal_scanner *scanner, size_t at, uint64_t offset,
+                                         uint64_t bad, struct error *err) MUST_USE;
+
+/* The file is not part of the log any more. */
+enum status wal_scanner_retire(struct wal_scanner *scanner, const struct wal_scanner_file *file,
+                               struct error *err) MUST_USE;
+
+/* Removes what was not finished. */
+enum status wal_scanner_remove_temporaries(struct wal_scanner *scanner, struct error *err) MUST_USE;
+
+#endif
