@@ -80,7 +80,7 @@ void fail_alloc_init(struct fail_alloc *fail)
     atomic_init(&fail->blocks, 0);
     atomic_init(&fail->bytes, 0);
     atomic_init(&fail->bytes_most, 0);
-    fail->fail_at = FAIL_ALLOC_NEVER;
+    atomic_init(&fail->fail_at, FAIL_ALLOC_NEVER);
     fail->fail_after = false;
 }
 

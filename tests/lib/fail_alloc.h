@@ -2,7 +2,7 @@
  *
  * Fail_alloc: an allocator that fails at the n-th allocation and counts what was
  * not freed. Memory that it did not give out, or that was freed twice, stops the
- * test. Thread-safe but for init, arm and release.
+ * test. Thread-safe but for init and release.
  *
  *   struct fail_alloc fail;
  *   fail_alloc_init(&fail);
@@ -32,7 +32,7 @@ struct fail_alloc {
     _Atomic uint64_t blocks;
     _Atomic uint64_t bytes;
     _Atomic uint64_t bytes_most;
-    uint64_t fail_at;
+    _Atomic uint64_t fail_at;
     bool fail_after; /* set after arming: all later allocations fail too */
 };
 
