@@ -262,6 +262,10 @@ enum status wal_finish(struct wal *wal, struct wal_durable *out, struct error *e
     wal->busy = false;
     if (status != STATUS_OK) {
         if (wrote || status != STATUS_RESOURCE_EXHAUSTED) {
+            /* That status is kept for what may be tried again; a write that found no room in a
+             * reserved file may not. */
+            status = status == STATUS_RESOURCE_EXHAUSTED ? STATUS_INTERNAL : status;
+            own.status = status;
             wal->poison = status;
             wal->poison_error = own;
         }

@@ -159,8 +159,9 @@ bool wal_busy(const struct wal *wal);
 enum status wal_submit(struct wal *wal, struct error *err) MUST_USE;
 
 /* After on_complete. Ends the group and says what is durable now. An error is poison, but for
- * RESOURCE_EXHAUSTED when there was no room for a new segment file: then the group is pending
- * again, and wal_submit may be tried when there is. */
+ * RESOURCE_EXHAUSTED: there was no room for a new segment file. Then the group is pending again,
+ * and the next wal_submit tries it alone: what was appended after it is a group of its own, and
+ * *out tells of the first one only. Poison never has that status. */
 enum status wal_finish(struct wal *wal, struct wal_durable *out, struct error *err) MUST_USE;
 
 /* For quiet moments: makes a SYNCED record pending and submits it, if the last group is durable,

@@ -130,6 +130,8 @@ static void test_poison(void **state)
         struct error first;
         enum status poison = wal_finish(fx.wal, &fx.durable, &first);
         assert_int_not_equal(poison, STATUS_OK);
+        assert_int_not_equal(poison, STATUS_RESOURCE_EXHAUSTED); /* that may be tried again */
+        assert_int_equal(first.status, poison);
         assert_int_equal(fx.durable.index, 10);
         assert_status(fixture_try_append(&fx, 21, 22, 1), poison, &fx.err);
         assert_string_equal(fx.err.text, first.text);
