@@ -103,8 +103,8 @@ static enum status become_leader(struct raft *raft, struct error *err)
     for (size_t i = 0; i < raft->members.count; i++) {
         raft_progress_reset(&raft->members.of[i], last_index, raft->now);
     }
+    /* Its probes tell the others who leads. */
     raft_log_append(&raft->log, noop);
-    raft_broadcast_heartbeat(raft);
     return STATUS_OK;
 }
 

@@ -40,9 +40,10 @@ struct raft_progress {
     enum raft_peer_state state;
     enum raft_ballot ballot; /* in the election under way; one a member, however often sent */
 
-    bool probe_sent;    /* PROBE: a reply is awaited */
-    bool check_due;     /* REPLICATE: ask whether what is in flight has arrived */
-    bool heartbeat_due; /* with the next ready */
+    bool probe_sent;     /* PROBE: a reply is awaited */
+    uint64_t probe_tick; /* since when */
+    bool check_due;      /* REPLICATE: ask whether what is in flight has arrived */
+    bool heartbeat_due;  /* with the next ready */
 
     bool loading;     /* a load was given out, or its answer waits in `loaded` */
     bool load_failed; /* it is asked for again with the next heartbeat */

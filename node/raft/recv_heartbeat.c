@@ -61,8 +61,11 @@ void raft_receive_heartbeat_reply(struct raft *raft, const struct raft_message *
     if (message->applied > progress->applied) {
         progress->applied = message->applied;
     }
-    /* Whatever was lost is noticed here, since this message came through. */
-    progress->probe_sent = false;
+    /* Whatever was lost is noticed here, since this message came through: a probe is repeated if
+     * it has had time to be answered, and what is in flight is asked for. */
+    if (raft->now - progress->probe_tick >= raft->heartbeat_ticks) {
+        progress->probe_sent = false;
+    }
     progress->check_due =
         progress->state == RAFT_PEER_REPLICATE && progress->match + 1 < progress->next;
     if (message->context == raft->reads.round) {

@@ -165,6 +165,7 @@ static void replicate_to(struct raft *raft, struct raft_progress *progress)
         if (!progress->probe_sent && raft_reserve_message(raft, 0)) {
             give_append(raft, progress, 0);
             progress->probe_sent = true;
+            progress->probe_tick = raft->now;
         }
         break;
     case RAFT_PEER_REPLICATE:
@@ -282,6 +283,8 @@ void raft_receive_append_reply(struct raft *raft, const struct raft_message *mes
     }
     if (risen) {
         raft_advance_commit(raft);
+    }
+    if (risen && progress->id == raft->transfer_target) {
         raft_continue_transfer(raft);
     }
 }

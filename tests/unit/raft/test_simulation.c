@@ -14,7 +14,7 @@
 
 #define STEPS 800U
 #define STEPS_TO_HEAL 900U
-#define READS_MAX 4000U
+#define READS_MAX 30000U
 #define LOADS_MAX 64U
 #define ROUNDS_FIXED 250U
 #define ROUNDS_FRESH 50U
@@ -635,9 +635,6 @@ static void heal(struct sim *sim)
     uint64_t steps = 0;
     while (!is_settled(sim, goal) || sim->reads_ok == reads_before) {
         HOLDS(&sim->oracle, steps++ < steps_max);
-        if (sim->read_count == READS_MAX) {
-            sim->read_count = READS_MAX - 100; /* old ones are not asked for again */
-        }
         step(sim);
     }
     for (size_t i = 0; i < sim->count; i++) {
