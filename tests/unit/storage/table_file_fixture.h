@@ -61,18 +61,23 @@ static inline struct table *open_table(const char *path)
 }
 
 /* The bytes of a file, to be changed and written again. */
-static inline void read_bytes(const char *path, struct buf *bytes)
+static inline void read_bytes_of(struct fs *fs, const char *path, struct buf *bytes)
 {
     struct error err = ERROR_INIT;
     buf_init(bytes, alloc_default(), 1UL << 26);
-    assert_ok(fs_read_file(fs_posix(), path, bytes, &err), &err);
+    assert_ok(fs_read_file(fs, path, bytes, &err), &err);
 }
 
-static inline void write_bytes(const char *path, struct slice bytes)
+static inline void read_bytes(const char *path, struct buf *bytes)
+{
+    read_bytes_of(fs_posix(), path, bytes);
+}
+
+static inline void write_bytes(struct fs *fs, const char *path, struct slice bytes)
 {
     struct error err = ERROR_INIT;
     struct file *file = NULL;
-    assert_ok(fs_open(fs_posix(), path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, &err), &err);
+    assert_ok(fs_open(fs, path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, &err), &err);
     if (bytes.length > 0) {
         assert_ok(file_write(file, 0, bytes, &err), &err);
     }

@@ -5,6 +5,36 @@
 #include "storage/table/block.h"
 #include "storage/table/table_format.h"
 #include "table_file_fixture.h"
+#include "testlib/fs_crash.h"
+
+/* Files in memory: these tests write some thousands. */
+static struct fs_crash *memory;
+static struct fs *memory_fs;
+
+static int memory_setup(void **state)
+{
+    (void)state;
+    memory = fs_crash_new();
+    memory_fs = fs_crash_fs(memory);
+    return 0;
+}
+
+static int memory_teardown(void **state)
+{
+    (void)state;
+    fs_crash_free(memory);
+    return 0;
+}
+
+static struct table *open_in_memory(const char *path)
+{
+    struct error err = ERROR_INIT;
+    struct table_open_options options = open_options(path);
+    options.fs = memory_fs;
+    struct table *table = NULL;
+    assert_ok(table_open(&options, &table, &err), &err);
+    return table;
+}
 
 enum outcome {
     OUTCOME_SAME,     /* every entry came back as it was written */
@@ -85,6 +115,7 @@ static enum outcome use_file(const char *path, const struct reference *reference
 {
     struct error err = ERROR_INIT;
     struct table_open_options open = open_options(path);
+    open.fs = memory_fs;
     open.file_number = FIXTURE_FILE_NUMBER;
     open.file_bytes = file_bytes;
     struct table *table = NULL;
@@ -103,20 +134,20 @@ static enum outcome use_file(const char *path, const struct reference *reference
 struct damage_case {
     struct reference reference;
     struct buf bytes; /* of the undamaged file */
-    char path[PATH_BYTES_MAX];
+    const char *path;
 };
 
-static void make_case(struct damage_case *made, struct temp_dir *dir, struct rng *rng,
-                      enum codec codec, size_t entries)
+static void make_case(struct damage_case *made, struct rng *rng, enum codec codec, size_t entries)
 {
     struct error err = ERROR_INIT;
     reference_make(&made->reference, rng, entries, 40);
-    memcpy(made->path, temp_dir_path(dir, "t"), PATH_BYTES_MAX);
+    made->path = "table";
     struct table_writer_options options = fixture_options(made->path, codec);
+    options.fs = memory_fs;
     struct table_info info;
     assert_ok(write_reference(&options, &made->reference, &info, &err), &err);
     table_info_release(&info);
-    read_bytes(made->path, &made->bytes);
+    read_bytes_of(memory_fs, made->path, &made->bytes);
     bool verified = false;
     assert_int_equal(use_file(made->path, &made->reference, 0, &verified), OUTCOME_SAME);
     assert_true(verified);
@@ -125,7 +156,7 @@ static void make_case(struct damage_case *made, struct temp_dir *dir, struct rng
 static void release_case(struct damage_case *made)
 {
     struct error err = ERROR_INIT;
-    assert_ok(fs_unlink(fs_posix(), made->path, &err), &err);
+    assert_ok(fs_unlink(memory_fs, made->path, &err), &err);
     buf_release(&made->bytes);
     reference_release(&made->reference);
 }
@@ -133,13 +164,14 @@ static void release_case(struct damage_case *made)
 /* A table cut anywhere is CORRUPT, whether its length is known or not. */
 static void test_every_truncation_is_found(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    make_case(&made, &seeded.rng, CODEC_LZ4, 60);
     for (size_t length = 0; length < made.bytes.length; length++) {
         bool verified = false;
-        write_bytes(made.path, slice_of(made.bytes.data, length));
+        write_bytes(memory_fs, made.path, slice_of(made.bytes.data, length));
         assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_CORRUPT);
         assert_int_equal(use_file(made.path, &made.reference, made.bytes.length, &verified),
                          OUTCOME_CORRUPT);
@@ -150,15 +182,16 @@ static void test_every_truncation_is_found(void **state)
 /* A table with any bit of it flipped is CORRUPT to verify, and never yields other entries. */
 static void test_every_flipped_bit_is_found(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     for (int codec = 0; codec < 3; codec++) {
         static struct damage_case made;
-        make_case(&made, *state, &seeded.rng, (enum codec)codec, 40);
+        make_case(&made, &seeded.rng, (enum codec)codec, 40);
         for (size_t at = 0; at < made.bytes.length; at++) {
             uint8_t bit = (uint8_t)(1U << rng_below(&seeded.rng, 8));
             made.bytes.data[at] ^= bit;
-            write_bytes(made.path, buf_slice(&made.bytes));
+            write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
             made.bytes.data[at] ^= bit;
             bool verified = true;
             enum outcome outcome = use_file(made.path, &made.reference, 0, &verified);
@@ -199,13 +232,14 @@ static size_t find_blocks(const struct damage_case *made, struct block_handle *h
 /* Blocks that are whole but in another place or from another file do not pass. */
 static void test_blocks_in_the_wrong_place_are_found(void **state)
 {
-    struct temp_dir *dir = *state;
+    (void)state;
     struct error err = ERROR_INIT;
     /* Values of one length without compression: blocks of one length, to be exchanged. */
-    struct table_writer_options options = fixture_options(temp_dir_path(dir, "a"), CODEC_NONE);
+    struct table_writer_options options = fixture_options("a", CODEC_NONE);
+    options.fs = memory_fs;
     options.restart_interval = 1;
     for (uint64_t file = 0; file < 2; file++) {
-        options.path = temp_dir_path(dir, file == 0 ? "a" : "b");
+        options.path = file == 0 ? "a" : "b";
         options.file_number = FIXTURE_FILE_NUMBER + file;
         struct table_writer *writer = NULL;
         assert_ok(table_writer_open(&options, &writer, &err), &err);
@@ -222,17 +256,17 @@ static void test_blocks_in_the_wrong_place_are_found(void **state)
         table_info_release(&info);
     }
     static struct damage_case made;
-    memcpy(made.path, temp_dir_path(dir, "a"), PATH_BYTES_MAX);
-    read_bytes(made.path, &made.bytes);
+    made.path = "a";
+    read_bytes_of(memory_fs, made.path, &made.bytes);
     struct block_handle blocks[4];
     assert_int_equal(find_blocks(&made, blocks, 4), 4);
     assert_int_equal(blocks[1].length, blocks[2].length);
     struct buf other;
-    read_bytes(temp_dir_path(dir, "b"), &other);
+    read_bytes_of(memory_fs, "b", &other);
     assert_int_equal(other.length, made.bytes.length);
 
     for (int from_other_file = 0; from_other_file < 2; from_other_file++) {
-        struct table *table = open_table(made.path);
+        struct table *table = open_in_memory(made.path);
         assert_ok(table_verify(table, NULL, &err), &err);
         table_unref(table);
         struct buf changed;
@@ -241,13 +275,13 @@ static void test_blocks_in_the_wrong_place_are_found(void **state)
         const uint8_t *from = from_other_file != 0 ? other.data + blocks[1].offset
                                                    : made.bytes.data + blocks[2].offset;
         memcpy(changed.data + blocks[1].offset, from, blocks[1].length);
-        write_bytes(made.path, buf_slice(&changed));
-        table = open_table(made.path);
+        write_bytes(memory_fs, made.path, buf_slice(&changed));
+        table = open_in_memory(made.path);
         assert_status(table_verify(table, NULL, &err), STATUS_CORRUPT, &err);
         assert_non_null(strstr(err.text, made.path));
         assert_non_null(strstr(err.text, "checksum"));
         table_unref(table);
-        write_bytes(made.path, buf_slice(&made.bytes));
+        write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
         buf_release(&changed);
     }
     buf_release(&other);
@@ -257,12 +291,14 @@ static void test_blocks_in_the_wrong_place_are_found(void **state)
 /* A file under another's number, or of another size than the manifest says, is CORRUPT. */
 static void test_the_wrong_file_is_found(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    make_case(&made, &seeded.rng, CODEC_LZ4, 60);
     struct error err = ERROR_INIT;
     struct table_open_options open = open_options(made.path);
+    open.fs = memory_fs;
     struct table *table = NULL;
     open.file_number = FIXTURE_FILE_NUMBER + 1;
     assert_status(table_open(&open, &table, &err), STATUS_CORRUPT, &err);
@@ -271,7 +307,7 @@ static void test_the_wrong_file_is_found(void **state)
     open.file_bytes = made.bytes.length + 1;
     assert_status(table_open(&open, &table, &err), STATUS_CORRUPT, &err);
     assert_non_null(strstr(err.text, made.path));
-    open.path = "/nonexistent/table";
+    open.path = "absent";
     assert_status(table_open(&open, &table, &err), STATUS_NOT_FOUND, &err);
     release_case(&made);
 }
@@ -296,11 +332,12 @@ static void forge_block(struct buf *bytes, struct block_handle handle, struct rn
  * a crash or a read outside of a block, which ASan would show. */
 static void test_forged_blocks_do_no_harm(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     for (int codec = 0; codec < 3; codec++) {
         static struct damage_case made;
-        make_case(&made, *state, &seeded.rng, (enum codec)codec, 120);
+        make_case(&made, &seeded.rng, (enum codec)codec, 120);
         struct error err = ERROR_INIT;
         struct block_handle handles[67];
         size_t count = find_blocks(&made, handles, 64);
@@ -319,7 +356,7 @@ static void test_forged_blocks_do_no_harm(void **state)
             buf_clear(&changed);
             buf_append_slice(&changed, buf_slice(&made.bytes));
             forge_block(&changed, handles[rng_below(&seeded.rng, count)], &seeded.rng);
-            write_bytes(made.path, buf_slice(&changed));
+            write_bytes(memory_fs, made.path, buf_slice(&changed));
             bool verified = false;
             corrupt += use_file(made.path, &made.reference, 0, &verified) == OUTCOME_CORRUPT;
         }
@@ -332,10 +369,11 @@ static void test_forged_blocks_do_no_harm(void **state)
 /* Footers of every kind, forged so that the checksum holds, do no harm. */
 static void test_forged_footers_do_no_harm(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, *state, &seeded.rng, CODEC_LZ4, 60);
+    make_case(&made, &seeded.rng, CODEC_LZ4, 60);
     struct error err = ERROR_INIT;
     uint8_t *footer_bytes = made.bytes.data + made.bytes.length - TABLE_FOOTER_BYTES;
     struct table_footer original;
@@ -353,7 +391,7 @@ static void test_forged_footers_do_no_harm(void **state)
                                                     : *field + rng_below(&seeded.rng, 21) - 10;
         }
         table_footer_encode(&footer, footer_bytes);
-        write_bytes(made.path, buf_slice(&made.bytes));
+        write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
         bool verified = false;
         bool same = memcmp(&footer, &original, sizeof footer) == 0;
         enum outcome outcome = use_file(made.path, &made.reference, 0, &verified);
@@ -475,17 +513,18 @@ static void write_lie(const struct damage_case *made, enum lie lie)
     table_footer_encode(&footer, bytes);
     buf_append(&out, bytes, sizeof bytes);
     assert_false(buf_failed(&out));
-    write_bytes(made->path, buf_slice(&out));
+    write_bytes(memory_fs, made->path, buf_slice(&out));
     buf_release(&out);
 }
 
 /* Whatever index, filter and properties say that the entries do not bear out is found by verify. */
 static void test_every_lie_is_found(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, *state, &seeded.rng, CODEC_NONE, 300);
+    make_case(&made, &seeded.rng, CODEC_NONE, 300);
     for (int lie = LIE_NONE; lie < LIES; lie++) {
         write_lie(&made, (enum lie)lie);
         bool verified = false;
@@ -499,10 +538,11 @@ static void test_every_lie_is_found(void **state)
  * direction: it must not go on with the next block as if this one had ended. */
 static void test_a_damaged_entry_stops_iterators(void **state)
 {
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, *state, &seeded.rng, CODEC_NONE, 300);
+    make_case(&made, &seeded.rng, CODEC_NONE, 300);
     struct block_handle handles[64];
     assert_true(find_blocks(&made, handles, 64) > 3);
     uint8_t *block = made.bytes.data + handles[1].offset;
@@ -516,8 +556,8 @@ static void test_a_damaged_entry_stops_iterators(void **state)
     put_le32(block + contents_length + 1,
              table_block_checksum(slice_of(block, contents_length), block[contents_length],
                                   FIXTURE_FILE_NUMBER, handles[1].offset));
-    write_bytes(made.path, buf_slice(&made.bytes));
-    struct table *table = open_table(made.path);
+    write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
+    struct table *table = open_in_memory(made.path);
     assert_int_equal(iterate(table, &made.reference, false), OUTCOME_CORRUPT);
     assert_int_equal(iterate(table, &made.reference, true), OUTCOME_CORRUPT);
     table_unref(table);
@@ -528,11 +568,11 @@ static void test_a_damaged_entry_stops_iterators(void **state)
  * the table opens and verifies, and yields the new value. */
 static void test_a_rewritten_value_passes(void **state)
 {
-    struct temp_dir *dir = *state;
+    (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
-    make_case(&made, dir, &seeded.rng, CODEC_NONE, 120);
+    make_case(&made, &seeded.rng, CODEC_NONE, 120);
     struct block_handle handles[64];
     size_t count = find_blocks(&made, handles, 64);
     assert_true(count > 1);
@@ -554,27 +594,27 @@ static void test_a_rewritten_value_passes(void **state)
     put_le32(block + contents_length + 1,
              table_block_checksum(slice_of(block, contents_length), block[contents_length],
                                   FIXTURE_FILE_NUMBER, handles[i].offset));
-    write_bytes(made.path, buf_slice(&made.bytes));
+    write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
     bool verified = false;
     assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_DIFFERENT);
     assert_true(verified);
     release_case(&made);
 }
 
-#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, temp_dir_setup, temp_dir_teardown)
+#define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, memory_setup, memory_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(test_every_truncation_is_found),
-        IN_DIR(test_every_flipped_bit_is_found),
-        IN_DIR(test_blocks_in_the_wrong_place_are_found),
-        IN_DIR(test_the_wrong_file_is_found),
-        IN_DIR(test_forged_blocks_do_no_harm),
-        IN_DIR(test_forged_footers_do_no_harm),
-        IN_DIR(test_every_lie_is_found),
-        IN_DIR(test_a_damaged_entry_stops_iterators),
-        IN_DIR(test_a_rewritten_value_passes),
+        IN_MEMORY(test_every_truncation_is_found),
+        IN_MEMORY(test_every_flipped_bit_is_found),
+        IN_MEMORY(test_blocks_in_the_wrong_place_are_found),
+        IN_MEMORY(test_the_wrong_file_is_found),
+        IN_MEMORY(test_forged_blocks_do_no_harm),
+        IN_MEMORY(test_forged_footers_do_no_harm),
+        IN_MEMORY(test_every_lie_is_found),
+        IN_MEMORY(test_a_damaged_entry_stops_iterators),
+        IN_MEMORY(test_a_rewritten_value_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
