@@ -184,7 +184,7 @@ static bool set_storage(struct parse *parse, const char *name, const char *value
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (strcmp(name, sizes[i].name) == 0) {
-            uint64_t mib;
+            uint64_t mib = 0;
             if (!copy_number(parse, name, value, sizes[i].least, sizes[i].most, &mib)) {
                 return false;
             }

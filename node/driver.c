@@ -50,7 +50,8 @@ struct driver {
     uint64_t proposed_term; /* proposed_bytes counts entries of this term */
     _Atomic uint64_t flushed_index;
     bool low_space;
-    bool wal_waits; /* for disk space: submit again at the next tick */
+    bool wal_waits;   /* for disk space: submit again at the next tick */
+    bool group_again; /* the group under way had no room: what it covers stays as it is */
     bool stopping;
     uint64_t stop_at_ns;
     bool failed;
@@ -237,7 +238,10 @@ static void wal_done(struct driver *driver)
     struct wal_durable durable;
     enum status status = wal_finish(driver->options.wal, &durable, &err);
     if (status == STATUS_RESOURCE_EXHAUSTED) {
-        retry_at_tick(driver, &err); /* no room for a segment: nothing is lost, all is pending */
+        /* No room for a segment: nothing is lost. The next submit writes this group again, alone.
+         */
+        driver->group_again = true;
+        retry_at_tick(driver, &err);
         return;
     }
     if (status == STATUS_OK) {
@@ -499,9 +503,13 @@ static void start_group(struct driver *driver)
         return;
     }
     struct error err = ERROR_INIT;
-    driver->submitted_sequence = driver->stored_sequence;
+    if (!driver->group_again) {
+        driver->submitted_sequence = driver->stored_sequence;
+    }
     enum status status = wal_submit(wal, &err);
-    if (status == STATUS_RESOURCE_EXHAUSTED) {
+    if (status == STATUS_OK) {
+        driver->group_again = false;
+    } else if (status == STATUS_RESOURCE_EXHAUSTED) {
         retry_at_tick(driver, &err);
     } else if (status != STATUS_OK) {
         fatal(driver, &err);

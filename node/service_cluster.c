@@ -13,15 +13,16 @@
 /* Resident bytes of this process, 0 if the system does not say. */
 static uint64_t resident_bytes(void)
 {
-    unsigned long total = 0;
-    unsigned long resident = 0;
+    char text[128];
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL) {
         return 0;
     }
-    int fields = fscanf(file, "%lu %lu", &total, &resident);
+    char *read = fgets(text, sizeof text, file);
     (void)fclose(file);
-    return fields == 2 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    /* "total resident ...", in pages. */
+    const char *resident = read == NULL ? NULL : strchr(text, ' ');
+    return resident == NULL ? 0 : strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static Estreat__V1__Role role_of(enum raft_role role)

@@ -9,7 +9,7 @@
 #include "schema/audit.pb-c.h"
 
 /* A message about this often, or when there is damage to tell. */
-#define PROGRESS_EVENTS (64U * 1024U)
+#define PROGRESS_EVENTS 65536U
 
 struct deep {
     struct request request; /* first */
