@@ -172,8 +172,9 @@ static void test_crash_test_can_fail(void **state)
 }
 
 /* One I/O call of each kind fails once, at each place: the engine says so, or goes on, but never
- * forgets what it acknowledged, and opens again. */
-static void fail_each(enum fs_call call, int errnum, uint64_t seed, uint64_t stride)
+ * forgets what it acknowledged, and opens again: after a power failure that loses all that was not
+ * synced (`lose`), or after the process alone died. */
+static void fail_each(enum fs_call call, int errnum, uint64_t seed, uint64_t stride, bool lose)
 {
     for (uint64_t n = 0;; n += stride) {
         struct rng_seeded seeded;
@@ -204,8 +205,10 @@ static void fail_each(enum fs_call call, int errnum, uint64_t seed, uint64_t str
         }
         bool hit = fs_faulty_hit(&faulty) > 0;
         fs_faulty_disarm(&faulty);
-        fs_crash_stop(crash);
-        fs_crash_now_losing_all(crash);
+        if (lose) {
+            fs_crash_stop(crash);
+            fs_crash_now_losing_all(crash);
+        }
         check_reopened(&run);
         run_close(&run);
         batch_release(&run.batch);
@@ -221,26 +224,29 @@ static void fail_each(enum fs_call call, int errnum, uint64_t seed, uint64_t str
 static void test_failing_sync(void **state)
 {
     (void)state;
-    fail_each(FS_CALL_SYNC, 5 /* EIO */, 11, 1);
-    fail_each(FS_CALL_SYNC_DIR, 5, 12, 1);
+    fail_each(FS_CALL_SYNC, 5 /* EIO */, 11, 1, true);
+    fail_each(FS_CALL_SYNC, 5, 11, 1, false);
+    fail_each(FS_CALL_SYNC_DIR, 5, 12, 1, true);
+    fail_each(FS_CALL_SYNC_DIR, 5, 12, 1, false);
 }
 
 static void test_failing_write(void **state)
 {
     (void)state;
-    fail_each(FS_CALL_WRITE, 5 /* EIO */, 13, 7);
-    fail_each(FS_CALL_WRITE, 28 /* ENOSPC */, 14, 7);
+    fail_each(FS_CALL_WRITE, 5 /* EIO */, 13, 7, true);
+    fail_each(FS_CALL_WRITE, 28 /* ENOSPC */, 14, 7, true);
+    fail_each(FS_CALL_WRITE, 28, 14, 11, false);
 }
 
 static void test_failing_others(void **state)
 {
     (void)state;
-    fail_each(FS_CALL_OPEN, 5, 15, 1);
-    fail_each(FS_CALL_OPEN, 28, 15, 1);
-    fail_each(FS_CALL_RENAME, 5, 16, 1);
-    fail_each(FS_CALL_UNLINK, 5, 17, 3);
-    fail_each(FS_CALL_READ, 5, 18, 11);
-    fail_each(FS_CALL_ANY, 5, 19, 37);
+    fail_each(FS_CALL_OPEN, 5, 15, 1, true);
+    fail_each(FS_CALL_OPEN, 28, 15, 1, true);
+    fail_each(FS_CALL_RENAME, 5, 16, 1, true);
+    fail_each(FS_CALL_UNLINK, 5, 17, 3, true);
+    fail_each(FS_CALL_READ, 5, 18, 11, true);
+    fail_each(FS_CALL_ANY, 5, 19, 37, true);
 }
 
 /* On a full disk writes go on until memory is full, then get RESOURCE_EXHAUSTED; reads go on, and
