@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Flush and compaction as jobs: what each step does, what a merge leaves.
+ */
+#include "base/log.h"
+#include "engine_model.h"
+#include "testlib/fs_crash.h"
+
+struct fixture {
+    struct fs_crash *memory;
+    struct executor_manual executor;
+    struct engine_options options;
+    struct engine *engine;
+    struct batch batch;
+};
+
+static void fixture_init(struct fixture *fixture)
+{
+    struct error err = ERROR_INIT;
+    memset(fixture, 0, sizeof *fixture);
+    fixture->memory = fs_crash_new();
+    executor_manual_init(&fixture->executor, 1);
+    batch_init(&fixture->batch, alloc_default());
+    fixture->options =
+        model_options(fs_crash_fs(fixture->memory), &fixture->executor.executor, "/store");
+    fixture->options.on_wait = step_while_waiting;
+    fixture->options.context = &fixture->executor;
+    assert_ok(engine_open(&fixture->options, &fixture->engine, &err), &err);
+}
+
+static void fixture_release(struct fixture *fixture)
+{
+    executor_close(&fixture->executor.executor);
+    engine_close(fixture->engine);
+    batch_release(&fixture->batch);
+    fs_crash_free(fixture->memory);
+}
+
+/* Writes the batch, seals, flushes, and lets compaction finish. */
+static void settle(struct fixture *fixture)
+{
+    struct error err = ERROR_INIT;
+    assert_ok(engine_write(fixture->engine, &fixture->batch, &err), &err);
+    batch_clear(&fixture->batch);
+    assert_ok(engine_seal(fixture->engine, slice_of(NULL, 0), &err), &err);
+    assert_ok(engine_flush(fixture->engine, &err), &err);
+    (void)executor_manual_run(&fixture->executor, 100000);
+}
+
+struct table_list {
+    unsigned count;
+    struct engine_table tables[200];
+    uint8_t keys[200][2][64];
+};
+
+static enum status list_table(void *context, const struct engine_table *table, struct error *err)
+{
+    (void)err;
+    struct table_list *list = context;
+    assert_true(list->count < 200);
+    struct engine_table *copy = &list->tables[list->count];
+    *copy = *table;
+    memcpy(list->keys[list->count][0], table->smallest.data, table->smallest.length);
+    memcpy(list->keys[list->count][1], table->largest.data, table->largest.length);
+    copy->smallest.data = list->keys[list->count][0];
+    copy->largest.data = list->keys[list->count][1];
+    list->count++;
+    return STATUS_OK;
+}
+
+static uint64_t list_tables(struct fixture *fixture, unsigned keyspace, struct table_list *list)
+{
+    struct error err = ERROR_INIT;
+    list->count = 0;
+    assert_ok(engine_for_each_table(fixture->engine, keyspace, list_table, list, &err), &err);
+    uint64_t entries = 0;
+    for (unsigned i = 0; i < list->count; i++) {
+        entries += list->tables[i].entries;
+    }
+    return entries;
+}
+
+/* A seal of appended events becomes ascending tables of bounded size in level 1. */
+static void test_append_flush(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    for (int i = 0; i < 150; i++) {
+        model_append(&model, &fixture.batch);
+    }
+    settle(&fixture);
+    assert_int_equal(list_tables(&fixture, KS_EVENTS, &list), 150);
+    assert_true(list.count >= 4);
+    for (unsigned i = 0; i < list.count; i++) {
+        assert_int_equal(list.tables[i].level, 1);
+        assert_true(list.tables[i].bytes < 3 * fixture.options.table_bytes);
+        assert_true(i == 0 ||
+                    slice_compare(list.tables[i - 1].largest, list.tables[i].smallest) < 0);
+    }
+    assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
+/* Of many versions in one seal only the newest is written, and each a snapshot sees. */
+static void test_flush_drops(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct error err = ERROR_INIT;
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    for (int i = 0; i < 10; i++) {
+        model_put(&model, &fixture.batch, KS_LATEST, 1);
+    }
+    assert_ok(engine_write(fixture.engine, &fixture.batch, &err), &err);
+    struct snapshot *snapshot = engine_snapshot_new(fixture.engine);
+    struct model held = model;
+    batch_clear(&fixture.batch);
+    for (int i = 0; i < 10; i++) {
+        model_put(&model, &fixture.batch, KS_LATEST, 1);
+        model_put(&model, &fixture.batch, KS_LATEST, 2);
+    }
+    settle(&fixture);
+    assert_int_equal(list_tables(&fixture, KS_LATEST, &list), 3);
+    assert_content(fixture.engine, snapshot, &held);
+    assert_content(fixture.engine, NULL, &model);
+    engine_snapshot_free(fixture.engine, snapshot);
+    fixture_release(&fixture);
+}
+
+/* Keys that are deleted leave nothing once all levels are merged: neither values nor deletions. */
+static void test_deletions_vanish(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    for (uint32_t key = 0; key < 20; key++) {
+        model_put(&model, &fixture.batch, KS_LATEST, key);
+    }
+    settle(&fixture);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t key = 0; key < 20; key++) {
+            model_delete(&model, &fixture.batch, KS_LATEST, key);
+        }
+        settle(&fixture);
+    }
+    assert_int_equal(list_tables(&fixture, KS_LATEST, &list), 0);
+    assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
+/* A deletion above an older version in a deeper level must stay, or the old value comes back. */
+static void test_deletion_shadows(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct rng_seeded rng;
+    rng_seeded_init(&rng, 4);
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    /* Enough to have tables in level 2 and below. */
+    for (int round = 0; round < 12; round++) {
+        for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+            model_put(&model, &fixture.batch, KS_LATEST, key);
+        }
+        settle(&fixture);
+    }
+    (void)list_tables(&fixture, KS_LATEST, &list);
+    assert_true(list.tables[list.count - 1].level >= 2);
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 4; i++) {
+            model_delete(&model, &fixture.batch, KS_LATEST, (uint32_t)rng_below(&rng.rng, 30));
+        }
+        settle(&fixture);
+        assert_content(fixture.engine, NULL, &model);
+    }
+    fixture_release(&fixture);
+}
+
+/* Below level 0 tables are disjoint and of bounded size, and no level stays above its target. */
+static void test_levels(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct rng_seeded rng;
+    rng_seeded_init(&rng, 4);
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 40; i++) {
+            model_put(&model, &fixture.batch, KS_LATEST, (uint32_t)rng_below(&rng.rng, MODEL_KEYS));
+        }
+        settle(&fixture);
+        (void)list_tables(&fixture, KS_LATEST, &list);
+        uint64_t bytes[ENGINE_LEVELS] = {0};
+        unsigned level0 = 0;
+        for (unsigned i = 0; i < list.count; i++) {
+            const struct engine_table *table = &list.tables[i];
+            bytes[table->level] += table->bytes;
+            level0 += table->level == 0 ? 1 : 0;
+            assert_true(table->level == 0 || table->bytes < 2 * fixture.options.table_bytes);
+            if (i > 0 && table->level > 0 && list.tables[i - 1].level == table->level) {
+                assert_true(slice_compare(list.tables[i - 1].largest, table->smallest) < 0);
+            }
+        }
+        assert_true(level0 < fixture.options.l0_trigger);
+        assert_true(bytes[1] <= fixture.options.level_base_bytes);
+        assert_true(bytes[2] <= fixture.options.level_base_bytes * 3);
+    }
+    assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
+/* A long flush takes many steps, each of which moves a bounded amount; writes and reads go on
+ * between any two of them. */
+static void test_steps(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    static uint8_t value[100 * 1024];
+    struct rng_seeded rng;
+    rng_seeded_init(&rng, 4);
+    rng_fill(&rng.rng, value, sizeof value);
+    fixture.options.memtable_bytes = 64 * MIB;
+    executor_close(&fixture.executor.executor);
+    engine_close(fixture.engine);
+    executor_manual_init(&fixture.executor, 1);
+    assert_ok(engine_open(&fixture.options, &fixture.engine, &err), &err);
+    uint8_t key[8];
+    for (uint32_t i = 0; i < 60; i++) {
+        batch_clear(&fixture.batch);
+        batch_put(&fixture.batch, KS_META, model_event_key(key, i), slice_of(value, sizeof value));
+        assert_ok(engine_write(fixture.engine, &fixture.batch, &err), &err);
+    }
+    assert_ok(engine_seal(fixture.engine, slice_of(NULL, 0), &err), &err);
+    unsigned steps = 0;
+    while (engine_sealed_count(fixture.engine) == 0) {
+        assert_true(executor_manual_step(&fixture.executor));
+        batch_clear(&fixture.batch);
+        batch_put(&fixture.batch, KS_META, model_event_key(key, 100 + steps), slice_of(value, 10));
+        assert_ok(engine_write(fixture.engine, &fixture.batch, &err), &err);
+        steps++;
+    }
+    assert_true(steps >= 6 && steps <= 12);
+    fixture_release(&fixture);
+}
+
+int main(void)
+{
+    log_set_level(LOG_OFF);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_append_flush),     cmocka_unit_test(test_flush_drops),
+        cmocka_unit_test(test_deletions_vanish), cmocka_unit_test(test_deletion_shadows),
+        cmocka_unit_test(test_levels),           cmocka_unit_test(test_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
