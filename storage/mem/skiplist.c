@@ -251,7 +251,7 @@ const struct skiplist_node *skiplist_prev(const struct skiplist *list,
 {
     struct slice key = skiplist_key(node);
     struct target target = target_of(internal_key_user(key), internal_key_trailer(key));
-    struct skiplist_node *before[SKIPLIST_HEIGHT_MAX];
+    struct skiplist_node *before[SKIPLIST_HEIGHT_MAX] = {list->head};
     (void)search(list, &target, before);
     CHECK(before[0] != node);
     return before[0] == list->head ? NULL : before[0];

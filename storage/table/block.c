@@ -156,7 +156,7 @@ static bool read_entry(struct block_iter *iter, uint32_t offset)
         return false;
     }
     const uint8_t *end = iter->block.data + iter->restarts_offset;
-    uint64_t lengths[3];
+    uint64_t lengths[3] = {0};
     const uint8_t *at = read_lengths(iter->block.data + offset, end, lengths);
     size_t left = at == NULL ? 0 : (size_t)(end - at);
     uint64_t shared = lengths[0];

@@ -197,7 +197,7 @@ static enum status finish_data_block(struct table_writer *writer, struct error *
     if (raw.length == 0) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
     }
-    struct block_handle handle;
+    struct block_handle handle = {.length = 0};
     enum status status = put_compressed(writer, raw, &handle, err);
     if (status != STATUS_OK) {
         return status;

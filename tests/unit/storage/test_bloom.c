@@ -94,8 +94,8 @@ static void test_hash_is_frozen(void **state)
 {
     (void)state;
     uint8_t bytes[20];
-    for (uint8_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = i;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)i;
     }
     assert_int_equal(bloom_hash(slice_of(NULL, 0)), UINT64_C(0xe220a8397b1dcdaf));
     assert_int_equal(bloom_hash(slice_of_string("a")), UINT64_C(0x134268759688c202));

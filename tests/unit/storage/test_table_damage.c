@@ -543,7 +543,7 @@ static void test_a_damaged_entry_stops_iterators(void **state)
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
     make_case(&made, &seeded.rng, CODEC_NONE, 300);
-    struct block_handle handles[64];
+    struct block_handle handles[64] = {{0}};
     assert_true(find_blocks(&made, handles, 64) > 3);
     uint8_t *block = made.bytes.data + handles[1].offset;
     size_t contents_length = (size_t)handles[1].length - TABLE_BLOCK_TRAILER_BYTES;
@@ -573,7 +573,7 @@ static void test_a_rewritten_value_passes(void **state)
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
     make_case(&made, &seeded.rng, CODEC_NONE, 120);
-    struct block_handle handles[64];
+    struct block_handle handles[64] = {{0}};
     size_t count = find_blocks(&made, handles, 64);
     assert_true(count > 1);
     size_t target = 0;
