@@ -405,7 +405,7 @@ void raft_set_electable(struct raft *raft, bool electable)
 
 void raft_purged(struct raft *raft, uint64_t index)
 {
-    CHECK(index <= raft->applied);
+    CHECK(index <= raft->commit_given);
     raft_log_purge(&raft->log, index);
 }
 

@@ -158,7 +158,8 @@ void raft_unreachable(struct raft *raft, uint64_t peer);
  * are damaged should not. It votes and acknowledges all the same. */
 void raft_set_electable(struct raft *raft, bool electable);
 
-/* The WAL no longer has entries up to `index`; at most the applied index. */
+/* The WAL no longer has entries up to `index`; at most the commit index given out (what was
+ * flushed may be ahead of what raft_applied was told). */
 void raft_purged(struct raft *raft, uint64_t index);
 
 /* ---- Output ---------------------------------------------------------------------------------- */
