@@ -4,9 +4,6 @@
 #include "base/check.h"
 #include "base/limits.h"
 
-/* Where clients are served unless an endpoint says otherwise. */
-enum { PORT_DEFAULT = 8970 };
-
 static enum status add_locked(struct router *router, struct slice name, unsigned *index,
                               struct error *err)
 {
@@ -19,7 +16,7 @@ static enum status add_locked(struct router *router, struct slice name, unsigned
     }
     memcpy(text, name.data, name.length);
     text[name.length] = '\0';
-    enum status status = rpc_endpoint_url(text, PORT_DEFAULT, url, err);
+    enum status status = rpc_endpoint_url(text, 0, url, err);
     if (status != STATUS_OK) {
         return status;
     }
