@@ -188,7 +188,7 @@ enum status engine_write(struct engine *engine, const struct batch *batch, struc
     if (batch->count == 0) {
         return STATUS_OK;
     }
-    struct slice last[KEYSPACES_MAX];
+    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
     status = check_order(engine, batch, last, err);
     if (status == STATUS_OK) {
         status = make_room(engine, err);

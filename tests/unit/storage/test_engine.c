@@ -548,6 +548,55 @@ static void test_damage(void **state)
     fixture_clean(&fixture);
 }
 
+static enum status find_manifest(void *context, const char *name, struct error *err)
+{
+    (void)err;
+    if (strncmp(name, "MANIFEST-", 9) == 0) {
+        assert_int_equal(*(char *)context, 0); /* there is one */
+        memcpy(context, name, strlen(name) + 1);
+    }
+    return STATUS_OK;
+}
+
+/* With large blobs the manifest is soon written anew; the store opens as before, blob and all, and
+ * only the new file is left. */
+static void test_manifest_rewrite(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 9);
+    struct error err = ERROR_INIT;
+    struct model model = {.events = 0};
+    struct buf blob;
+    buf_init(&blob, alloc_default(), ENGINE_STATE_BYTES_MAX);
+    for (uint32_t i = 0; i < 9; i++) {
+        batch_clear(&fixture.batch);
+        model_put(&model, &fixture.batch, KS_LATEST, i);
+        model_append(&model, &fixture.batch);
+        write_batch(&fixture);
+        buf_clear(&blob);
+        uint8_t *bytes = buf_extend(&blob, 3 * MIB);
+        assert_non_null(bytes);
+        memset(bytes, (int)i, 3 * MIB);
+        assert_ok(engine_seal(fixture.engine, buf_slice(&blob), &err), &err);
+        flush(&fixture);
+    }
+    close_engine(&fixture);
+    char name[64] = "";
+    assert_ok(fs_list(fixture.fs, fixture.options.dir, find_manifest, name, &err), &err);
+    assert_string_not_equal(name, "MANIFEST-000001");
+    open_engine(&fixture, 10);
+    struct buf found;
+    buf_init(&found, alloc_default(), ENGINE_STATE_BYTES_MAX);
+    assert_ok(engine_sealed_state(fixture.engine, &found, &err), &err);
+    assert_true(slice_equal(buf_slice(&found), buf_slice(&blob)));
+    assert_int_equal(engine_sealed_count(fixture.engine), 9);
+    assert_content(fixture.engine, NULL, &model);
+    buf_release(&found);
+    buf_release(&blob);
+    fixture_release(&fixture);
+}
+
 struct flushed_log {
     struct executor_manual *executor;
     uint64_t count;
@@ -611,7 +660,8 @@ int main(void)
         cmocka_unit_test(test_iterator),       cmocka_unit_test(test_batch_order),
         cmocka_unit_test(test_append_refuses), cmocka_unit_test(test_tables),
         cmocka_unit_test(test_pins),           cmocka_unit_test(test_keyspaces),
-        cmocka_unit_test(test_damage),         cmocka_unit_test(test_on_flushed),
+        cmocka_unit_test(test_damage),         cmocka_unit_test(test_manifest_rewrite),
+        cmocka_unit_test(test_on_flushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
