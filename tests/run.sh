@@ -72,6 +72,17 @@ attribute() {
     sed -n "s/^[ \t]*$1=\"\([0-9]*\)\".*/\1/p; s/.*<testsuite [^>]*$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1
 }
 
+# failed_names PRESET FILE: what failed or could not be run, but not what asked to be skipped.
+failed_names() {
+    awk -v preset="$1" '
+        /<testcase / {
+            name = $0; sub(/.*<testcase name="/, "", name); sub(/".*/, "", name)
+            status = $0; sub(/.*status="/, "", status); sub(/".*/, "", status)
+            if (status == "fail" || status == "disabled") print preset ": " name
+        }
+        /<skipped / && !/SKIP_/ && status == "notrun" { print preset ": " name }' "$2"
+}
+
 # run PRESET CTEST-OPTION...: all tests that the options choose, counted.
 run() {
     local preset=$1 report code=0 total bad skip
@@ -102,9 +113,7 @@ run() {
     passed=$((passed + total - bad - skip))
     failed=$((failed + bad))
     skipped=$((skipped + skip))
-    [ "$bad" -eq 0 ] || mapfile -t -O "${#failures[@]}" failures < <(
-        sed -n "s/.*<testcase name=\"\([^\"]*\)\".*status=\"\(fail\|disabled\|notrun\)\".*/$preset: \1/p" "$report"
-    )
+    [ "$bad" -eq 0 ] || mapfile -t -O "${#failures[@]}" failures < <(failed_names "$preset" "$report")
 }
 
 # Sanitizers want their addresses free; some kernels scatter libraries over them.

@@ -34,7 +34,8 @@ static void count_bytes(struct fail_alloc *fail, uint64_t added, uint64_t gone)
 static bool must_fail(struct fail_alloc *fail)
 {
     uint64_t call = atomic_fetch_add(&fail->calls, 1);
-    return call == fail->fail_at || (fail->fail_after && call > fail->fail_at);
+    uint64_t fail_at = atomic_load(&fail->fail_at);
+    return call == fail_at || (atomic_load(&fail->fail_after) && call > fail_at);
 }
 
 static void *resize(struct alloc *alloc, void *memory, size_t bytes)
@@ -92,13 +93,15 @@ void fail_alloc_release(struct fail_alloc *fail)
 
 void fail_alloc_arm(struct fail_alloc *fail, uint64_t n)
 {
+    atomic_store(&fail->fail_at, FAIL_ALLOC_NEVER);
     atomic_store(&fail->calls, 0);
-    fail->fail_at = n;
+    atomic_store(&fail->fail_at, n);
 }
 
 bool fail_alloc_hit(struct fail_alloc *fail)
 {
-    return fail->fail_at != FAIL_ALLOC_NEVER && atomic_load(&fail->calls) > fail->fail_at;
+    uint64_t fail_at = atomic_load(&fail->fail_at);
+    return fail_at != FAIL_ALLOC_NEVER && atomic_load(&fail->calls) > fail_at;
 }
 
 uint64_t fail_alloc_blocks(struct fail_alloc *fail)

@@ -19,9 +19,9 @@ out=$("$program" "$folder/right" "$folder/wrong" "$folder/absent")
 wrong=$(find "$folder/wrong" -name '*.json' | wc -l)
 last=$(echo "$out" | tail -n 1)
 [ "$last" = "$right right, $((wrong + 1)) wrong" ] || fail "expected $wrong + 1 wrong: $out"
-for case in $(find "$folder/wrong" -name '*.json'); do
-    echo "$out" | grep -q "^$case: " || fail "$case is not named: $out"
-done
+find "$folder/wrong" -name '*.json' | while read -r case; do
+    echo "$out" | grep -qF "$case: " || fail "$case is not named: $out"
+done || exit 1
 echo "$out" | grep -q "^$folder/absent: " || fail "the absent folder is not named: $out"
 
 "$program" > /dev/null 2>&1
