@@ -24,7 +24,7 @@
 #include "storage/table/table_reader.h"
 #include "storage/table/table_writer.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 64, ENTRIES_TRIED_MAX = 64, BYTES_TRIED_MAX = 48 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 64, ENTRIES_TRIED_MAX = 64, BYTES_TRIED_MAX = 96 };
 
 struct change {
     uint64_t entry;
@@ -205,7 +205,7 @@ static enum status copy_table(struct table *table, const char *path, const struc
 static enum status try_byte(struct table *table, const char *copy, struct change *change,
                             bool *done, struct error *err)
 {
-    static const uint8_t flips[] = {0x01, 0x02, 0x04, 0x10};
+    static const uint8_t flips[] = {0x01, 0x02, 0x04, 0x10, 0x08, 0x20, 0x40, 0x80};
     for (size_t i = 0; !*done && i < sizeof flips; i++) {
         uint64_t file_bytes = 0;
         change->flip = flips[i];
