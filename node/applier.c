@@ -13,6 +13,8 @@
 #define GROUP_ENTRIES 512U
 #define LATEST_CACHE_BYTES (24 * MIB)
 #define RETRY_NS (100 * NS_PER_MS)
+/* The engine repeats what failed for want of space, and lets go of what is flushed, when asked. */
+#define IDLE_NS (200 * NS_PER_MS)
 /* Entries read back from the WAL at a time. */
 #define READ_BYTES (4 * MIB)
 
@@ -419,7 +421,8 @@ static void *run(void *context)
 {
     struct applier *applier = context;
     while (!applier->stopping) {
-        mpsc_wait(&applier->intake, UINT64_MAX);
+        mpsc_wait(&applier->intake, IDLE_NS);
+        engine_poll(applier->options.engine);
         struct mpsc_node *node;
         while ((node = mpsc_pop(&applier->intake)) != NULL) {
             handle(applier, (struct applier_item *)node);
@@ -451,8 +454,11 @@ static enum status load_sessions(struct applier *applier, struct error *err)
     return status;
 }
 
-static void applier_free(struct applier *applier)
+void applier_free(struct applier *applier)
 {
+    if (applier == NULL) {
+        return;
+    }
     struct alloc *alloc = applier->options.alloc;
     wal_reader_close(applier->reader);
     session_table_free(applier->state.sessions);
@@ -549,6 +555,7 @@ void applier_stop(struct applier *applier)
         condition_broadcast(&applier->stop_condition);
         mpsc_push(&applier->intake, &applier->stop.node);
         thread_join(applier->thread);
-        applier_free(applier);
+        wal_reader_close(applier->reader);
+        applier->reader = NULL;
     }
 }

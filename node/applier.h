@@ -63,8 +63,11 @@ void applier_flush(struct applier *applier, struct flush_request *request);
 /* The engine made a seal durable. Any thread. */
 void applier_flushed(struct applier *applier, uint64_t index);
 
-/* Applies what was submitted, then flushes and stops; batches go back to the driver. NULL is
- * allowed. */
+/* Applies what was submitted, then flushes and ends the thread; batches go back to the driver.
+ * NULL is allowed. */
 void applier_stop(struct applier *applier);
+
+/* After applier_stop, when nobody calls applier_flushed() any more. NULL is allowed. */
+void applier_free(struct applier *applier);
 
 #endif

@@ -53,6 +53,7 @@ struct driver {
     bool wal_waits;   /* for disk space: submit again at the next tick */
     bool group_again; /* the group under way had no room: what it covers stays as it is */
     bool stopping;
+    bool stopped; /* the thread has ended: what still comes in is only given back */
     uint64_t stop_at_ns;
     bool failed;
     struct raft_soft_state soft;
@@ -234,6 +235,9 @@ static void retry_at_tick(struct driver *driver, const struct error *err)
 
 static void wal_done(struct driver *driver)
 {
+    if (driver->stopped) {
+        return; /* a SYNCED record at the very end; the WAL may be closed by now */
+    }
     struct error err = ERROR_INIT;
     struct wal_durable durable;
     enum status status = wal_finish(driver->options.wal, &durable, &err);
@@ -785,6 +789,9 @@ void driver_stop(struct driver *driver)
     if (driver != NULL) {
         mpsc_push(driver->options.intake, &driver->stop_item.node);
         thread_join(driver->thread);
+        loader_close(driver->loader);
+        driver->loader = NULL;
+        driver->stopped = true;
     }
 }
 

@@ -52,9 +52,12 @@ struct driver_options {
 enum status driver_start(const struct driver_options *options, struct driver **out,
                          struct error *err) MUST_USE;
 
-/* Stops taking part: proposals fail, the thread ends after the WAL has what it was given. Close
- * the peers and stop the applier before freeing. NULL is allowed. */
+/* Stops taking part: hands leadership over, fails proposals, ends the threads after the WAL has
+ * what it was given. NULL is allowed. */
 void driver_stop(struct driver *driver);
+
+/* Gives back what came in since. The applier is stopped, and nobody calls driver_flushed() any
+ * more. NULL is allowed. */
 void driver_free(struct driver *driver);
 
 /* How the WAL's io thread says that a group is done: wal_options takes driver_wal_done and a

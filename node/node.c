@@ -380,10 +380,11 @@ void node_close(struct node *node)
     wait_for_requests(node);
     executor_close(node->readers);
     applier_stop(node->applier); /* flushes */
-    driver_free(node->driver);
     rpc_loop_close(node->loop);
     wal_close(node->wal);
-    executor_close(node->engine_executor);
+    executor_close(node->engine_executor); /* from here on nothing is reported as flushed */
+    driver_free(node->driver);
+    applier_free(node->applier);
     io_queue_close(node->io);
     signer_close(node->signer);
     tile_store_close(node->tiles);

@@ -73,7 +73,7 @@ python3 "$root/deploy/check_proof.py" "$work/proof" "$ESTREAT_TRUST" >/dev/null
 estreat append more x >/dev/null
 estreat prove 5 "$size" --out "$work/consistency"
 expect 0 estreat verify "$work/consistency"
-sed 's/^index .*/index 0/' "$work/proof" >"$work/forged"
+sed 's/^index .*/index 1/' "$work/proof" >"$work/forged"
 expect 1 estreat verify "$work/forged"
 expect 64 estreat verify "$work/nothing"
 (unset ESTREAT_TRUST && expect 2 estreat verify "$work/proof") || exit 1
