@@ -5,6 +5,34 @@
 
 enum { IDENTITY_BYTES_MAX = 1024 };
 
+/* Syncs the directory that holds `path`. */
+static enum status sync_parent(struct fs *fs, const char *path, struct error *err)
+{
+    char parent[PATH_BYTES_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    memcpy(parent, path, length);
+    parent[length] = '\0';
+    return fs_sync_dir(fs, length > 0 ? parent : slash == NULL ? "." : "/", err);
+}
+
+/* `is_last`: this is the data directory itself. Its name must be durable before anything in it is
+ * acknowledged; who made it (perhaps we, killed before the sync) does not matter. */
+static enum status make_one(struct fs *fs, const char *path, bool is_last, struct error *err)
+{
+    bool exists = false;
+    enum status status = fs_exists(fs, path, &exists, err);
+    if (status == STATUS_OK) {
+        status = fs_make_dir(fs, path, err);
+    }
+    if (status != STATUS_OK || (exists && !is_last)) {
+        return status;
+    }
+    status = sync_parent(fs, path, err);
+    /* Somebody else's directory, in which we made nothing. */
+    return status == STATUS_PERMISSION_DENIED && exists ? STATUS_OK : status;
+}
+
 static enum status make_parents(struct fs *fs, const char *path, struct error *err)
 {
     char part[PATH_BYTES_MAX];
@@ -19,7 +47,7 @@ static enum status make_parents(struct fs *fs, const char *path, struct error *e
         }
         char kept = part[i];
         part[i] = '\0';
-        enum status status = fs_make_dir(fs, part, err);
+        enum status status = make_one(fs, part, i == length, err);
         if (status != STATUS_OK) {
             return status;
         }

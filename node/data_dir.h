@@ -8,9 +8,9 @@
 
 #include "base/fs.h"
 
-/* Makes `path` with its parents, locks it and checks or writes its identity. *lock is owned; the
- * directory is locked until it is closed. FAILED_PRECONDITION if another process uses it, or if
- * it belongs to another node or cluster. */
+/* Makes `path` with its parents, durably, locks it and checks or writes its identity. *lock is
+ * owned; the directory is locked until it is closed. FAILED_PRECONDITION if another process uses
+ * it, or if it belongs to another node or cluster. */
 enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, const char *node_id,
                           struct file **lock, struct error *err) MUST_USE;
 
