@@ -48,6 +48,7 @@ void audit_verdict(struct audit_node *node, enum estreat_verdict verdict, const 
 void audit_range(struct audit_node *node, uint64_t begin, uint64_t end)
 {
     struct estreat_node_audit *row = &node->row;
+    CHECK(row->ranges != NULL);
     struct estreat_range *last = row->range_count > 0 ? &row->ranges[row->range_count - 1] : NULL;
     if (last != NULL && begin >= last->begin &&
         (begin <= last->end || row->range_count == AUDIT_RANGES_MAX)) {

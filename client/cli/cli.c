@@ -159,7 +159,7 @@ const char *cli_hash_text(const uint8_t hash[ESTREAT_HASH_BYTES], char out[HASH_
 void cli_print_text(FILE *out, struct estreat_bytes bytes)
 {
     struct slice text = slice_of(bytes.data, bytes.length);
-    while (text.length > 0) {
+    while (text.length > 0 && text.data != NULL) {
         uint32_t code_point;
         size_t length = utf8_next(text, &code_point);
         /* C1 controls move a terminal's cursor as the C0 ones do. */

@@ -153,8 +153,8 @@ static enum exit_code prove(struct cli *cli, struct estreat_client *client,
                             const struct request *request, const struct estreat_trust *trust)
 {
     struct estreat_error error;
-    char *text;
-    size_t length;
+    char *text = NULL;
+    size_t length = 0;
     enum estreat_code result =
         request->consistency
             ? estreat_prove_consistency(client, request->numbers[0], request->numbers[1], NULL,
@@ -171,7 +171,7 @@ static enum exit_code prove(struct cli *cli, struct estreat_client *client,
 
 static enum exit_code run_prove(struct cli *cli)
 {
-    struct request request;
+    struct request request = {.consistency = false};
     struct estreat_client *client;
     struct estreat_trust *trust;
     if (!take_request(cli, &request)) {
@@ -345,7 +345,7 @@ static enum exit_code run_verify(struct cli *cli)
 {
     const char *path = cli->args.positional[0];
     struct estreat_trust *trust;
-    struct stat info;
+    struct stat info = {.st_mode = 0};
     enum exit_code code = cli_trust(cli, &trust);
     if (code != EXIT_DONE) {
         return code;

@@ -120,7 +120,7 @@ static enum status bytes_at(struct wal_reader *reader, uint64_t offset, size_t l
 static enum outcome group_begins(struct wal_reader *reader, const struct reading *reading,
                                  uint64_t offset, uint64_t *group_end, struct error *err)
 {
-    struct slice bytes;
+    struct slice bytes = {.length = 0};
     struct wal_record record;
     struct wal_group_content content;
     struct wal_position place = {.file = reader->file_id, .offset = offset};
@@ -141,7 +141,7 @@ static enum outcome record_at(struct wal_reader *reader, const struct reading *r
                               uint64_t offset, uint64_t group_end, bool verify,
                               struct wal_record *out, size_t *length, struct error *err)
 {
-    struct slice bytes;
+    struct slice bytes = {.length = 0};
     struct wal_position place = {.file = reader->file_id, .offset = offset};
     uint64_t limit = group_end < reading->limit ? group_end : reading->limit;
     if (bytes_at(reader, offset, WAL_RECORD_HEADER_BYTES, limit, &bytes, err) != STATUS_OK) {

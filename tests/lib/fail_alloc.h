@@ -33,7 +33,7 @@ struct fail_alloc {
     _Atomic uint64_t bytes;
     _Atomic uint64_t bytes_most;
     _Atomic uint64_t fail_at;
-    bool fail_after; /* set after arming: all later allocations fail too */
+    _Atomic bool fail_after; /* set after arming: all later allocations fail too */
 };
 
 /* Fails nothing until armed. */
