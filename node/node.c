@@ -276,35 +276,39 @@ static enum status register_services(struct node *node, struct error *err)
     return status;
 }
 
-static enum status serve(struct node *node, struct error *err)
+/* Takes the clients' port before the node takes part: one that cannot serve must not campaign. */
+static enum status bind_port(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
     const char *endpoint = config->members[config_self(config)].client;
     char url[RPC_URL_BYTES_MAX];
     const struct rpc_loop_options loop_options = {
         .name = "clients", .alloc = node->alloc, .clock = node->clock};
-    enum status status =
-        executor_open_threads(node->alloc, "read", READER_THREADS, &node->readers, err);
-    if (status == STATUS_OK) {
-        status = rpc_loop_open(&loop_options, &node->loop, err);
-    }
+    enum status status = rpc_loop_open(&loop_options, &node->loop, err);
     if (status == STATUS_OK) {
         status = rpc_endpoint_url(endpoint, 0, url, err);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    const struct rpc_server_options server_options = {
+    const struct rpc_server_options options = {
         .url = url, .cluster_id = config->cluster, .node_id = config->node_id};
-    status = rpc_server_open(node->loop, &server_options, &node->server, err);
+    status = rpc_server_open(node->loop, &options, &node->server, err);
+    return status == STATUS_OK ? status : error_wrap(err, "client port %s", endpoint);
+}
+
+static enum status serve(struct node *node, struct error *err)
+{
+    enum status status =
+        executor_open_threads(node->alloc, "read", READER_THREADS, &node->readers, err);
     if (status != STATUS_OK) {
-        return error_wrap(err, "client port %s", endpoint);
+        return status;
     }
     node->service = (struct service){
         .alloc = node->alloc,
         .clock = node->clock,
         .rng = rng_system(),
-        .config = config,
+        .config = node->config,
         .engine = node->engine,
         .tiles = node->tiles,
         .signer = node->signer,
@@ -334,6 +338,9 @@ enum status node_open(const struct node_options *options, struct node **out, str
     mpsc_init(&node->intake);
     pending_init(&node->pending);
     enum status status = recover(node, err);
+    if (status == STATUS_OK) {
+        status = bind_port(node, err);
+    }
     if (status == STATUS_OK) {
         status = take_part(node, err);
     }

@@ -45,12 +45,14 @@ expect() {
     fi
 }
 
-# The last command of expect said one line on stderr that holds each of these texts.
+# The last command of expect said, besides a server's log lines, one line on stderr that holds each
+# of these texts.
 said() {
     local text
-    [ "$(wc -l <"$work/stderr")" -eq 1 ] || { cat "$work/stderr" >&2; fail "not one line on stderr"; }
+    grep -Ev '^[0-9-]+T[0-9:.]+Z ' "$work/stderr" >"$work/said" || true
+    [ "$(wc -l <"$work/said")" -eq 1 ] || { cat "$work/stderr" >&2; fail "not one line on stderr"; }
     for text in "$@"; do
-        grep -qF -- "$text" "$work/stderr" || { cat "$work/stderr" >&2; fail "stderr lacks: $text"; }
+        grep -qF -- "$text" "$work/said" || { cat "$work/stderr" >&2; fail "stderr lacks: $text"; }
     done
 }
 
