@@ -19,7 +19,7 @@
 enum { FILES_AT_A_TIME = 4 };
 
 /* A leader that dies is replaced within seconds, but a machine may take its time. */
-enum { PROGRESS_TIMEOUT_MS = 60000 };
+enum { PROGRESS_TIMEOUT_MS = 60000, REACH_TIMEOUT_MS = 10000 };
 
 struct ingest_file {
     const char *path;
@@ -38,7 +38,8 @@ struct ingest_job {
     size_t count;
     uint64_t batch;
     uint64_t repeat;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms; /* of a request */
+    uint32_t reach_ms;   /* until the first answer */
     struct mutex mutex;
     size_t next; /* file */
     uint64_t events;
@@ -217,6 +218,21 @@ static enum exit_code conclude(struct ingest_job *job, double seconds)
     return code;
 }
 
+/* The patience that a fail-over needs is not for a mistyped endpoint: somebody must answer within
+ * the usual time. */
+static enum exit_code find_cluster(struct ingest_job *job)
+{
+    struct estreat_error error;
+    struct estreat_head head;
+    const struct estreat_proof_options options = {.consistency = {.level = ESTREAT_LOCAL},
+                                                  .timeout_ms = job->reach_ms};
+    if (estreat_head(job->client, &options, NULL, &head, &error) == ESTREAT_OK) {
+        estreat_free(head.checkpoint);
+        return EXIT_DONE;
+    }
+    return cli_fail_with(job->cli, &error);
+}
+
 static enum exit_code run_job(struct ingest_job *job)
 {
     enum exit_code code = open_files(job);
@@ -224,6 +240,11 @@ static enum exit_code run_job(struct ingest_job *job)
         code = cli_open(job->cli, &job->client);
     }
     if (code != EXIT_DONE) {
+        return code;
+    }
+    code = find_cluster(job);
+    if (code != EXIT_DONE) {
+        estreat_close(job->client);
         return code;
     }
     uint64_t begin_ns = clock_monotonic_ns(clock_system());
@@ -241,6 +262,7 @@ static enum exit_code run_job(struct ingest_job *job)
 static enum exit_code run_ingest(struct cli *cli)
 {
     struct ingest_job job = {.cli = cli, .count = cli->args.count};
+    job.reach_ms = cli->timeout_ms != 0 ? cli->timeout_ms : REACH_TIMEOUT_MS;
     job.timeout_ms = cli->timeout_ms != 0 ? cli->timeout_ms : PROGRESS_TIMEOUT_MS;
     if (!cli_number(cli, "batch", 0, 1, EVENTS_PER_REQUEST_MAX, &job.batch) ||
         !cli_number(cli, "repeat", 1, 1, 1000000000, &job.repeat)) {
