@@ -81,9 +81,9 @@ static enum status finish_request(struct ingest *ingest, struct error *err)
     size_t events = ingest->request_events;
     ingest->request_events = 0;
     return error_set(err, (enum status)ingest->error.code,
-                     "%s: lines %lu to %lu were not acknowledged: %s", ingest->options->name,
+                     "%s: lines %lu to %lu were not acknowledged: %s: %s", ingest->options->name,
                      (unsigned long)first_line, (unsigned long)(first_line + events - 1),
-                     ingest->error.text);
+                     estreat_code_name(ingest->error.code), ingest->error.text);
 }
 
 static enum status send(struct ingest *ingest, size_t count, uint64_t first_line, uint64_t bytes,
