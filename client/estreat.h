@@ -204,7 +204,8 @@ typedef void (*estreat_append_fn)(void *context, const struct estreat_appended *
 /* As estreat_append, without waiting: copies the events, returns, and later calls `done` once,
  * on a thread of the library. Requests under way are independent: they may be applied in any
  * order. RESOURCE_EXHAUSTED, at once and without a callback, if the window or
- * `in_flight_bytes_max` is full: see estreat_wait(). */
+ * `in_flight_bytes_max` is full: see estreat_wait(). `done` may have run before this returns, so
+ * `error` must not be where `done` keeps the answer's. */
 ESTREAT_API enum estreat_code
 estreat_append_async(struct estreat_client *client, const struct estreat_new_event *events,
                      size_t count, const struct estreat_append_options *options,

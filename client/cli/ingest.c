@@ -90,19 +90,21 @@ static enum status send(struct ingest *ingest, size_t count, uint64_t first_line
                         struct error *err)
 {
     const struct estreat_append_options options = {.timeout_ms = ingest->options->timeout_ms};
+    /* Not ingest->error: that is the answer's, which may come before the call returns. */
+    struct estreat_error refused;
     ingest->request_line = first_line;
     ingest->request_events = count;
     ingest->request_bytes = bytes;
     ingest->under_way = true;
     /* Few requests of a process are under way, so the window has room. */
     if (estreat_append_async(ingest->client, ingest->events, count, &options, on_answer, ingest,
-                             &ingest->error) == ESTREAT_OK) {
+                             &refused) == ESTREAT_OK) {
         return STATUS_OK;
     }
     ingest->under_way = false;
     ingest->request_events = 0;
-    return error_set(err, (enum status)ingest->error.code, "%s:%lu: %s", ingest->options->name,
-                     (unsigned long)first_line, ingest->error.text);
+    return error_set(err, (enum status)refused.code, "%s:%lu: %s", ingest->options->name,
+                     (unsigned long)first_line, refused.text);
 }
 
 /* Lines that waited for the answer show that a larger batch would have carried them. */
