@@ -38,7 +38,8 @@ data=$work/cluster/n1/data
 estreat append k before >/dev/null
 for port in "$client" "$peer"; do
     head -c 100000 /dev/urandom >"/dev/tcp/127.0.0.1/$port" 2>/dev/null || true
-    printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >"/dev/tcp/127.0.0.1/$port" 2>/dev/null || true
+    # In a shell of its own: the node may have hung up, and SIGPIPE would end this one.
+    (printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >"/dev/tcp/127.0.0.1/$port") 2>/dev/null || true
     for _ in $(seq 300); do : >"/dev/tcp/127.0.0.1/$port" || true; done
     # Half-open: connected, silent.
     exec {silent}<>"/dev/tcp/127.0.0.1/$port"

@@ -24,6 +24,7 @@ writer() { # number
 for w in 1 2; do
     writer $w &
     writers+=($!)
+    started+=($!) # also when the test ends early
 done
 
 for round in $(seq "$rounds"); do
