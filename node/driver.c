@@ -10,6 +10,7 @@
 
 #define TICK_NS (20 * NS_PER_MS)
 #define PROPOSED_BYTES_MAX (48 * MIB) /* admitted and not yet applied */
+#define HELD_BYTES_MAX (256 * KIB)    /* held back at most: enough to share the cost of a group */
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
 #define HOUSEKEEPING_NS (500 * NS_PER_MS)
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
@@ -42,6 +43,9 @@ struct driver {
     uint64_t last_time_ns;    /* of the last event in the log, applied or not */
     uint64_t stored_sequence; /* the last store of which the WAL was given something */
     struct backlog backlog;
+    struct proposal *held_first; /* until the WAL group under way is done */
+    struct proposal **held_last;
+    size_t held_bytes;
     uint64_t submitted_sequence; /* the last one in the group under way */
     uint64_t commit;
     uint64_t apply_next; /* the first index that the applier was not given */
@@ -140,7 +144,7 @@ static enum status admit(struct driver *driver, struct raft_entry *entry, struct
     return raft_propose(driver->raft, entry, err);
 }
 
-static void propose(struct driver *driver, struct proposal *proposal)
+static void propose_now(struct driver *driver, struct proposal *proposal)
 {
     struct rpc_server_call *call = proposal->call;
     struct raft_entry *entry = proposal->entry;
@@ -169,6 +173,31 @@ static void propose(struct driver *driver, struct proposal *proposal)
     driver->proposed_bytes += length;
     pending_add(driver->options.pending,
                 (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
+}
+
+/* Holds a proposal back while a WAL group is under way: those that come meanwhile then share one
+ * group, and one message to each follower, instead of waking everybody for each. An idle node holds
+ * nothing, so a request alone does not wait. */
+static void propose(struct driver *driver, struct proposal *proposal)
+{
+    proposal->next = NULL;
+    *driver->held_last = proposal;
+    driver->held_last = &proposal->next;
+    driver->held_bytes += proposal->entry->length;
+}
+
+static void propose_held(struct driver *driver, bool all)
+{
+    if (!all && wal_busy(driver->options.wal) && driver->held_bytes < HELD_BYTES_MAX) {
+        return;
+    }
+    while (driver->held_first != NULL) {
+        struct proposal *proposal = driver->held_first;
+        driver->held_first = proposal->next;
+        propose_now(driver, proposal);
+    }
+    driver->held_last = &driver->held_first;
+    driver->held_bytes = 0;
 }
 
 void driver_propose(struct driver *driver, struct proposal *proposal)
@@ -623,6 +652,7 @@ static void turn(struct driver *driver)
     if (now(driver) >= driver->next_tick_ns) {
         tick(driver);
     }
+    propose_held(driver, false);
     reads_ask(&driver->reads, driver->raft, now(driver));
     struct raft_ready ready;
     work_off(driver);
@@ -655,8 +685,6 @@ static void *run(void *context)
         mpsc_wait(driver->options.intake, wait_ns);
         turn(driver);
     }
-    reads_close(&driver->reads);
-    pending_drain(driver->options.pending, fail_pending, NULL);
     return NULL;
 }
 
@@ -755,6 +783,7 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     }
     driver->options = *options;
     driver->stop_item.kind = INTAKE_STOP;
+    driver->held_last = &driver->held_first;
     mutex_init(&driver->mutex);
     reads_init(&driver->reads, options->applied);
     driver->commit = options->start->index;
@@ -784,6 +813,18 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     return STATUS_OK;
 }
 
+/* Ends or gives back all that waits or came in after the thread had ended. */
+static void drain(struct driver *driver)
+{
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(driver->options.intake)) != NULL) {
+        take(driver, (struct intake *)node);
+    }
+    propose_held(driver, true); /* which refuses them */
+    reads_close(&driver->reads);
+    pending_drain(driver->options.pending, fail_pending, NULL);
+}
+
 void driver_stop(struct driver *driver)
 {
     if (driver != NULL) {
@@ -792,6 +833,7 @@ void driver_stop(struct driver *driver)
         loader_close(driver->loader);
         driver->loader = NULL;
         driver->stopped = true;
+        drain(driver);
     }
 }
 
@@ -801,11 +843,9 @@ void driver_free(struct driver *driver)
         return;
     }
     loader_close(driver->loader);
-    struct mpsc_node *node;
-    while (driver->raft != NULL && (node = mpsc_pop(driver->options.intake)) != NULL) {
-        take(driver, (struct intake *)node);
+    if (driver->raft != NULL) {
+        drain(driver);
     }
-    reads_close(&driver->reads);
     for (size_t i = driver->backlog.next; i < driver->backlog.count; i++) {
         raft_entry_unref(driver->backlog.entries[i]);
     }

@@ -78,6 +78,7 @@ struct proposal {
     struct alloc *alloc;  /* frees it */
     struct rpc_server_call *call;
     struct raft_entry *entry; /* APPEND without its time */
+    struct proposal *next;    /* the driver's */
 };
 
 /* Any thread. Takes the proposal, its call and its entry: the call is answered when the entry is
