@@ -110,7 +110,24 @@ static void give_back(struct applier *applier)
     applier->done_last = &applier->done_first;
 }
 
-/* A full disk is waited out: reads go on, and the log keeps what is not applied. */
+/* A full disk is waited out: reads go on, and the log keeps what is not applied. Called before each
+ * new try; false if there shall be none. */
+static bool wait_for_space(struct applier *applier, const struct error *err, bool *said)
+{
+    if (!*said) {
+        char text[ERROR_TEXT_BYTES];
+        log_write("apply", LOG_WARN, "applying waits for disk space", "error=%s",
+                  log_quote(text, sizeof text, err->text));
+        *said = true;
+    }
+    if (!atomic_load(&applier->stop_asked)) {
+        mutex_lock(&applier->mutex);
+        (void)condition_wait_for(&applier->stop_condition, &applier->mutex, RETRY_NS);
+        mutex_unlock(&applier->mutex);
+    }
+    return !atomic_load(&applier->stop_asked);
+}
+
 static bool write_batch(struct applier *applier)
 {
     struct error err = ERROR_INIT;
@@ -125,18 +142,9 @@ static bool write_batch(struct applier *applier)
             fatal(applier, &err);
             return false;
         }
-        if (!said) {
-            char text[ERROR_TEXT_BYTES];
-            log_write("apply", LOG_WARN, "applying waits for disk space", "error=%s",
-                      log_quote(text, sizeof text, err.text));
-            said = true;
-        }
-        if (atomic_load(&applier->stop_asked)) {
+        if (!wait_for_space(applier, &err, &said)) {
             return false;
         }
-        mutex_lock(&applier->mutex);
-        (void)condition_wait_for(&applier->stop_condition, &applier->mutex, RETRY_NS);
-        mutex_unlock(&applier->mutex);
     }
 }
 
@@ -183,10 +191,9 @@ static bool write_state(struct applier *applier)
 
 /* Freezes the state as of applier->index. The group must have been written. A full disk only
  * puts it off. */
-static void seal_now(struct applier *applier)
+static void seal_now(struct applier *applier, struct error *err)
 {
     struct apply_state *state = &applier->state;
-    struct error err = ERROR_INIT;
     CHECK(applier->reply_count == 0);
     if (!write_state(applier)) {
         return;
@@ -206,15 +213,30 @@ static void seal_now(struct applier *applier)
     };
     seal_encode(&seal, &blob);
     enum status status = buf_failed(&tree) || buf_failed(&blob)
-                             ? error_set(&err, STATUS_INTERNAL, "no memory to seal")
-                             : engine_seal(applier->options.engine, buf_slice(&blob), &err);
+                             ? error_set(err, STATUS_INTERNAL, "no memory to seal")
+                             : engine_seal(applier->options.engine, buf_slice(&blob), err);
     if (status == STATUS_OK) {
         applier->sealed_index = applier->index;
     } else if (status != STATUS_RESOURCE_EXHAUSTED) {
-        fatal(applier, &err);
+        fatal(applier, err);
     }
     buf_release(&blob);
     buf_release(&tree);
+}
+
+/* A seal that is due must come before the next group: a group that finds the memtables full would
+ * wait for a seal that nobody but us makes. */
+static void seal_if_due(struct applier *applier)
+{
+    struct error err = ERROR_INIT;
+    bool said = false;
+    while (!applier->failed && engine_should_seal(applier->options.engine)) {
+        seal_now(applier, &err);
+        if (applier->failed || applier->sealed_index == applier->index ||
+            !wait_for_space(applier, &err, &said)) {
+            return;
+        }
+    }
 }
 
 /* Makes the group durable in memory, visible, and answered; then seals if it is time. */
@@ -240,9 +262,7 @@ static void finish_group(struct applier *applier)
                                                                      .time_ns = state->time_ns});
     send_replies(applier);
     give_back(applier);
-    if (engine_should_seal(applier->options.engine)) {
-        seal_now(applier);
-    }
+    seal_if_due(applier);
 }
 
 static bool apply_one(struct applier *applier, const struct apply_input *entry)
@@ -322,13 +342,14 @@ static void apply_batch_now(struct applier *applier, struct apply_batch *batch)
 
 static void flush_begin(struct applier *applier, struct flush_request *request)
 {
+    struct error err = ERROR_INIT;
     finish_group(applier);
     if (applier->failed) {
         request->done(request, STATUS_INTERNAL);
         return;
     }
     if (applier->sealed_index != applier->index) {
-        seal_now(applier);
+        seal_now(applier, &err);
     }
     if (applier->sealed_index != applier->index) {
         request->done(request, STATUS_RESOURCE_EXHAUSTED);
@@ -408,7 +429,7 @@ static void flush_at_the_end(struct applier *applier)
         return;
     }
     if (applier->sealed_index != applier->index) {
-        seal_now(applier);
+        seal_now(applier, &err);
     }
     if (!applier->failed && engine_flush(applier->options.engine, &err) != STATUS_OK) {
         char text[ERROR_TEXT_BYTES];

@@ -9,7 +9,8 @@
  * waiting calls answered and the new size published.
  *
  * When the memtables are full it seals: state that lives in memory goes into the
- * engine or into the seal's blob (struct seal), and the engine flushes both.
+ * engine or into the seal's blob (struct seal), and the engine flushes both. If
+ * the disk has no room for that, nothing more is applied until it has.
  *
  * An entry of an unknown type, and any error of the engine but a full disk, is
  * fatal: on_fatal is called once, and the applier applies no more.
@@ -24,6 +25,10 @@
 #include "node/tile_store.h"
 #include "storage/engine.h"
 #include "storage/wal/wal.h"
+
+/* Memory that one group may take past a full memtable before its seal: a megabyte of rows, one
+ * more request, and what the skip lists add to each. */
+#define APPLIER_OVERSHOOT_BYTES (16 * MIB)
 
 struct applier;
 

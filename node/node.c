@@ -128,6 +128,7 @@ static enum status open_engine(struct node *node, struct error *err)
         .keyspaces = keyspaces,
         .keyspace_count = KEYSPACE_COUNT,
         .memtable_bytes = config->memtable_bytes,
+        .memtable_slack_bytes = APPLIER_OVERSHOOT_BYTES,
         .block_cache_bytes = config->block_cache_bytes,
         .on_flushed = on_flushed,
         .context = node,

@@ -121,6 +121,7 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
     options->keyspaces = engine->keyspaces;
     options->dir = engine->dir;
     options->memtable_bytes = or_default(given->memtable_bytes, 64 * MIB);
+    options->memtable_slack_bytes = or_default(given->memtable_slack_bytes, 1 * MIB);
     options->block_cache_bytes = or_default(given->block_cache_bytes, 64 * MIB);
     options->immutable_max = or_default(given->immutable_max, 2);
     options->l0_trigger = or_default(given->l0_trigger, 4);

@@ -63,14 +63,17 @@ struct engine_options {
     const struct keyspace_options *keyspaces; /* copied; the names are borrowed */
     size_t keyspace_count;                    /* 1 to KEYSPACES_MAX */
     size_t memtable_bytes;                    /* sum over keyspaces; engine_should_seal [64 MiB] */
-    size_t block_cache_bytes;                 /* [64 MiB] */
-    size_t immutable_max;                     /* seals that wait for their flush [2] */
-    size_t l0_trigger;                        /* level-0 tables: compact [4] */
-    size_t l0_slowdown;                       /* each write is delayed [20] */
-    size_t l0_stop;                           /* writes wait [36] */
-    uint64_t level_base_bytes;                /* target of level 1 [256 MiB] */
-    uint64_t level_multiplier;                /* of each level to the next [10] */
-    uint64_t table_bytes;                     /* tables are split at this size [64 MiB] */
+    /* Writes are refused when the active memtables hold twice memtable_bytes and this: room for
+     * what the owner writes between a seal that is due and one that is made [1 MiB] */
+    size_t memtable_slack_bytes;
+    size_t block_cache_bytes;  /* [64 MiB] */
+    size_t immutable_max;      /* seals that wait for their flush [2] */
+    size_t l0_trigger;         /* level-0 tables: compact [4] */
+    size_t l0_slowdown;        /* each write is delayed [20] */
+    size_t l0_stop;            /* writes wait [36] */
+    uint64_t level_base_bytes; /* target of level 1 [256 MiB] */
+    uint64_t level_multiplier; /* of each level to the next [10] */
+    uint64_t table_bytes;      /* tables are split at this size [64 MiB] */
 
     /* A seal became durable, tables and blob. Called on the executor's thread, in the order of
      * the seals, with no lock held; `owner_state` is valid during the call. May be NULL. */

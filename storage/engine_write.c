@@ -7,9 +7,6 @@
 
 #define WAIT_NS (10 * NS_PER_MS)
 #define SLOWDOWN_NS (1 * NS_PER_MS)
-/* Room above memtable_bytes for what is written between a seal that was due and one that was made.
- */
-#define MEMTABLE_SLACK_BYTES (1 * MIB)
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
@@ -153,8 +150,7 @@ static enum status insert(struct view *view, const struct batch *batch, uint64_t
 
 static uint64_t memtable_bytes_stop(const struct engine *engine)
 {
-    uint64_t limit = engine->options.memtable_bytes;
-    return limit + (limit > MEMTABLE_SLACK_BYTES ? limit : MEMTABLE_SLACK_BYTES);
+    return 2 * (uint64_t)engine->options.memtable_bytes + engine->options.memtable_slack_bytes;
 }
 
 /* Waits while level 0 is too full; refuses while the memtables are. */
