@@ -17,7 +17,8 @@ kill ID     kill -9.            stop-node ID   SIGTERM: flushes, hands leadershi
 start-node  starts it again.    stop           stops all nodes (the data stays).
 
 DIR is where the cluster lives, default $TMPDIR/estreat-cluster-UID.
-Programs come from $ESTREAT_BIN, else build/release/bin, else build/dev/bin.
+Programs come from $ESTREAT_BIN, else build/release/bin, else build/dev/bin; the server is
+$ESTREATD where that is set. {dir} in an option is the node's own directory.
 EOF
 }
 
@@ -80,7 +81,8 @@ start_node() {
     is_running "$node" && return
     find_bin
     # The descriptors of the caller are its own: a node must not hold its pipes open.
-    setsid "$bin/estreatd" --config "$dir/$node/estreat.conf" "${extra[@]}" \
+    setsid "${ESTREATD:-$bin/estreatd}" --config "$dir/$node/estreat.conf" \
+        "${extra[@]//\{dir\}/"$dir/$node"}" \
         </dev/null >>"$dir/$node/log" 2>&1 &
     printf '%s\n' $! >"$dir/$node/pid"
 }
