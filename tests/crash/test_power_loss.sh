@@ -40,7 +40,8 @@ writer() { # number
         numbered $((i * 500 + 1)) $((i * 500 + 500)) |
             estreat --timeout "$timeout" ingest --batch 50 --key "writer-$1" - >/dev/null || return 1
         i=$((i + 1))
-        echo $((i * 500)) >"$work/acknowledged-$1"
+        echo $((i * 500)) >"$work/acknowledged-$1.new"
+        mv "$work/acknowledged-$1.new" "$work/acknowledged-$1" # whole, for who reads it
     done
 }
 
