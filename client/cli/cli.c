@@ -236,7 +236,9 @@ void cli_print_event(struct cli *cli, const struct estreat_event *event)
         print_json(cli, event);
         break;
     case OUTPUT_RAW:
-        (void)fwrite(event->payload.data, 1, event->payload.length, cli->out);
+        if (event->payload.length > 0) { /* an empty one has no address */
+            (void)fwrite(event->payload.data, 1, event->payload.length, cli->out);
+        }
         (void)fputc('\n', cli->out);
         break;
     }

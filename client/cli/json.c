@@ -138,7 +138,9 @@ void json_base64(struct json *json, const char *name, struct estreat_bytes bytes
     CHECK(!buf_failed(&text));
     put_name(json, name);
     (void)fputc('"', json->out);
-    (void)fwrite(text.data, 1, text.length, json->out);
+    if (text.length > 0) { /* without bytes nothing was allocated */
+        (void)fwrite(text.data, 1, text.length, json->out);
+    }
     (void)fputc('"', json->out);
     buf_release(&text);
 }
