@@ -3,12 +3,15 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/sync.h"
 
 struct loader {
     struct alloc *alloc;
     struct mpsc *intake;
     struct executor *executor;
     struct wal_reader *reader; /* the one thread's */
+    struct mutex mutex;        /* guards what follows */
+    struct entry_load *loads;  /* submitted and not given back */
 };
 
 enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intake,
@@ -20,6 +23,7 @@ enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intak
     }
     loader->alloc = alloc;
     loader->intake = intake;
+    mutex_init(&loader->mutex);
     enum status status = wal_reader_open(wal, &loader->reader, err);
     if (status == STATUS_OK) {
         status = executor_open_threads(alloc, "load", 1, &loader->executor, err);
@@ -34,11 +38,32 @@ enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intak
 
 void loader_close(struct loader *loader)
 {
-    if (loader != NULL) {
-        executor_close(loader->executor);
-        wal_reader_close(loader->reader);
-        alloc_free(loader->alloc, loader);
+    if (loader == NULL) {
+        return;
     }
+    executor_close(loader->executor);
+    while (loader->loads != NULL) {
+        struct entry_load *load = loader->loads;
+        loader->loads = load->next;
+        entry_load_free(load);
+    }
+    wal_reader_close(loader->reader);
+    mutex_release(&loader->mutex);
+    alloc_free(loader->alloc, loader);
+}
+
+static void give_back(struct loader *loader, struct entry_load *load)
+{
+    mutex_lock(&loader->mutex);
+    struct entry_load **link = &loader->loads;
+    while (*link != load) {
+        CHECK(*link != NULL);
+        link = &(*link)->next;
+    }
+    *link = load->next;
+    mutex_unlock(&loader->mutex);
+    load->intake.kind = INTAKE_LOADED;
+    mpsc_push(loader->intake, &load->intake.node);
 }
 
 static enum status each(void *context, const struct wal_entry *from, struct error *err)
@@ -47,8 +72,8 @@ static enum status each(void *context, const struct wal_entry *from, struct erro
     if (load->count == LOAD_ENTRIES_MAX) {
         return STATUS_OK; /* the peer asks for the rest again */
     }
-    struct raft_entry *entry = raft_entry_new(load->loader->alloc, from->index, from->term,
-                                              from->type, (uint32_t)from->data.length);
+    struct raft_entry *entry = raft_entry_new(load->alloc, from->index, from->term, from->type,
+                                              (uint32_t)from->data.length);
     if (entry == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for an entry");
     }
@@ -73,8 +98,7 @@ static enum job_result step(struct job *job)
         log_write("load", LOG_WARN, "reading old entries failed", "from=%lu error=%s",
                   (unsigned long)load->load.from_index, log_quote(text, sizeof text, err.text));
     }
-    load->intake.kind = INTAKE_LOADED;
-    mpsc_push(loader->intake, &load->intake.node);
+    give_back(loader, load);
     return JOB_DONE;
 }
 
@@ -84,9 +108,14 @@ bool loader_submit(struct loader *loader, const struct raft_load *load)
     if (entry_load == NULL) {
         return false;
     }
+    entry_load->alloc = loader->alloc;
     entry_load->loader = loader;
     entry_load->load = *load;
     job_init(&entry_load->job, step);
+    mutex_lock(&loader->mutex);
+    entry_load->next = loader->loads;
+    loader->loads = entry_load;
+    mutex_unlock(&loader->mutex);
     job_submit(loader->executor, &entry_load->job);
     return true;
 }
@@ -96,5 +125,5 @@ void entry_load_free(struct entry_load *load)
     for (size_t i = 0; i < load->count; i++) {
         raft_entry_unref(load->entries[i]);
     }
-    alloc_free(load->loader->alloc, load);
+    alloc_free(load->alloc, load);
 }

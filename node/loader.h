@@ -6,6 +6,7 @@
 #ifndef ESTREAT_NODE_LOADER_H
 #define ESTREAT_NODE_LOADER_H
 
+#include "base/alloc.h"
 #include "base/job.h"
 #include "node/intake.h"
 #include "raft/raft.h"
@@ -16,11 +17,13 @@
 struct loader;
 
 /* One load; comes back to the driver's intake, which gives `entries` to raft_loaded and frees it
- * with entry_load_free(). */
+ * with entry_load_free(), also after the loader was closed. */
 struct entry_load {
     struct intake intake; /* first */
     struct job job;
+    struct alloc *alloc;
     struct loader *loader;
+    struct entry_load *next; /* the loader's */
     struct raft_load load;
     size_t count;
     struct raft_entry *entries[LOAD_ENTRIES_MAX];
@@ -30,7 +33,7 @@ struct entry_load {
 enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intake,
                         struct loader **out, struct error *err) MUST_USE;
 
-/* Waits for the load under way. NULL is allowed. */
+/* Waits for the load under way; those behind it do not come back. NULL is allowed. */
 void loader_close(struct loader *loader);
 
 /* Driver only. False without memory. */
