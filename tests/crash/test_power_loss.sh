@@ -76,6 +76,18 @@ check_events() { # of writer $1: those that were acknowledged, once, in order
     echo "writer $1: $count events, each once, in order"
 }
 
+power_fails() { # at $nodes, and comes back
+    local node pids=()
+    for node in "${nodes[@]}"; do pids+=("$(cat "$work/cluster/$node/pid")"); done
+    kill -9 "${pids[@]}" || lost "a node had ended: $(tail -qn 1 "$work"/cluster/*/log)"
+    for node in "${nodes[@]}"; do
+        cluster kill "$node" --dir "$work/cluster"
+        cat "$work/cluster/$node/log" >>"$work/cluster/$node/log.before"
+        : >"$work/cluster/$node/log"
+        cluster start-node "$node" --dir "$work/cluster" -- "${options[@]}"
+    done
+}
+
 for w in 1 2; do
     writer $w &
     writers+=($!)
@@ -90,15 +102,9 @@ for round in $(seq "$rounds"); do
     esac
     [ "$round" -gt 1 ] || nodes=(n1 n2 n3)
     echo "round $round: ${nodes[*]} at $(acknowledged 1) and $(acknowledged 2)"
-    pids=()
-    for node in "${nodes[@]}"; do pids+=("$(cat "$work/cluster/$node/pid")"); done
-    kill -9 "${pids[@]}" || fail "a node was not running"
-    for node in "${nodes[@]}"; do
-        cluster kill "$node" --dir "$work/cluster"
-        cat "$work/cluster/$node/log" >>"$work/cluster/$node/log.before"
-        : >"$work/cluster/$node/log"
-        cluster start-node "$node" --dir "$work/cluster" -- "${options[@]}"
-    done
+    power_fails
+    # Once more while they start, or while they have just begun again.
+    [ $((RANDOM % 3)) -ne 0 ] || { sleep "0.$((RANDOM % 4))$((RANDOM % 10))"; power_fails; }
     for node in "${nodes[@]}"; do
         wait_until 30 serves_or_has_ended "$node"
         serves "$node" || lost "$node does not start: $(tail -n 1 "$work/cluster/$node/log")"
