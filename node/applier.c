@@ -402,6 +402,14 @@ void applier_flushed(struct applier *applier, uint64_t index)
     flushes_end(applier, index, STATUS_OK);
 }
 
+uint64_t applier_flushed_index(struct applier *applier)
+{
+    mutex_lock(&applier->mutex);
+    uint64_t index = applier->flushed_index;
+    mutex_unlock(&applier->mutex);
+    return index;
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 static void handle(struct applier *applier, struct applier_item *item)

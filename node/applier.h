@@ -68,6 +68,9 @@ void applier_flush(struct applier *applier, struct flush_request *request);
 /* The engine made a seal durable. Any thread. */
 void applier_flushed(struct applier *applier, uint64_t index);
 
+/* The log index up to which tables are durable: the log below is not needed here. Any thread. */
+uint64_t applier_flushed_index(struct applier *applier);
+
 /* Applies what was submitted, then flushes and ends the thread; batches go back to the driver.
  * NULL is allowed. */
 void applier_stop(struct applier *applier);

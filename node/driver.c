@@ -52,7 +52,6 @@ struct driver {
     uint64_t applying_bytes;
     uint64_t proposed_bytes;
     uint64_t proposed_term; /* proposed_bytes counts entries of this term */
-    _Atomic uint64_t flushed_index;
     bool low_space;
     bool wal_waits;   /* for disk space: submit again at the next tick */
     bool group_again; /* the group under way had no room: what it covers stays as it is */
@@ -84,11 +83,6 @@ void driver_wal_done(void *context)
     struct wal_notice *notice = context;
     notice->item.kind = INTAKE_WAL_DONE;
     mpsc_push(notice->intake, &notice->item.node);
-}
-
-void driver_flushed(struct driver *driver, uint64_t index)
-{
-    atomic_store(&driver->flushed_index, index);
 }
 
 /* --- proposals --------------------------------------------------------------------------- */
@@ -573,7 +567,7 @@ static void watch_space(struct driver *driver)
  * member lacks, unless that would keep more than retain_bytes. */
 static void purge(struct driver *driver)
 {
-    uint64_t flushed = atomic_load(&driver->flushed_index);
+    uint64_t flushed = applier_flushed_index(driver->options.applier);
     uint64_t wanted = raft_retain_index(driver->raft);
     if (wanted > flushed || wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
         wanted = flushed;
@@ -788,7 +782,6 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     reads_init(&driver->reads, options->applied);
     driver->commit = options->start->index;
     driver->apply_next = options->start->index + 1;
-    atomic_store(&driver->flushed_index, options->start->index);
     driver->next_tick_ns = now(driver);
     driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
     enum status status = find_last_time(driver, err);

@@ -56,8 +56,7 @@ enum status driver_start(const struct driver_options *options, struct driver **o
  * what it was given. NULL is allowed. */
 void driver_stop(struct driver *driver);
 
-/* Gives back what came in since. The applier is stopped, and nobody calls driver_flushed() any
- * more. NULL is allowed. */
+/* Gives back what came in since. The applier is stopped. NULL is allowed. */
 void driver_free(struct driver *driver);
 
 /* How the WAL's io thread says that a group is done: wal_options takes driver_wal_done and a
@@ -67,9 +66,6 @@ struct wal_notice {
     struct mpsc *intake;
 };
 void driver_wal_done(void *notice);
-
-/* The engine made tables durable up to a log index. Any thread. */
-void driver_flushed(struct driver *driver, uint64_t index);
 
 /* --- appends --- */
 

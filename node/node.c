@@ -95,7 +95,7 @@ static void on_fatal(void *context, const struct error *err)
     node->options.on_fatal(node->options.context, err);
 }
 
-/* Tables are durable up to a seal: the log below it is needed by nobody here any more. */
+/* Tables are durable up to a seal. The applier is there: who seals has it started. */
 static void on_flushed(void *context, struct slice state)
 {
     struct node *node = context;
@@ -104,9 +104,6 @@ static void on_flushed(void *context, struct slice state)
     if (seal_decode(state, &seal, &err) != STATUS_OK) {
         on_fatal(node, &err);
         return;
-    }
-    if (node->driver != NULL) {
-        driver_flushed(node->driver, seal.index);
     }
     applier_flushed(node->applier, seal.index);
 }
