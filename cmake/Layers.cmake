@@ -9,9 +9,6 @@
 # Makes the static library estreat_<name> out of <folder>.
 function(estreat_layer name folder)
     cmake_parse_arguments(LAYER "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
-    if(NOT LAYER_SOURCES)
-        return()
-    endif()
     set(view ${CMAKE_BINARY_DIR}/layers/${name})
     file(MAKE_DIRECTORY ${view})
     file(CREATE_LINK ${folder} ${view}/${name} SYMBOLIC)
