@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * estreat-tamper: plays an administrator who edits history. It changes one byte of one value
- * in a table file and writes the table anew, so that all of its checksums hold, with the same
- * file number and the same size, so that the manifest still fits it. Only the hashes of the
- * log can tell.
+ * in a table file and makes its block's checksum fit. The table keeps its file number and size,
+ * so the manifest still fits it: only the hashes of the log can tell.
  *
  *   estreat-tamper TABLE_FILE [--entry N | --key HEX] [--byte B]
  *   estreat-tamper TABLE_FILE --info
@@ -21,16 +20,12 @@
 #include <stdio.h>
 
 #include "base/fs.h"
-#include "storage/table/table_reader.h"
-#include "storage/table/table_writer.h"
+#include "storage/table/block.h"
+#include "storage/table/table_meta.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 64, ENTRIES_TRIED_MAX = 64, BYTES_TRIED_MAX = 96 };
-
-struct change {
-    uint64_t entry;
-    size_t byte; /* of its value */
-    uint8_t flip;
-};
+/* Some blocks' worth of entries: a block's first ones repeat nothing, so that a change of theirs
+ * leaves its compressed size as it is. */
+enum { EXIT_FAILED = 1, EXIT_USAGE = 64, ENTRIES_TRIED_MAX = 1024, BYTES_TRIED_MAX = 96 };
 
 struct request {
     const char *path;
@@ -123,9 +118,8 @@ static void print_hex(struct slice bytes)
     printf("\n");
 }
 
-static void print_info(const struct table *table)
+static void print_info(const struct table_info *info)
 {
-    const struct table_info *info = table_get_info(table);
     printf("file_number %" PRIu64 "\nfile_bytes %" PRIu64 "\nentries %" PRIu64
            "\ndeletions %" PRIu64 "\nraw_bytes %" PRIu64 "\ncodec %s\nsequences %" PRIu64
            " %" PRIu64 "\nsmallest ",
@@ -136,98 +130,78 @@ static void print_info(const struct table *table)
     print_hex(internal_key_user(info->largest));
 }
 
-/* Adds an entry, changed if it is the one. */
-static enum status copy_entry(struct table_writer *writer, const struct iter *iter, bool changed,
-                              const struct change *change, struct buf *value, struct error *err)
-{
-    if (!changed) {
-        return table_writer_add(writer, iter_key(iter), iter_value(iter), err);
-    }
-    buf_clear(value);
-    buf_append_slice(value, iter_value(iter));
-    if (buf_failed(value)) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a value");
-    }
-    value->data[change->byte] ^= change->flip;
-    return table_writer_add(writer, iter_key(iter), buf_slice(value), err);
-}
+/* An open table, and one of its blocks. */
+struct work {
+    const struct request *request;
+    struct table_file file;
+    struct table_meta meta;
+    struct codec_context codec_context;
+    struct block_handle handle; /* of the block */
+    struct buf raw;             /* the block's bytes; its changes are made here */
+    struct buf stored;          /* the same as they would lie in the file */
+    uint64_t number;            /* of the entry, in the table */
+    int entries_tried;
+    bool done;
+};
 
-/* Writes the table to `path` with the change in it. */
-static enum status copy_table(struct table *table, const char *path, const struct change *change,
-                              uint64_t *file_bytes, struct error *err)
+static enum status load_block(struct work *work, struct block_loader *loader, struct error *err)
 {
-    const struct table_info *info = table_get_info(table);
-    struct table_writer_options options = {
-        .fs = fs_posix(),
-        .alloc = alloc_default(),
-        .path = path,
-        .file_number = info->file_number,
-        .codec = info->codec,
-        .zstd_level = info->zstd_level,
-        .block_bytes = info->block_bytes,
-        .restart_interval = info->restart_interval,
-        .bloom_bits_per_key = info->bloom_bits_per_key,
-    };
-    struct table_read_options reading = {.readahead_bytes = 1UL << 20};
-    struct iter *iter = NULL;
-    enum status status = table_iter_new(table, &reading, &iter, err);
+    struct cached_block *block = NULL;
+    enum status status = block_loader_load(loader, work->handle, &block, err);
     if (status != STATUS_OK) {
         return status;
     }
-    struct table_writer *writer = NULL;
-    struct buf value;
-    buf_init(&value, alloc_default(), VALUE_BYTES_MAX);
-    status = table_writer_open(&options, &writer, err);
-    uint64_t number = 0;
-    for (iter_seek_to_first(iter); status == STATUS_OK && iter_valid(iter); iter_next(iter)) {
-        status = copy_entry(writer, iter, number == change->entry, change, &value, err);
-        number++;
-    }
-    if (status == STATUS_OK) {
-        status = iter_status(iter, err);
-    }
-    if (status == STATUS_OK) {
-        struct table_info written;
-        status = table_writer_finish(writer, &written, err);
-        writer = NULL;
-        if (status == STATUS_OK) {
-            *file_bytes = written.file_bytes;
-            table_info_release(&written);
-        }
-    }
-    table_writer_abandon(writer);
-    buf_release(&value);
-    iter_close(iter);
-    return status;
-}
-
-/* Tries changes of one byte until one leaves the file's size as it is. */
-static enum status try_byte(struct table *table, const char *copy, struct change *change,
-                            bool *done, struct error *err)
-{
-    static const uint8_t flips[] = {0x01, 0x02, 0x04, 0x10, 0x08, 0x20, 0x40, 0x80};
-    for (size_t i = 0; !*done && i < sizeof flips; i++) {
-        uint64_t file_bytes = 0;
-        change->flip = flips[i];
-        enum status status = copy_table(table, copy, change, &file_bytes, err);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        *done = file_bytes == table_get_info(table)->file_bytes;
-        if (!*done) {
-            status = fs_unlink(fs_posix(), copy, err);
-            if (status != STATUS_OK) {
-                return status;
-            }
-        }
+    buf_clear(&work->raw);
+    buf_append_slice(&work->raw, cached_block_slice(block));
+    cached_block_unref(block);
+    if (buf_failed(&work->raw)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
     }
     return STATUS_OK;
 }
 
-/* As try_byte, for the byte that was asked for, then for those around it, the nearest first. */
-static enum status try_entry(struct table *table, const char *copy, const struct request *request,
-                             uint64_t entry, size_t value_length, bool *done, struct error *err)
+/* Writes the changed block over the one in the file if it has the same size there. */
+static enum status try_block(struct work *work, struct error *err)
 {
+    const struct table_info *info = &work->meta.info;
+    enum codec used = CODEC_NONE;
+    enum status status = codec_compress(&work->codec_context, info->codec, info->zstd_level,
+                                        buf_slice(&work->raw), &work->stored, &used, NULL, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    table_block_seal(&work->stored, 0, used, info->file_number, work->handle.offset);
+    if (buf_failed(&work->stored)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
+    }
+    if (work->stored.length != work->handle.length) {
+        return STATUS_OK;
+    }
+    work->done = true;
+    status = file_write(work->file.file, work->handle.offset, buf_slice(&work->stored), err);
+    return status == STATUS_OK ? file_sync(work->file.file, err) : status;
+}
+
+/* Tries changes of the byte at `offset` in the block. */
+static enum status try_byte(struct work *work, size_t offset, struct error *err)
+{
+    static const uint8_t flips[] = {0x01, 0x02, 0x04, 0x10, 0x08, 0x20, 0x40, 0x80};
+    uint8_t original = work->raw.data[offset];
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && !work->done && i < sizeof flips; i++) {
+        work->raw.data[offset] = original ^ flips[i];
+        status = try_block(work, err);
+    }
+    work->raw.data[offset] = original;
+    return status;
+}
+
+/* As try_byte, for the byte of the value that was asked for, then for those around it, the
+ * nearest first. The value is in the block, `begin` bytes behind its start. */
+static enum status try_value(struct work *work, size_t begin, size_t value_length,
+                             struct error *err)
+{
+    const struct request *request = work->request;
     long long length = (long long)value_length;
     long long first = length / 2;
     if (request->byte_given) {
@@ -236,96 +210,111 @@ static enum status try_entry(struct table *table, const char *copy, const struct
     if (first < 0 || first >= length) {
         return STATUS_OK;
     }
-    for (long long tried = 0; !*done && tried < BYTES_TRIED_MAX; tried++) {
+    enum status status = STATUS_OK;
+    for (int tried = 0; status == STATUS_OK && !work->done && tried < BYTES_TRIED_MAX; tried++) {
         long long byte = first + (tried % 2 == 0 ? tried / 2 : -(tried + 1) / 2);
-        if (byte < 0 || byte >= length) {
-            continue;
-        }
-        struct change change = {.entry = entry, .byte = (size_t)byte};
-        enum status status = try_byte(table, copy, &change, done, err);
-        if (status != STATUS_OK) {
-            return status;
+        if (byte >= 0 && byte < length) {
+            status = try_byte(work, begin + (size_t)byte, err);
         }
     }
-    return STATUS_OK;
+    return status;
 }
 
-/* True if the entry that `iter` is at, the `number`-th, may be the one to change. */
-static bool is_wanted(const struct request *request, const struct iter *iter, uint64_t number,
-                      uint64_t first)
+static bool is_wanted(const struct work *work, struct slice user_key)
 {
+    const struct request *request = work->request;
     if (request->key.length > 0) {
-        return slice_equal(internal_key_user(iter_key(iter)), buf_slice(&request->key));
+        return work->entries_tried == 0 && slice_equal(user_key, buf_slice(&request->key));
     }
-    return request->entry_given ? number == first : number >= first;
+    if (request->entry_given) {
+        return work->number == request->entry;
+    }
+    return work->number >= work->meta.info.entries / 2 && work->entries_tried < ENTRIES_TRIED_MAX;
 }
 
-/* Writes the changed table to `copy`, and its entry's user key to `key`. */
-static enum status tamper(struct table *table, const char *copy, const struct request *request,
-                          struct buf *key, struct error *err)
+/* Tries the wanted entries of the block; writes the key of the one that was changed to `key`. */
+static enum status try_entries(struct work *work, struct buf *key, struct error *err)
 {
-    struct iter *iter = NULL;
-    enum status status = table_iter_new(table, NULL, &iter, err);
-    if (status != STATUS_OK) {
-        return status;
+    struct block_iter iter;
+    bool sound = block_iter_init(&iter, buf_slice(&work->raw));
+    enum status status = STATUS_OK;
+    if (sound) {
+        block_iter_seek_to_first(&iter);
     }
-    uint64_t first = request->entry_given ? request->entry : table_get_info(table)->entries / 2;
-    bool done = false;
-    uint64_t number = 0;
-    int tried = 0;
-    for (iter_seek_to_first(iter); status == STATUS_OK && iter_valid(iter); number++) {
-        if (is_wanted(request, iter, number, first) && tried < ENTRIES_TRIED_MAX) {
-            tried++;
-            status = try_entry(table, copy, request, number, iter_value(iter).length, &done, err);
-            if (done) {
-                buf_append_slice(key, internal_key_user(iter_key(iter)));
-                break;
+    while (sound && status == STATUS_OK && block_iter_valid(&iter)) {
+        struct slice user_key = internal_key_user(iter.key);
+        if (is_wanted(work, user_key)) {
+            work->entries_tried++;
+            status =
+                try_value(work, (size_t)(iter.value.data - work->raw.data), iter.value.length, err);
+            if (work->done) {
+                buf_append_slice(key, user_key);
+                return status;
             }
         }
-        iter_next(iter);
+        work->number++;
+        block_iter_next(&iter);
     }
-    if (status == STATUS_OK && !done) {
-        status = iter_status(iter, err);
+    if (status == STATUS_OK && iter.damage != NULL) {
+        status = error_set(err, STATUS_CORRUPT, "table %s: block at %" PRIu64 ": %s",
+                           work->file.path, work->handle.offset, iter.damage);
     }
-    if (status == STATUS_OK && !done) {
+    return status;
+}
+
+static enum status tamper(struct work *work, struct buf *key, struct error *err)
+{
+    struct block_loader loader;
+    block_loader_init(&loader, &work->file, NULL, work->meta.data_end);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && !work->done && i < work->meta.blocks_count; i++) {
+        work->handle = work->meta.blocks[i].handle;
+        status = load_block(work, &loader, err);
+        if (status == STATUS_OK) {
+            status = try_entries(work, key, err);
+        }
+    }
+    block_loader_release(&loader);
+    if (status == STATUS_OK && !work->done) {
         status = error_set(err, STATUS_NOT_FOUND,
                            "table %s: found no byte to change that leaves its size as it is",
-                           table_path(table));
+                           work->file.path);
     }
-    iter_close(iter);
     return status;
 }
 
 static enum status run(const struct request *request, struct error *err)
 {
-    char copy[PATH_BYTES_MAX];
-    int length = snprintf(copy, sizeof copy, "%s.tampered", request->path);
-    if (length < 0 || (size_t)length >= sizeof copy) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "path is too long");
-    }
-    struct table_open_options options = {
-        .fs = fs_posix(), .alloc = alloc_default(), .path = request->path};
-    struct table *table = NULL;
-    enum status status = table_open(&options, &table, err);
+    struct work work = {.request = request,
+                        .file = {.path = request->path, .alloc = alloc_default()}};
+    const int flags = request->info ? FS_READ : FS_READ | FS_WRITE;
+    enum status status = fs_open(fs_posix(), request->path, flags, &work.file.file, err);
     if (status != STATUS_OK) {
         return status;
     }
-    if (request->info) {
-        print_info(table);
-        table_unref(table);
-        return STATUS_OK;
-    }
     struct buf key;
     buf_init(&key, alloc_default(), USER_KEY_BYTES_MAX);
-    status = tamper(table, copy, request, &key, err);
+    buf_init(&work.raw, alloc_default(), CODEC_RAW_BYTES_MAX);
+    buf_init(&work.stored, alloc_default(), TABLE_STORED_BYTES_MAX);
+    codec_context_init(&work.codec_context);
+    status = file_size(work.file.file, &work.file.file_bytes, err);
     if (status == STATUS_OK) {
-        status = fs_rename(fs_posix(), copy, request->path, err);
+        status = table_meta_read(&work.file, false, &work.meta, err);
     }
-    if (status == STATUS_OK) {
-        print_hex(buf_slice(&key));
+    if (status == STATUS_OK && request->info) {
+        print_info(&work.meta.info);
+    } else if (status == STATUS_OK) {
+        status = tamper(&work, &key, err);
+        if (status == STATUS_OK) {
+            print_hex(buf_slice(&key));
+        }
     }
+    table_meta_release(&work.meta);
+    codec_context_release(&work.codec_context);
+    buf_release(&work.stored);
+    buf_release(&work.raw);
     buf_release(&key);
-    table_unref(table);
+    file_close(work.file.file);
     return status;
 }
 

@@ -155,12 +155,60 @@ static void test_refusals_leave_the_table(void **state)
     reference_release(&reference);
 }
 
+/* As the engine keeps a log file's lines: by position, behind random bytes, much alike. */
+static void reference_make_log(struct reference *reference, struct rng *rng, size_t count)
+{
+    enum { RANDOM_BYTES = 48, ENTRY_BYTES = 160 };
+    reference->entries = alloc_zeroed(alloc_default(), count, sizeof(struct entry));
+    reference->memory = alloc_zeroed(alloc_default(), count, ENTRY_BYTES);
+    reference->count = count;
+    assert_non_null(reference->entries);
+    assert_non_null(reference->memory);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t user[8] = {[6] = (uint8_t)(i >> 8), [7] = (uint8_t)i};
+        uint8_t *key = reference->memory + i * ENTRY_BYTES;
+        size_t key_length = internal_key_put(key, slice_of(user, sizeof user), i, KEY_PUT);
+        uint8_t *value = key + key_length;
+        rng_fill(rng, value, RANDOM_BYTES);
+        int text = snprintf((char *)value + RANDOM_BYTES, ENTRY_BYTES - RANDOM_BYTES - key_length,
+                            "2005-06-09 06:07:%02zu status installed libc-bin:amd64 2.36", i % 60);
+        assert_true(text > 0);
+        reference->entries[i] =
+            (struct entry){slice_of(key, key_length), slice_of(value, RANDOM_BYTES + (size_t)text)};
+    }
+}
+
+/* It finds a byte to change also where nearly all of them repeat earlier ones, at the cost of
+ * compressing blocks, not tables. */
+static void test_finds_a_byte_in_a_large_table_of_a_log(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct error err = ERROR_INIT;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct reference reference;
+    reference_make_log(&reference, &seeded.rng, 60000);
+    const char *path = temp_dir_path(dir, "table");
+    const char *out = temp_dir_path(dir, "out");
+    struct table_writer_options options = fixture_options(path, CODEC_LZ4);
+    options.block_bytes = (uint32_t)TABLE_BLOCK_BYTES_DEFAULT;
+    struct table_info info;
+    assert_ok(write_reference(&options, &reference, &info, &err), &err);
+    assert_int_equal(run_tamper(out, path, "--byte", "-3"), 0);
+    size_t changed = find_changed(path, &reference);
+    assert_true(changed < reference.count);
+    assert_output_is_hex(out, internal_key_user(reference.entries[changed].key));
+    table_info_release(&info);
+    reference_release(&reference);
+}
+
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, temp_dir_setup, temp_dir_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_DIR(test_changes_one_byte_and_keeps_the_size),
+        IN_DIR(test_finds_a_byte_in_a_large_table_of_a_log),
         IN_DIR(test_refusals_leave_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
