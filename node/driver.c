@@ -3,36 +3,23 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "node/append_entry.h"
 #include "node/apply.h"
 #include "node/loader.h"
 #include "rpc/server.h"
 
 #define TICK_NS (20 * NS_PER_MS)
-#define PROPOSED_BYTES_MAX (48 * MIB) /* admitted and not yet applied */
-#define HELD_BYTES_MAX (256 * KIB)    /* held back at most: enough to share the cost of a group */
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
 #define HOUSEKEEPING_NS (500 * NS_PER_MS)
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
 #define STOP_PATIENCE_NS (2 * NS_PER_S)
 
-/* What the WAL could not take yet, since too much waits for the disk already. Until it has it, the
- * core is asked for nothing more. */
-struct backlog {
-    bool has_hard_state;
-    struct raft_hard_state hard_state;
-    uint64_t sequence;
-    struct raft_entry **entries; /* with references */
-    size_t next;                 /* the first that the WAL has not */
-    size_t count;
-    size_t capacity;
-};
-
 struct driver {
     struct driver_options options;
     struct raft *raft;
     struct loader *loader;
+    struct log_writer log;
+    struct proposals proposals;
     struct reads reads;
     pthread_t thread;
     struct intake stop_item;
@@ -40,21 +27,9 @@ struct driver {
     uint64_t next_tick_ns;
     uint64_t next_housekeeping_ns;
     uint64_t next_expiry_ns;
-    uint64_t last_time_ns;    /* of the last event in the log, applied or not */
-    uint64_t stored_sequence; /* the last store of which the WAL was given something */
-    struct backlog backlog;
-    struct proposal *held_first; /* until the WAL group under way is done */
-    struct proposal **held_last;
-    size_t held_bytes;
-    uint64_t submitted_sequence; /* the last one in the group under way */
     uint64_t commit;
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
-    uint64_t proposed_bytes;
-    uint64_t proposed_term; /* proposed_bytes counts entries of this term */
-    bool low_space;
-    bool wal_waits;   /* for disk space: submit again at the next tick */
-    bool group_again; /* the group under way had no room: what it covers stays as it is */
     bool stopping;
     bool stopped; /* the thread has ended: what still comes in is only given back */
     uint64_t stop_at_ns;
@@ -85,126 +60,12 @@ void driver_wal_done(void *context)
     mpsc_push(notice->intake, &notice->item.node);
 }
 
-/* --- proposals --------------------------------------------------------------------------- */
-
-static const struct config_member *member_of(const struct driver *driver, uint64_t raft_id)
-{
-    const struct config *config = driver->options.config;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        if (config_raft_id(config, i) == raft_id) {
-            return &config->members[i];
-        }
-    }
-    return NULL;
-}
-
-static void refuse_for_leader(struct driver *driver, struct rpc_server_call *call)
-{
-    const struct config_member *leader = member_of(driver, driver->soft.leader);
-    if (leader == NULL || driver->soft.role == RAFT_LEADER) {
-        rpc_call_fail(call, STATUS_UNAVAILABLE, "no leader is known");
-        return;
-    }
-    char text[NODE_ID_BYTES_MAX + 64];
-    (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->id);
-    const struct rpc_metadata pair = {.name = RPC_METADATA_LEADER_ENDPOINT,
-                                      .value = slice_of_string(leader->client)};
-    rpc_call_fail_with(call, STATUS_UNAVAILABLE, text,
-                       (struct rpc_metadata_list){.pairs = &pair, .count = 1});
-}
-
-static enum status admit(struct driver *driver, struct raft_entry *entry, struct error *err)
-{
-    struct raft_status status;
-    raft_status(driver->raft, &status);
-    if (driver->low_space) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
-                         "the disk of %s has less than %lu MiB left; make room in %s",
-                         driver->options.config->node_id,
-                         (unsigned long)(driver->options.config->reserve_bytes / MIB),
-                         driver->options.config->data);
-    }
-    if (!pending_has_room(driver->options.pending, status.last_index + 1) ||
-        driver->proposed_bytes + entry->length > PROPOSED_BYTES_MAX) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
-                         "too many appends wait to be applied; try again");
-    }
-    /* Strictly after the log's last event, applied or not, whatever the clock says. */
-    uint64_t time_ns = clock_realtime_ns(driver->options.clock);
-    if (time_ns <= driver->last_time_ns) {
-        time_ns = driver->last_time_ns + 1;
-    }
-    append_entry_set_time(entry->data, time_ns);
-    return raft_propose(driver->raft, entry, err);
-}
-
-static void propose_now(struct driver *driver, struct proposal *proposal)
-{
-    struct rpc_server_call *call = proposal->call;
-    struct raft_entry *entry = proposal->entry;
-    alloc_free(proposal->alloc, proposal);
-    if (driver->soft.role != RAFT_LEADER || driver->stopping) {
-        raft_entry_unref(entry);
-        refuse_for_leader(driver, call);
-        return;
-    }
-    struct error err = ERROR_INIT;
-    size_t length = entry->length;
-    enum status status = admit(driver, entry, &err);
-    if (status == STATUS_FAILED_PRECONDITION) {
-        raft_entry_unref(entry);
-        refuse_for_leader(driver, call);
-        return;
-    }
-    if (status != STATUS_OK) {
-        raft_entry_unref(entry);
-        rpc_call_fail(call, status, err.text);
-        return;
-    }
-    /* The core holds the entry, so it may be looked at until the next turn. */
-    driver->last_time_ns = append_entry_last_time(raft_entry_slice(entry));
-    driver->proposed_term = entry->term;
-    driver->proposed_bytes += length;
-    pending_add(driver->options.pending,
-                (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
-}
-
-/* Holds a proposal back while a WAL group is under way: those that come meanwhile then share one
- * group, and one message to each follower, instead of waking everybody for each. An idle node holds
- * nothing, so a request alone does not wait. */
-static void propose(struct driver *driver, struct proposal *proposal)
-{
-    proposal->next = NULL;
-    *driver->held_last = proposal;
-    driver->held_last = &proposal->next;
-    driver->held_bytes += proposal->entry->length;
-}
-
-static void propose_held(struct driver *driver, bool all)
-{
-    if (!all && wal_busy(driver->options.wal) && driver->held_bytes < HELD_BYTES_MAX) {
-        return;
-    }
-    while (driver->held_first != NULL) {
-        struct proposal *proposal = driver->held_first;
-        driver->held_first = proposal->next;
-        propose_now(driver, proposal);
-    }
-    driver->held_last = &driver->held_first;
-    driver->held_bytes = 0;
-}
+/* --- proposals ----------------------------------------------------------------------------- */
 
 void driver_propose(struct driver *driver, struct proposal *proposal)
 {
     proposal->intake.kind = INTAKE_PROPOSAL;
     mpsc_push(driver->options.intake, &proposal->intake.node);
-}
-
-static void fail_pending(void *context, struct rpc_server_call *call)
-{
-    (void)context;
-    rpc_call_fail(call, STATUS_UNAVAILABLE,
-                  "leadership was lost before the append was committed; outcome unknown");
 }
 
 /* Old sessions are forgotten by an entry, so that all nodes forget the same ones. */
@@ -214,14 +75,14 @@ static void expire_sessions(struct driver *driver, uint64_t now_ns)
         return;
     }
     driver->next_expiry_ns = now_ns + SESSION_EXPIRY_INTERVAL_NS;
-    if (driver->last_time_ns <= SESSION_IDLE_NS) {
+    if (driver->log.last_time_ns <= SESSION_IDLE_NS) {
         return;
     }
     struct raft_entry *entry =
         raft_entry_new(driver->options.alloc, 0, 0, ENTRY_EXPIRE_SESSIONS, 8);
     if (entry != NULL) {
         struct error err = ERROR_INIT;
-        put_le64(entry->data, driver->last_time_ns - SESSION_IDLE_NS);
+        put_le64(entry->data, driver->log.last_time_ns - SESSION_IDLE_NS);
         if (raft_propose(driver->raft, entry, &err) != STATUS_OK) {
             raft_entry_unref(entry); /* the next time, then */
         }
@@ -235,7 +96,7 @@ static void receive(struct driver *driver, struct peer_message *message)
     struct error err = ERROR_INIT;
     /* Without disk space for them, entries count as lost on the way: the leader sends them
      * again. */
-    bool dropped = driver->low_space && message->message.entry_count > 0;
+    bool dropped = driver->proposals.low_space && message->message.entry_count > 0;
     if (!dropped) {
         enum status status = raft_receive(driver->raft, &message->message, &err);
         if (status == STATUS_DATA_LOSS) {
@@ -245,35 +106,20 @@ static void receive(struct driver *driver, struct peer_message *message)
     peer_message_free(message);
 }
 
-static void retry_at_tick(struct driver *driver, const struct error *err)
-{
-    if (!driver->low_space) {
-        char text[ERROR_TEXT_BYTES];
-        log_write("wal", LOG_ERROR, "the log waits for disk space", "error=%s",
-                  log_quote(text, sizeof text, err->text));
-    }
-    driver->low_space = true;
-    driver->wal_waits = true;
-}
-
 static void wal_done(struct driver *driver)
 {
     if (driver->stopped) {
         return; /* a SYNCED record at the very end; the WAL may be closed by now */
     }
     struct error err = ERROR_INIT;
-    struct wal_durable durable;
-    enum status status = wal_finish(driver->options.wal, &durable, &err);
+    struct log_stored stored;
+    enum status status = log_writer_finish(&driver->log, &stored, &err);
     if (status == STATUS_RESOURCE_EXHAUSTED) {
-        /* No room for a segment: nothing is lost. The next submit writes this group again, alone.
-         */
-        driver->group_again = true;
-        retry_at_tick(driver, &err);
+        driver->proposals.low_space = true;
         return;
     }
     if (status == STATUS_OK) {
-        const struct raft_hard_state hard_state = {.term = durable.term, .vote = durable.vote};
-        status = raft_hard_state_stored(driver->raft, hard_state, &err);
+        status = raft_hard_state_stored(driver->raft, stored.hard_state, &err);
         if (status == STATUS_RESOURCE_EXHAUSTED) {
             status = STATUS_OK; /* it stands back from leading; nothing is lost */
         }
@@ -282,8 +128,8 @@ static void wal_done(struct driver *driver)
         fatal(driver, &err);
         return;
     }
-    if (driver->submitted_sequence > 0 && durable.index > 0) {
-        raft_stored(driver->raft, driver->submitted_sequence, durable.index, durable.entry_term);
+    if (stored.sequence > 0) {
+        raft_stored(driver->raft, stored.sequence, stored.index, stored.term);
     }
 }
 
@@ -293,13 +139,8 @@ static void applied(struct driver *driver, struct apply_batch *batch)
     CHECK(driver->applying_bytes >= batch->bytes);
     driver->applying_bytes -= batch->bytes;
     for (size_t i = 0; i < batch->entry_count; i++) {
-        struct raft_entry *entry = batch->entries[i];
-        if (entry->term == driver->proposed_term && entry->type == ENTRY_APPEND) {
-            size_t length = entry->length;
-            driver->proposed_bytes -=
-                length < driver->proposed_bytes ? length : driver->proposed_bytes;
-        }
-        raft_entry_unref(entry);
+        proposals_applied(&driver->proposals, batch->entries[i]);
+        raft_entry_unref(batch->entries[i]);
     }
     alloc_free(driver->options.alloc, batch);
     if (!driver->failed) {
@@ -318,6 +159,7 @@ static void loaded(struct driver *driver, struct entry_load *load)
 static void begin_to_stop(struct driver *driver)
 {
     driver->stopping = true;
+    driver->proposals.closed = true;
     driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
     if (driver->soft.role != RAFT_LEADER) {
         return;
@@ -342,7 +184,7 @@ static void take(struct driver *driver, struct intake *item)
 {
     switch (item->kind) {
     case INTAKE_PROPOSAL:
-        propose(driver, (struct proposal *)item);
+        proposals_add(&driver->proposals, (struct proposal *)item);
         break;
     case INTAKE_MESSAGE:
         receive(driver, (struct peer_message *)item);
@@ -373,79 +215,6 @@ static void take(struct driver *driver, struct intake *item)
 
 /* --- what the core wants done ------------------------------------------------------------ */
 
-static bool backlog_empty(const struct backlog *backlog)
-{
-    return !backlog->has_hard_state && backlog->next == backlog->count;
-}
-
-static enum status append_to_wal(struct driver *driver, const struct raft_entry *from,
-                                 struct error *err)
-{
-    const struct wal_entry entry = {.index = from->index,
-                                    .term = from->term,
-                                    .type = from->type,
-                                    .data = raft_entry_slice(from)};
-    enum status status = wal_append(driver->options.wal, &entry, 1, err);
-    if (status == STATUS_OK && from->type == ENTRY_APPEND) {
-        uint64_t time_ns = append_entry_last_time(entry.data);
-        driver->last_time_ns = time_ns > driver->last_time_ns ? time_ns : driver->last_time_ns;
-    }
-    return status;
-}
-
-/* Gives the WAL as much of the backlog as it takes. */
-static void work_off(struct driver *driver)
-{
-    struct backlog *backlog = &driver->backlog;
-    struct error err = ERROR_INIT;
-    enum status status = STATUS_OK;
-    if (backlog->has_hard_state) {
-        status = wal_set_hard_state(driver->options.wal, backlog->hard_state.term,
-                                    backlog->hard_state.vote, &err);
-        backlog->has_hard_state = status != STATUS_OK;
-    }
-    while (status == STATUS_OK && backlog->next < backlog->count) {
-        struct raft_entry *entry = backlog->entries[backlog->next];
-        status = append_to_wal(driver, entry, &err);
-        if (status == STATUS_OK) {
-            driver->stored_sequence = backlog->sequence;
-            raft_entry_unref(entry);
-            backlog->next++;
-        }
-    }
-    if (status != STATUS_OK && status != STATUS_RESOURCE_EXHAUSTED) {
-        fatal(driver, &err);
-    }
-}
-
-static void persist(struct driver *driver, const struct raft_ready *ready)
-{
-    struct backlog *backlog = &driver->backlog;
-    struct error err = ERROR_INIT;
-    CHECK(backlog_empty(backlog));
-    if (ready->entry_count > backlog->capacity) {
-        struct raft_entry **entries =
-            alloc_resize(driver->options.alloc, backlog->entries,
-                         ready->entry_count * sizeof(struct raft_entry *));
-        if (entries == NULL) {
-            (void)error_set(&err, STATUS_RESOURCE_EXHAUSTED, "no memory to store entries");
-            fatal(driver, &err);
-            return;
-        }
-        backlog->entries = entries;
-        backlog->capacity = ready->entry_count;
-    }
-    backlog->has_hard_state = ready->has_hard_state;
-    backlog->hard_state = ready->hard_state;
-    backlog->sequence = ready->store_sequence;
-    backlog->next = 0;
-    backlog->count = ready->entry_count;
-    for (size_t i = 0; i < ready->entry_count; i++) {
-        backlog->entries[i] = raft_entry_ref(ready->entries[i]);
-    }
-    work_off(driver);
-}
-
 static void send_messages(struct driver *driver, const struct raft_ready *ready)
 {
     for (size_t i = 0; i < ready->message_count; i++) {
@@ -458,15 +227,11 @@ static void send_messages(struct driver *driver, const struct raft_ready *ready)
 
 static void change_role(struct driver *driver, const struct raft_soft_state *soft)
 {
-    bool led = driver->soft.role == RAFT_LEADER;
-    const struct config_member *leader = member_of(driver, soft->leader);
+    const struct config_member *leader = proposals_member(&driver->proposals, soft->leader);
     driver->soft = *soft;
     log_write("raft", LOG_INFO, "role", "role=%s term=%lu leader=%s", raft_role_name(soft->role),
               (unsigned long)soft->term, leader == NULL ? "none" : leader->id);
-    if (led && soft->role != RAFT_LEADER) {
-        pending_drain(driver->options.pending, fail_pending, NULL);
-        driver->proposed_bytes = 0;
-    }
+    proposals_set_leader(&driver->proposals, soft->role == RAFT_LEADER, soft->leader);
 }
 
 /* Gives the applier what is committed, as much as it should have at a time. */
@@ -501,14 +266,14 @@ static void feed_applier(struct driver *driver)
 
 static void carry_out(struct driver *driver, const struct raft_ready *ready)
 {
-    persist(driver, ready);
-    if (driver->failed) {
+    struct error err = ERROR_INIT;
+    if (log_writer_store(&driver->log, ready, &err) != STATUS_OK) {
+        fatal(driver, &err);
         return;
     }
     send_messages(driver, ready);
     for (size_t i = 0; i < ready->load_count; i++) {
         if (!loader_submit(driver->loader, &ready->loads[i])) {
-            struct error err = ERROR_INIT;
             (void)!raft_loaded(driver->raft, ready->loads[i].peer, NULL, 0, &err);
         }
     }
@@ -523,26 +288,6 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     }
 }
 
-static void start_group(struct driver *driver)
-{
-    struct wal *wal = driver->options.wal;
-    if (driver->failed || driver->wal_waits || wal_busy(wal) || !wal_pending(wal)) {
-        return;
-    }
-    struct error err = ERROR_INIT;
-    if (!driver->group_again) {
-        driver->submitted_sequence = driver->stored_sequence;
-    }
-    enum status status = wal_submit(wal, &err);
-    if (status == STATUS_OK) {
-        driver->group_again = false;
-    } else if (status == STATUS_RESOURCE_EXHAUSTED) {
-        retry_at_tick(driver, &err);
-    } else if (status != STATUS_OK) {
-        fatal(driver, &err);
-    }
-}
-
 /* --- time -------------------------------------------------------------------------------- */
 
 static void watch_space(struct driver *driver)
@@ -553,13 +298,14 @@ static void watch_space(struct driver *driver)
     if (fs_free_bytes(driver->options.fs, config->data, &free_bytes, &err) != STATUS_OK) {
         return;
     }
-    bool low = free_bytes < config->reserve_bytes || !wal_has_room(driver->options.wal);
-    if (low != driver->low_space) {
+    bool low = free_bytes < config->reserve_bytes || log_writer_waits(&driver->log) ||
+               !wal_has_room(driver->options.wal);
+    if (low != driver->proposals.low_space) {
         log_write("node", low ? LOG_ERROR : LOG_INFO,
                   low ? "disk nearly full: appends are refused" : "disk has room again",
                   "free_mib=%lu reserve_mib=%lu", (unsigned long)(free_bytes / MIB),
                   (unsigned long)(config->reserve_bytes / MIB));
-        driver->low_space = low;
+        driver->proposals.low_space = low;
     }
 }
 
@@ -598,7 +344,8 @@ static void keep_house(struct driver *driver, uint64_t now_ns)
     watch_space(driver);
     purge(driver);
     expire_sessions(driver, now_ns);
-    if (wal_idle(driver->options.wal, &err) != STATUS_OK) {
+    enum status status = wal_idle(driver->options.wal, &err);
+    if (status != STATUS_OK && status != STATUS_RESOURCE_EXHAUSTED) {
         fatal(driver, &err);
     }
 }
@@ -615,10 +362,10 @@ static void tick(struct driver *driver)
             driver->next_tick_ns = now_ns; /* it slept: one tick, not hundreds */
         }
     }
-    driver->wal_waits = false;
     reads_tick(&driver->reads, now_ns, driver->options.config->election_ms * NS_PER_MS);
     applied_expire(driver->options.applied, now_ns);
     keep_house(driver, now_ns);
+    log_writer_tick(&driver->log);
 }
 
 static void publish_status(struct driver *driver)
@@ -646,15 +393,22 @@ static void turn(struct driver *driver)
     if (now(driver) >= driver->next_tick_ns) {
         tick(driver);
     }
-    propose_held(driver, false);
+    proposals_go(&driver->proposals, false);
     reads_ask(&driver->reads, driver->raft, now(driver));
+    struct error err = ERROR_INIT;
+    enum status status = log_writer_go_on(&driver->log, &err);
     struct raft_ready ready;
-    work_off(driver);
-    while (!driver->failed && backlog_empty(&driver->backlog) && raft_ready(driver->raft, &ready)) {
+    while (status == STATUS_OK && !driver->failed && log_writer_ready(&driver->log) &&
+           raft_ready(driver->raft, &ready)) {
         carry_out(driver, &ready);
     }
     feed_applier(driver);
-    start_group(driver);
+    if (status == STATUS_OK && !driver->failed) {
+        status = log_writer_submit(&driver->log, &err);
+    }
+    if (status != STATUS_OK) {
+        fatal(driver, &err);
+    }
     publish_status(driver);
 }
 
@@ -683,38 +437,6 @@ static void *run(void *context)
 }
 
 /* --- life -------------------------------------------------------------------------------- */
-
-/* The time of the newest event that the log holds past the seal: a new leader goes on from
- * there, not from what is applied. */
-static enum status each_tail(void *context, const struct wal_entry *entry, struct error *err)
-{
-    struct driver *driver = context;
-    (void)err;
-    if (entry->type == ENTRY_APPEND) {
-        uint64_t time_ns = append_entry_last_time(entry->data);
-        driver->last_time_ns = time_ns > driver->last_time_ns ? time_ns : driver->last_time_ns;
-    }
-    return STATUS_OK;
-}
-
-static enum status find_last_time(struct driver *driver, struct error *err)
-{
-    const struct wal_recovered *recovered = driver->options.recovered;
-    struct wal_reader *reader = NULL;
-    driver->last_time_ns = driver->options.start->time_ns;
-    /* Times rise with the log, so the last stretch would do; but it holds whatever APPENDs. */
-    uint64_t from = driver->options.start->index + 1;
-    if (from > recovered->last_index) {
-        return STATUS_OK;
-    }
-    enum status status = wal_reader_open(driver->options.wal, &reader, err);
-    if (status == STATUS_OK) {
-        status =
-            wal_read(reader, from, recovered->last_index + 1, SIZE_MAX, each_tail, driver, err);
-    }
-    wal_reader_close(reader);
-    return status;
-}
 
 static enum status core_new(struct driver *driver, struct error *err)
 {
@@ -777,16 +499,21 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     }
     driver->options = *options;
     driver->stop_item.kind = INTAKE_STOP;
-    driver->held_last = &driver->held_first;
     mutex_init(&driver->mutex);
     reads_init(&driver->reads, options->applied);
     driver->commit = options->start->index;
     driver->apply_next = options->start->index + 1;
     driver->next_tick_ns = now(driver);
     driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
-    enum status status = find_last_time(driver, err);
+    enum status status =
+        log_writer_init(&driver->log, options->alloc, options->wal, options->start->index + 1,
+                        options->recovered->last_index, options->start->time_ns, err);
     if (status == STATUS_OK) {
         status = core_new(driver, err);
+    }
+    if (status == STATUS_OK) {
+        proposals_init(&driver->proposals, options->clock, options->config, driver->raft,
+                       &driver->log, options->pending);
     }
     if (status == STATUS_OK) {
         status = loader_open(options->alloc, options->wal, options->intake, &driver->loader, err);
@@ -813,9 +540,9 @@ static void drain(struct driver *driver)
     while ((node = mpsc_pop(driver->options.intake)) != NULL) {
         take(driver, (struct intake *)node);
     }
-    propose_held(driver, true); /* which refuses them */
+    proposals_go(&driver->proposals, true); /* which refuses them */
     reads_close(&driver->reads);
-    pending_drain(driver->options.pending, fail_pending, NULL);
+    proposals_fail_pending(&driver->proposals);
 }
 
 void driver_stop(struct driver *driver)
@@ -839,10 +566,7 @@ void driver_free(struct driver *driver)
     if (driver->raft != NULL) {
         drain(driver);
     }
-    for (size_t i = driver->backlog.next; i < driver->backlog.count; i++) {
-        raft_entry_unref(driver->backlog.entries[i]);
-    }
-    alloc_free(driver->options.alloc, driver->backlog.entries);
+    log_writer_release(&driver->log);
     raft_free(driver->raft);
     mutex_release(&driver->mutex);
     alloc_free(driver->options.alloc, driver);

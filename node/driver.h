@@ -24,6 +24,7 @@
 #include "node/intake.h"
 #include "node/peers.h"
 #include "node/pending.h"
+#include "node/proposals.h"
 #include "node/reads.h"
 #include "raft/raft.h"
 #include "storage/wal/wal.h"
@@ -68,14 +69,6 @@ struct wal_notice {
 void driver_wal_done(void *notice);
 
 /* --- appends --- */
-
-struct proposal {
-    struct intake intake; /* first */
-    struct alloc *alloc;  /* frees it */
-    struct rpc_server_call *call;
-    struct raft_entry *entry; /* APPEND without its time */
-    struct proposal *next;    /* the driver's */
-};
 
 /* Any thread. Takes the proposal, its call and its entry: the call is answered when the entry is
  * applied, or with the reason why it will not be. */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/proposals.h"
+
+#include "base/check.h"
+#include "node/append_entry.h"
+#include "node/apply.h"
+#include "rpc/server.h"
+
+#define BYTES_MAX (48 * MIB)       /* admitted and not yet applied */
+#define HELD_BYTES_MAX (256 * KIB) /* held back at most: enough to share the cost of a group */
+
+void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
+                    struct raft *raft, struct log_writer *log, struct pending *pending)
+{
+    *proposals = (struct proposals){
+        .clock = clock, .config = config, .raft = raft, .log = log, .pending = pending};
+    proposals->held_last = &proposals->held_first;
+}
+
+const struct config_member *proposals_member(const struct proposals *proposals, uint64_t raft_id)
+{
+    const struct config *config = proposals->config;
+    for (unsigned i = 0; i < config->member_count; i++) {
+        if (config_raft_id(config, i) == raft_id) {
+            return &config->members[i];
+        }
+    }
+    return NULL;
+}
+
+static void refuse_for_leader(struct proposals *proposals, struct rpc_server_call *call)
+{
+    const struct config_member *leader = proposals_member(proposals, proposals->leader);
+    const struct config_member *self = &proposals->config->members[config_self(proposals->config)];
+    if (leader == NULL || leader == self) {
+        rpc_call_fail(call, STATUS_UNAVAILABLE, "no leader is known");
+        return;
+    }
+    char text[NODE_ID_BYTES_MAX + 64];
+    (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->id);
+    const struct rpc_metadata pair = {.name = RPC_METADATA_LEADER_ENDPOINT,
+                                      .value = slice_of_string(leader->client)};
+    rpc_call_fail_with(call, STATUS_UNAVAILABLE, text,
+                       (struct rpc_metadata_list){.pairs = &pair, .count = 1});
+}
+
+static enum status admit(struct proposals *proposals, struct raft_entry *entry, struct error *err)
+{
+    if (!proposals->leads || proposals->closed) {
+        return STATUS_FAILED_PRECONDITION;
+    }
+    if (proposals->low_space) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "the disk of %s has less than %lu MiB left; make room in %s",
+                         proposals->config->node_id,
+                         (unsigned long)(proposals->config->reserve_bytes / MIB),
+                         proposals->config->data);
+    }
+    struct raft_status status;
+    raft_status(proposals->raft, &status);
+    if (!pending_has_room(proposals->pending, status.last_index + 1) ||
+        proposals->bytes + entry->length > BYTES_MAX) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "too many appends wait to be applied; try again");
+    }
+    /* Strictly after the log's last event, applied or not, whatever the clock says. */
+    uint64_t time_ns = clock_realtime_ns(proposals->clock);
+    if (time_ns <= proposals->log->last_time_ns) {
+        time_ns = proposals->log->last_time_ns + 1;
+    }
+    append_entry_set_time(entry->data, time_ns);
+    return raft_propose(proposals->raft, entry, err);
+}
+
+static void propose(struct proposals *proposals, struct proposal *proposal)
+{
+    struct rpc_server_call *call = proposal->call;
+    struct raft_entry *entry = proposal->entry;
+    struct error err = ERROR_INIT;
+    size_t length = entry->length;
+    alloc_free(proposal->alloc, proposal);
+    enum status status = admit(proposals, entry, &err);
+    if (status != STATUS_OK) {
+        raft_entry_unref(entry);
+        if (status == STATUS_FAILED_PRECONDITION) {
+            refuse_for_leader(proposals, call);
+        } else {
+            rpc_call_fail(call, status, err.text);
+        }
+        return;
+    }
+    /* The core holds the entry, so it may be looked at until the core is called again. */
+    proposals->log->last_time_ns = append_entry_last_time(raft_entry_slice(entry));
+    if (proposals->term != entry->term) {
+        proposals->term = entry->term;
+        proposals->bytes = 0;
+    }
+    proposals->bytes += length;
+    pending_add(proposals->pending,
+                (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
+}
+
+/* Proposals that come while a WAL group is under way then share the next group, and one message to
+ * each follower, instead of waking everybody for each. An idle node holds nothing back, so a
+ * request alone does not wait. */
+void proposals_add(struct proposals *proposals, struct proposal *proposal)
+{
+    proposal->next = NULL;
+    *proposals->held_last = proposal;
+    proposals->held_last = &proposal->next;
+    proposals->held_bytes += proposal->entry->length;
+}
+
+void proposals_go(struct proposals *proposals, bool all)
+{
+    if (!all && wal_busy(proposals->log->wal) && proposals->held_bytes < HELD_BYTES_MAX) {
+        return;
+    }
+    while (proposals->held_first != NULL) {
+        struct proposal *proposal = proposals->held_first;
+        proposals->held_first = proposal->next;
+        propose(proposals, proposal);
+    }
+    proposals->held_last = &proposals->held_first;
+    proposals->held_bytes = 0;
+}
+
+static void fail_pending(void *context, struct rpc_server_call *call)
+{
+    (void)context;
+    rpc_call_fail(call, STATUS_UNAVAILABLE,
+                  "leadership was lost before the append was committed; outcome unknown");
+}
+
+void proposals_fail_pending(struct proposals *proposals)
+{
+    pending_drain(proposals->pending, fail_pending, NULL);
+}
+
+void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader)
+{
+    if (proposals->leads && !leads) {
+        proposals_fail_pending(proposals);
+        proposals->bytes = 0;
+    }
+    proposals->leads = leads;
+    proposals->leader = leader;
+}
+
+void proposals_applied(struct proposals *proposals, const struct raft_entry *entry)
+{
+    if (entry->term == proposals->term && entry->type == ENTRY_APPEND) {
+        size_t length = entry->length;
+        proposals->bytes -= length < proposals->bytes ? length : proposals->bytes;
+    }
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Proposals: appends on their way into the Raft core: held back while that helps,
+ * admitted or refused, given their time, and counted until they are applied.
+ *
+ * Admission is where a leader bounds its memory: calls that wait (pending.h) and
+ * bytes that are proposed and not yet applied. Past a bound, and on a full disk,
+ * the answer is RESOURCE_EXHAUSTED at once.
+ *
+ * The driver's thread only.
+ */
+#ifndef ESTREAT_NODE_PROPOSALS_H
+#define ESTREAT_NODE_PROPOSALS_H
+
+#include "base/clock.h"
+#include "node/config.h"
+#include "node/intake.h"
+#include "node/log_writer.h"
+#include "node/pending.h"
+#include "raft/raft.h"
+
+/* One append. Whoever ends it answers the call, drops the entry and frees it. */
+struct proposal {
+    struct intake intake; /* first */
+    struct alloc *alloc;  /* frees it */
+    struct rpc_server_call *call;
+    struct raft_entry *entry; /* APPEND without its time */
+    struct proposal *next;    /* ours */
+};
+
+struct proposals {
+    struct clock *clock;
+    const struct config *config;
+    struct raft *raft;
+    struct log_writer *log;
+    struct pending *pending;
+    struct proposal *held_first; /* until the WAL group under way is done */
+    struct proposal **held_last;
+    size_t held_bytes;
+    uint64_t bytes; /* proposed in `term` and not yet applied */
+    uint64_t term;
+    uint64_t leader; /* Raft number; 0: none is known */
+    bool leads;      /* this node */
+    bool closed;     /* the node is stopping: nothing more is admitted */
+    bool low_space;
+};
+
+/* Borrows all. */
+void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
+                    struct raft *raft, struct log_writer *log, struct pending *pending);
+
+/* Takes the proposal. */
+void proposals_add(struct proposals *proposals, struct proposal *proposal);
+
+/* Proposes what is held: always if `all`, else unless a WAL group is under way and little waits. */
+void proposals_go(struct proposals *proposals, bool all);
+
+/* Who leads changed. Calls whose entries are in the log fail: their outcome is unknown. */
+void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader);
+
+/* An entry was applied. */
+void proposals_applied(struct proposals *proposals, const struct raft_entry *entry);
+
+/* Fails all calls that wait, as when leadership is lost. */
+void proposals_fail_pending(struct proposals *proposals);
+
+/* The member with that Raft number, or NULL. */
+const struct config_member *proposals_member(const struct proposals *proposals, uint64_t raft_id);
+
+#endif
