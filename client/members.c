@@ -66,10 +66,29 @@ static void ask_from(struct members *members, unsigned begin)
     }
 }
 
-static bool known(const struct members *members, const char *id)
+/* Whether somebody says that another node than this one is at its endpoint. A node may say of
+ * itself what it likes: it must not pass for a second endpoint of another. */
+static bool is_named_otherwise(const struct members *members, const struct member *member)
 {
     for (unsigned i = 0; i < members->count; i++) {
-        if (strcmp(members->list[i].id, id) == 0) {
+        const Estreat__V1__StatusResponse *response = answer_of(&members->list[i]);
+        for (size_t j = 0; response != NULL && j < response->n_members; j++) {
+            if (strcmp(response->members[j]->client_endpoint, member->endpoint) == 0 &&
+                strcmp(response->members[j]->id, member->id) != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether the node that others name is in the list already, under this or another endpoint. */
+static bool is_known(const struct members *members, const Estreat__V1__Member *named)
+{
+    for (unsigned i = 0; i < members->count; i++) {
+        const struct member *member = &members->list[i];
+        if ((member->answered && strcmp(member->endpoint, named->client_endpoint) == 0) ||
+            (strcmp(member->id, named->id) == 0 && !is_named_otherwise(members, member))) {
             return true;
         }
     }
@@ -95,7 +114,7 @@ static void add_named(struct members *members, struct estreat_client *client, ui
 {
     for (size_t i = 0; i < response->n_members; i++) {
         const Estreat__V1__Member *named = response->members[i];
-        if (known(members, named->id) || members->count == MEMBERS_ASKED_MAX ||
+        if (is_known(members, named) || members->count == MEMBERS_ASKED_MAX ||
             name_silent(members, named->id, named->client_endpoint)) {
             continue;
         }
@@ -105,13 +124,20 @@ static void add_named(struct members *members, struct estreat_client *client, ui
     }
 }
 
+static bool are_one_node(const struct members *members, const struct member *a,
+                         const struct member *b)
+{
+    return a->answered && b->answered && strcmp(a->id, b->id) == 0 &&
+           strcmp(answer_of(a)->cluster, answer_of(b)->cluster) == 0 &&
+           !is_named_otherwise(members, a) && !is_named_otherwise(members, b);
+}
+
 /* Two endpoints of one node are one row. */
 static void drop_repeated(struct members *members)
 {
     for (unsigned i = 1; i < members->count; i++) {
         for (unsigned j = 0; j < i; j++) {
-            if (members->list[i].answered && members->list[j].answered &&
-                strcmp(members->list[i].id, members->list[j].id) == 0) {
+            if (are_one_node(members, &members->list[i], &members->list[j])) {
                 rpc_reply_release(&members->list[i].reply);
                 members->count--;
                 memmove(&members->list[i], &members->list[i + 1],

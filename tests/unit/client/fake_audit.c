@@ -91,7 +91,7 @@ static void on_status(void *context, struct rpc_server_call *call, const Protobu
     response.n_members = node->cluster->count;
     response.members = list;
     response.cluster = node->cluster_name;
-    response.node_id = node->id;
+    response.node_id = node->claimed_id[0] != '\0' ? node->claimed_id : node->id;
     response.leader_id = node->cluster->nodes[0].id;
     response.role = node == &node->cluster->nodes[0] ? ESTREAT__V1__ROLE__ROLE_LEADER
                                                      : ESTREAT__V1__ROLE__ROLE_FOLLOWER;

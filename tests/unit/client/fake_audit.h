@@ -28,6 +28,7 @@ struct fake_cluster;
 struct fake_auditee {
     struct fake_cluster *cluster;
     char id[8];
+    char claimed_id[8]; /* says that it is this one; "": it is honest */
     char cluster_name[16];
     char endpoint[32];
     struct rpc_loop *loop;

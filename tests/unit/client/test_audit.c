@@ -225,6 +225,57 @@ static void test_two_clusters(void **state)
     assert_null(audit);
 }
 
+/* Also where the two have nodes of the same names, as small clusters do. */
+static void test_two_clusters_alike(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fake_cluster others;
+    struct estreat_client *client;
+    struct estreat_audit *audit = NULL;
+    struct estreat_error error;
+    char endpoints[128];
+    fake_cluster_init(&others, 1, SIZE);
+    (void)snprintf(others.nodes[0].cluster_name, sizeof others.nodes[0].cluster_name, "others");
+    (void)snprintf(endpoints, sizeof endpoints, "%s,%s", fixture->cluster.nodes[0].endpoint,
+                   others.nodes[0].endpoint);
+    assert_int_equal(estreat_open(endpoints, NULL, &client, NULL), ESTREAT_OK);
+    assert_int_equal(estreat_audit(client, NULL, &audit, &error), ESTREAT_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.text, "others"));
+    assert_null(audit);
+    estreat_close(client);
+    fake_cluster_release(&others);
+}
+
+/* A node whose log differs does not get out of the audit under another's name, nor does it put
+ * that other out. */
+static void test_borrowed_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fake_auditee *liar = &fixture->cluster.nodes[2];
+    (void)snprintf(liar->claimed_id, sizeof liar->claimed_id, "n1");
+    fake_alter(liar, 1234);
+    char endpoints[128];
+    (void)snprintf(endpoints, sizeof endpoints, "%s,%s", fixture->cluster.nodes[1].endpoint,
+                   liar->endpoint);
+    const char *const lists[] = {fixture->cluster.nodes[1].endpoint, endpoints};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct estreat_client *client;
+        struct estreat_audit *audit;
+        unsigned found = 0;
+        assert_int_equal(estreat_open(lists[i], NULL, &client, NULL), ESTREAT_OK);
+        assert_int_equal(estreat_audit(client, NULL, &audit, NULL), ESTREAT_OK);
+        assert_int_equal(audit->verdict, ESTREAT_DIVERGENT);
+        assert_int_equal(audit->node_count, 3);
+        for (size_t j = 0; j < audit->node_count; j++) {
+            found += strcmp(audit->nodes[j].endpoint, liar->endpoint) == 0;
+            found += strcmp(audit->nodes[j].endpoint, fixture->cluster.nodes[0].endpoint) == 0;
+        }
+        assert_int_equal(found, 2);
+        estreat_audit_free(audit);
+        estreat_close(client);
+    }
+}
+
 static void count_progress(void *context, uint64_t events, uint64_t events_total)
 {
     uint64_t *last = context;
@@ -290,6 +341,8 @@ int main(void)
         CASE(test_deep_root),
         CASE(test_lag),
         CASE(test_two_clusters),
+        CASE(test_two_clusters_alike),
+        CASE(test_borrowed_name),
         CASE(test_progress),
         CASE(test_status),
     };
