@@ -9,8 +9,7 @@
 
 #define IN_FLIGHT_BYTES_DEFAULT (16UL * MIB)
 
-/* A server that is too busy says when to come again; see retry.h. */
-#define METADATA_RETRY_AFTER_MS "retry-after-ms"
+/* A server that is too busy says when to come again, but not for ever. */
 #define PUSHBACK_MS_MAX 10000U
 
 _Static_assert((int)ESTREAT_UNAUTHENTICATED == (int)STATUS_UNAUTHENTICATED, "one table of codes");
@@ -149,7 +148,7 @@ static unsigned pushback_ms(struct rpc_metadata_list metadata)
 {
     struct slice value;
     unsigned ms = 0;
-    if (!rpc_metadata_get(metadata, METADATA_RETRY_AFTER_MS, &value)) {
+    if (!rpc_metadata_get(metadata, RPC_METADATA_RETRY_AFTER_MS, &value)) {
         return 0;
     }
     for (size_t i = 0; i < value.length && ms < PUSHBACK_MS_MAX; i++) {

@@ -44,6 +44,17 @@ static void refuse_for_leader(struct proposals *proposals, struct rpc_server_cal
                        (struct rpc_metadata_list){.pairs = &pair, .count = 1});
 }
 
+/* A full queue empties within some groups of the log; a full disk does not. */
+static void refuse(struct proposals *proposals, struct rpc_server_call *call,
+                   const struct error *err)
+{
+    const struct rpc_metadata pair = {.name = RPC_METADATA_RETRY_AFTER_MS,
+                                      .value = slice_of_string("20")};
+    bool passing = err->status == STATUS_RESOURCE_EXHAUSTED && !proposals->low_space;
+    rpc_call_fail_with(call, err->status, err->text,
+                       (struct rpc_metadata_list){.pairs = &pair, .count = passing ? 1 : 0});
+}
+
 static enum status admit(struct proposals *proposals, struct raft_entry *entry, struct error *err)
 {
     if (!proposals->leads || proposals->closed) {
@@ -85,7 +96,7 @@ static void propose(struct proposals *proposals, struct proposal *proposal)
         if (status == STATUS_FAILED_PRECONDITION) {
             refuse_for_leader(proposals, call);
         } else {
-            rpc_call_fail(call, status, err.text);
+            refuse(proposals, call, &err);
         }
         return;
     }

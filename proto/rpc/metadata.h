@@ -21,6 +21,9 @@ struct rpc_metadata_list {
 
 /* The names that Estreat itself uses. */
 #define RPC_METADATA_LEADER_ENDPOINT "leader-endpoint" /* HOST:PORT of the leader's client port */
+/* Decimal milliseconds. With RESOURCE_EXHAUSTED it says that the request was not acted on and may
+ * be sent again after that time; without it the answer is final. */
+#define RPC_METADATA_RETRY_AFTER_MS "retry-after-ms"
 
 /* The first value of that name. False, and `value` untouched, if there is none. */
 bool rpc_metadata_get(struct rpc_metadata_list list, const char *name, struct slice *value);
