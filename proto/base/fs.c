@@ -11,13 +11,16 @@ enum status path_join(char *out, const char *dir, const char *name, struct error
     size_t dir_length = strlen(dir);
     CHECK(dir_length > 0);
     CHECK(name[0] != '\0');
-    const char *separator = dir[dir_length - 1] == '/' ? "" : "/";
-    size_t length = dir_length + strlen(separator) + strlen(name);
+    size_t separator_length = dir[dir_length - 1] == '/' ? 0 : 1;
+    size_t name_length = strlen(name);
+    size_t length = dir_length + separator_length + name_length;
     if (length >= PATH_BYTES_MAX) {
         return error_set(err, STATUS_INVALID_ARGUMENT, "path of %zu bytes is too long: %.64s...",
                          length, dir);
     }
-    (void)snprintf(out, PATH_BYTES_MAX, "%s%s%s", dir, separator, name);
+    memcpy(out, dir, dir_length);
+    memcpy(out + dir_length, "/", separator_length);
+    memcpy(out + dir_length + separator_length, name, name_length + 1);
     return STATUS_OK;
 }
 
