@@ -31,7 +31,8 @@ struct driver {
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
     bool stopping;
-    bool stopped; /* the thread has ended: what still comes in is only given back */
+    bool handed_over; /* or nobody is there to take it */
+    bool stopped;     /* the thread has ended: what still comes in is only given back */
     uint64_t stop_at_ns;
     bool failed;
     struct raft_soft_state soft;
@@ -161,9 +162,15 @@ static void begin_to_stop(struct driver *driver)
     driver->stopping = true;
     driver->proposals.closed = true;
     driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
-    if (driver->soft.role != RAFT_LEADER) {
+}
+
+/* A node that stops hands leadership over, also one that it comes to while it stops. */
+static void hand_over(struct driver *driver)
+{
+    if (!driver->stopping || driver->handed_over || driver->soft.role != RAFT_LEADER) {
         return;
     }
+    driver->handed_over = true;
     /* Whoever has most of the log takes over with the least delay. */
     struct raft_peer peers[MEMBERS_MAX];
     size_t count = raft_peers(driver->raft, peers, MEMBERS_MAX);
@@ -393,6 +400,7 @@ static void turn(struct driver *driver)
     if (now(driver) >= driver->next_tick_ns) {
         tick(driver);
     }
+    hand_over(driver);
     proposals_go(&driver->proposals, false);
     reads_ask(&driver->reads, driver->raft, now(driver));
     struct error err = ERROR_INIT;
