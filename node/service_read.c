@@ -146,6 +146,9 @@ static enum job_result run_read(struct request *request)
         if (status == STATUS_OK) {
             status = resolve(service, message->to, size, UINT64_MAX, &scan->end, &err);
         }
+        if (!message->follow && scan->end > size) {
+            scan->end = size; /* a read ends, however fast the log grows */
+        }
         scan->bounded = true;
         scan->told = scan->position;
     }
