@@ -9,12 +9,14 @@ usage: deploy/cluster.sh start [-n NODES] [--dir DIR] [-- ESTREATD OPTIONS]
        deploy/cluster.sh status|stop [--dir DIR]
        deploy/cluster.sh kill|stop-node|start-node ID [--dir DIR] [-- ESTREATD OPTIONS]
 
-start       makes NODES (default 3) nodes n1, n2, ... on free ports and waits until they
-            have a leader. Prints lines for eval: ESTREAT_ENDPOINTS, ESTREAT_TRUST, and a
-            comment for each node.
+start       makes NODES (default 3) nodes n1, n2, ... on free ports, or starts those that
+            are in DIR already, and waits until they have a leader. Prints lines for eval:
+            ESTREAT_ENDPOINTS, ESTREAT_TRUST, PATH if estreat is not on it, and a comment
+            for each node.
 status      prints the same and asks the cluster; exits 0 if there is a leader, else 2.
-kill ID     kill -9.            stop-node ID   SIGTERM: flushes, hands leadership over.
-start-node  starts it again.    stop           stops all nodes (the data stays).
+stop        stops all nodes. The data stays; remove DIR to begin anew.
+kill ID     kill -9.   stop-node ID   SIGTERM: flushes, hands leadership over.
+start-node ID          starts it again.
 
 DIR is where the cluster lives, default $TMPDIR/estreat-cluster-UID.
 Programs come from $ESTREAT_BIN, else build/release/bin, else build/dev/bin; the server is
@@ -31,12 +33,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 command=${1-}
 [ $# -gt 0 ] && shift
 nodes=3
+given= # by -n
 dir=${TMPDIR:-/tmp}/estreat-cluster-$(id -u)
 id=
 extra=()
 while [ $# -gt 0 ]; do
     case $1 in
-    -n) nodes=${2-}; shift 2 || die "-n needs a number" ;;
+    -n) nodes=${2-} given=$nodes; shift 2 || die "-n needs a number" ;;
     --dir) dir=${2-}; shift 2 || die "--dir needs a directory" ;;
     --) shift; extra=("$@"); break ;;
     -h | --help) usage; exit 0 ;;
@@ -44,6 +47,12 @@ while [ $# -gt 0 ]; do
     *) [ -z "$id" ] || die "unexpected argument $1"; id=$1; shift ;;
     esac
 done
+[ -n "$dir" ] || die "--dir needs a directory"
+dir=$(realpath -m -- "$dir") # a node is known by the path on its command line
+case $command in
+start | status | stop) [ -z "$id" ] || die "$command takes no node's id" ;;
+kill | stop-node | start-node) [ -n "$id" ] || die "$command needs a node's id, such as n1" ;;
+esac
 
 find_bin() {
     for candidate in "${ESTREAT_BIN-}" "$root/build/release/bin" "$root/build/dev/bin"; do
@@ -75,9 +84,10 @@ is_running() { # of node $1; a stale pid file may name somebody else's process
     [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$dir/$1/estreat.conf"
 }
 
+must_exist() { [ -f "$dir/$1/estreat.conf" ] || die "there is no node $1 in $dir"; }
+
 start_node() {
     local node=$1
-    [ -f "$dir/$node/estreat.conf" ] || die "there is no node $node in $dir"
     is_running "$node" && return
     find_bin
     # The descriptors of the caller are its own: a node must not hold its pipes open.
@@ -85,11 +95,13 @@ start_node() {
         "${extra[@]//\{dir\}/"$dir/$node"}" \
         </dev/null >>"$dir/$node/log" 2>&1 &
     printf '%s\n' $! >"$dir/$node/pid"
+    # Until the process has become the node, nobody would know it for one.
+    while ! is_running "$node" && kill -0 $! 2>/dev/null; do sleep 0.01; done
 }
 
 end_node() { # signal, node
     local pid
-    is_running "$2" || return 0
+    is_running "$2" || { printf 'cluster.sh: node %s is not running\n' "$2" >&2; return 0; }
     pid=$(cat "$dir/$2/pid")
     kill "-$1" "$pid" 2>/dev/null || true
     for _ in $(seq 300); do
@@ -102,7 +114,7 @@ end_node() { # signal, node
 all_nodes() {
     local conf
     for conf in "$dir"/*/estreat.conf; do
-        [ -f "$conf" ] && basename "$(dirname "$conf")"
+        if [ -f "$conf" ]; then basename "$(dirname "$conf")"; fi
     done
 }
 
@@ -122,6 +134,8 @@ print_environment() {
     local node pid
     printf 'export ESTREAT_ENDPOINTS=%q\n' "$(endpoints)"
     printf 'export ESTREAT_TRUST=%q\n' "$dir/trust"
+    # shellcheck disable=SC2016
+    command -v estreat >/dev/null || printf 'export PATH=%q:$PATH\n' "$bin"
     for node in $(all_nodes); do
         pid=-
         is_running "$node" && pid=$(cat "$dir/$node/pid")
@@ -151,6 +165,10 @@ write_configurations() {
     done
 }
 
+must_run() {
+    is_running "$1" || { tail -n 3 "$dir/$1/log" >&2; code=1 die "node $1 did not start"; }
+}
+
 # Waits until each node has made its signing key, and collects what auditors need.
 collect_trust() {
     local node
@@ -158,7 +176,7 @@ collect_trust() {
     for node in $(all_nodes); do
         for _ in $(seq 200); do
             [ -s "$dir/$node/data/verifier-key" ] && break
-            is_running "$node" || { tail -n 3 "$dir/$node/log" >&2; code=1 die "node $node did not start"; }
+            must_run "$node"
             sleep 0.05
         done
         cat "$dir/$node/data/verifier-key" >>"$dir/trust.new"
@@ -167,12 +185,15 @@ collect_trust() {
 }
 
 start() {
-    local node
+    local node present
     case $nodes in
     [1-7]) ;;
     *) die "-n takes 1 to 7 nodes" ;;
     esac
     find_bin
+    present=$(all_nodes | wc -l)
+    [ -z "$given" ] || [ "$present" -eq 0 ] || [ "$present" -eq "$given" ] ||
+        die "$dir holds a cluster of $present already; stop it and remove that, or give --dir"
     if [ -z "$(all_nodes)" ]; then
         mkdir -p "$dir"
         write_configurations "local-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')"
@@ -186,6 +207,7 @@ start() {
             print_environment
             return
         fi
+        for node in $(all_nodes); do must_run "$node"; done
         sleep 0.1
     done
     code=1 die "no leader within 10 s; see $dir/*/log"
@@ -202,14 +224,25 @@ status)
     ;;
 stop)
     # All at once: leadership handed over to one that ends next is no use.
+    [ -n "$(all_nodes)" ] || printf 'cluster.sh: there is no cluster in %s\n' "$dir" >&2
+    ends=()
+    failed=0
     for node in $(all_nodes); do
-        end_node TERM "$node" &
+        if is_running "$node"; then
+            end_node TERM "$node" &
+            ends+=($!)
+        fi
     done
-    wait
+    for end in "${ends[@]}"; do wait "$end" || failed=1; done
+    exit "$failed"
     ;;
-kill) [ -n "$id" ] || die "kill needs a node's id"; end_node KILL "$id" ;;
-stop-node) [ -n "$id" ] || die "stop-node needs a node's id"; end_node TERM "$id" ;;
-start-node) [ -n "$id" ] || die "start-node needs a node's id"; start_node "$id" ;;
+kill) must_exist "$id"; end_node KILL "$id" ;;
+stop-node) must_exist "$id"; end_node TERM "$id" ;;
+start-node) must_exist "$id"; start_node "$id" ;;
 -h | --help) usage ;;
-*) usage >&2; exit 64 ;;
+*)
+    [ -z "$command" ] || printf 'cluster.sh: unknown command %s\n' "$command" >&2
+    usage >&2
+    exit 64
+    ;;
 esac

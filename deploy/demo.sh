@@ -67,6 +67,7 @@ finish() {
     local code=$?
     trap - EXIT
     if $keep && [ "$code" -eq 0 ]; then
+        # shellcheck disable=SC2016
         printf '\nThe cluster goes on. To use it:\n  export PATH=%q:$PATH\n  eval "$(%q start --dir %q)"\nTo end it:\n  %q stop --dir %q && rm -r %q\n' \
             "$bin" "$root/deploy/cluster.sh" "$work/cluster" "$root/deploy/cluster.sh" "$work/cluster" "$work"
     else

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # What the scripts share; sourced, not run. Bash, with "set -euo pipefail".
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -74,7 +75,7 @@ build_preset() {
     mkdir -p "$root/build"
     log=$root/build/$preset.configure.log
     (
-        cd "$root"
+        cd "$root" || exit 1
         cmake --preset "$preset" >"$log" 2>&1 || {
             cat "$log" >&2
             exit 1
