@@ -41,7 +41,7 @@ struct applier {
     bool stopping;
     atomic_bool stop_asked; /* ends the wait for disk space */
     struct condition stop_condition;
-    bool failed; /* fatal: nothing is applied any more */
+    bool failed; /* fatal, or stopped without disk space: nothing is applied any more */
     pthread_t thread;
     struct mutex mutex; /* guards what follows */
     uint64_t flushed_index;
@@ -143,6 +143,7 @@ static bool write_batch(struct applier *applier)
             return false;
         }
         if (!wait_for_space(applier, &err, &said)) {
+            applier->failed = true; /* what was not written must not be sealed as applied */
             return false;
         }
     }

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The applier's thread over an engine whose disk is full.
+ */
+#include <errno.h>
+
+#include "testlib/test.h"
+
+#include "base/job.h"
+#include "node/append_entry.h"
+#include "node/applier.h"
+#include "node/apply.h"
+#include "node/keyspaces.h"
+#include "testlib/clock_manual.h"
+#include "testlib/fs_crash.h"
+#include "testlib/fs_faulty.h"
+#include "testlib/io_queue_manual.h"
+
+#define ENTRIES 40U
+#define PAYLOAD_BYTES (200 * KIB) /* 40 of them are far more than what memory takes */
+#define PATIENCE_NS (5 * NS_PER_S)
+
+static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
+    [KEYSPACE_EVENTS] = {.name = "events", .layout = KEYSPACE_APPEND},
+    [KEYSPACE_LATEST] = {.name = "latest"},
+    [KEYSPACE_VERSIONS] = {.name = "versions"},
+    [KEYSPACE_SESSIONS] = {.name = "sessions"},
+    [KEYSPACE_TILES] = {.name = "tiles", .layout = KEYSPACE_APPEND},
+    [KEYSPACE_META] = {.name = "meta"},
+    [KEYSPACE_LOCAL] = {.name = "local"},
+};
+
+struct fixture {
+    struct fs_crash *crash;
+    struct fs_faulty faulty;
+    struct clock_manual clock;
+    struct io_queue_manual io;
+    struct wal *wal;
+    struct executor *executor;
+    struct engine *engine;
+    struct tile_store *tiles;
+    struct pending pending;
+    struct applied applied;
+    struct mpsc done;
+    atomic_uint faults;
+    struct applier *applier;
+    struct error err;
+};
+
+static void on_fatal(void *context, const struct error *err)
+{
+    struct fixture *fx = context;
+    (void)err;
+    atomic_fetch_add(&fx->faults, 1);
+}
+
+static void open_engine(struct fixture *fx)
+{
+    assert_ok(executor_open_threads(alloc_default(), "engine", 1, &fx->executor, &fx->err),
+              &fx->err);
+    const struct engine_options options = {.fs = &fx->faulty.fs,
+                                           .executor = fx->executor,
+                                           .dir = "tables",
+                                           .keyspaces = keyspaces,
+                                           .keyspace_count = KEYSPACE_COUNT,
+                                           .memtable_bytes = 64 * KIB,
+                                           .memtable_slack_bytes = 4 * MIB};
+    assert_ok(engine_open(&options, &fx->engine, &fx->err), &fx->err);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    static const struct seal start = {.index = 0};
+    struct fixture *fx = &fixture;
+    struct wal_recovered recovered;
+    *fx = (struct fixture){.crash = fs_crash_new()};
+    fs_faulty_init(&fx->faulty, fs_crash_fs(fx->crash));
+    clock_manual_init(&fx->clock, NS_PER_S);
+    io_queue_manual_init(&fx->io, &fx->clock.clock);
+    const struct wal_options wal_options = {.fs = &fx->faulty.fs,
+                                            .io = &fx->io.queue,
+                                            .dir = "wal",
+                                            .identity = slice_of_string("c/n")};
+    assert_ok(wal_open(&wal_options, 0, 0, &recovered, &fx->wal, &fx->err), &fx->err);
+    open_engine(fx);
+    assert_ok(tile_store_open(alloc_default(), fx->engine, slice_of(NULL, 0), &fx->tiles, &fx->err),
+              &fx->err);
+    pending_init(&fx->pending);
+    applied_init(&fx->applied, (struct applied_point){.index = 0});
+    mpsc_init(&fx->done);
+    const struct applier_options options = {.alloc = alloc_default(),
+                                            .clock = clock_system(),
+                                            .engine = fx->engine,
+                                            .wal = fx->wal,
+                                            .tiles = fx->tiles,
+                                            .pending = &fx->pending,
+                                            .applied = &fx->applied,
+                                            .done = &fx->done,
+                                            .start = &start,
+                                            .on_fatal = on_fatal,
+                                            .context = fx};
+    assert_ok(applier_start(&options, &fx->applier, &fx->err), &fx->err);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fx = *state;
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(&fx->done)) != NULL) {
+        struct apply_batch *batch = (struct apply_batch *)(void *)node;
+        for (size_t i = 0; i < batch->entry_count; i++) {
+            raft_entry_unref(batch->entries[i]);
+        }
+        alloc_free(alloc_default(), batch);
+    }
+    executor_close(fx->executor);
+    applier_free(fx->applier);
+    applied_release(&fx->applied);
+    pending_release(&fx->pending);
+    tile_store_close(fx->tiles);
+    engine_close(fx->engine);
+    wal_close(fx->wal);
+    fs_faulty_release(&fx->faulty);
+    fs_crash_free(fx->crash);
+    return 0;
+}
+
+static struct raft_entry *entry_of(uint64_t index)
+{
+    static uint8_t payload[PAYLOAD_BYTES];
+    Estreat__V1__AppendRequest request = ESTREAT__V1__APPEND_REQUEST__INIT;
+    Estreat__V1__NewEvent event = ESTREAT__V1__NEW_EVENT__INIT;
+    Estreat__V1__NewEvent *events[] = {&event};
+    event.key = (ProtobufCBinaryData){.len = sizeof index, .data = (uint8_t *)&index};
+    event.payload = (ProtobufCBinaryData){.len = sizeof payload, .data = payload};
+    request.n_events = 1;
+    request.events = events;
+    size_t length = append_entry_length(&request, false);
+    struct raft_entry *entry =
+        raft_entry_new(alloc_default(), index, 1, ENTRY_APPEND, (uint32_t)length);
+    assert_non_null(entry);
+    append_entry_encode(&request, false, NULL, entry->data);
+    append_entry_set_time(entry->data, 1000 * index);
+    return entry;
+}
+
+static void submit(struct fixture *fx, uint64_t begin, uint64_t end)
+{
+    struct apply_batch *batch = alloc_zeroed(alloc_default(), 1, sizeof *batch);
+    assert_non_null(batch);
+    batch->begin = begin;
+    batch->end = end;
+    for (uint64_t index = begin; index < end; index++) {
+        batch->entries[batch->entry_count++] = entry_of(index);
+    }
+    applier_submit(fx->applier, batch);
+}
+
+/* A full disk that stays full does not keep the applier from ending, and what it could not write
+ * counts neither as applied nor as a fault: the log still has it. */
+static void a_full_disk_does_not_hinder_the_end(void **state)
+{
+    struct fixture *fx = *state;
+    fs_faulty_arm(&fx->faulty, (struct fs_fault){.call = FS_CALL_OPEN,
+                                                 .errnum = ENOSPC,
+                                                 .for_ever = true,
+                                                 .path_contains = ".sst"});
+    submit(fx, 1, 1 + ENTRIES / 2);
+    submit(fx, 1 + ENTRIES / 2, 1 + ENTRIES);
+    uint64_t until_ns = clock_monotonic_ns(clock_system()) + PATIENCE_NS;
+    while (fs_faulty_hit(&fx->faulty) == 0 && clock_monotonic_ns(clock_system()) < until_ns) {
+        mpsc_wait(&fx->done, NS_PER_MS);
+    }
+    assert_true(fs_faulty_hit(&fx->faulty) > 0);
+    applier_stop(fx->applier);
+    assert_true(applied_get(&fx->applied).index < ENTRIES);
+    assert_int_equal(atomic_load(&fx->faults), 0);
+    fs_faulty_disarm(&fx->faulty);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_full_disk_does_not_hinder_the_end, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
