@@ -106,6 +106,11 @@ whole_lines() {
     [ -z "$(tail -c 1 "$1" | tr '\0' x)" ] || echo
 }
 
+keep_from_options() { # a key, as the last argument of a command: sets key_argument
+    key_argument=("$1")
+    [[ $1 != -* ]] || key_argument=(-- "$1")
+}
+
 if [ ${#files[@]} -eq 0 ]; then
     if [ -s /var/log/dpkg.log ] && [ -r /var/log/dpkg.log ]; then
         files=(/var/log/dpkg.log)
@@ -140,15 +145,15 @@ rate=$(field events_per_s <<<"$ingested")
 good "$events events at ${rate%.*} events/s"
 for copy in "${inputs[@]}"; do
     name=$(basename "$copy")
-    show estreat -o raw history "$name" >"$work/back"
+    keep_from_options "$name"
+    show estreat -o raw history "${key_argument[@]}" >"$work/back"
     whole_lines "$copy" | cmp - "$work/back" || fail "$name was not read back as it was"
     good "$name: $(wc -l <"$work/back") lines, equal to the file"
 done
 
 step '2. Get, history, a time range, and time travel'
 key=$(basename "${inputs[0]}")
-key_argument=("$key")
-[[ $key != -* ]] || key_argument=(-- "$key")
+keep_from_options "$key"
 show estreat get "${key_argument[@]}"
 estreat -o raw get "${key_argument[@]}" >"$work/newest"
 whole_lines "${inputs[0]}" | tail -n 1 | cmp - "$work/newest" || fail "that is not the file's last line"
@@ -166,7 +171,7 @@ whole_lines "${inputs[0]}" | sed -n "${begin},$((end - 1))p" | cmp - "$work/rang
 good "$(wc -l <"$work/range") events in that range of time, from the file's line $begin on"
 past=$((last < 2 ? last : 2))
 middle=$(sed -n "${past}p" "$work/history" | field position)
-show estreat -o raw get "${key_argument[@]}" --as-of "$middle" >"$work/as-of"
+show estreat -o raw get --as-of "$middle" "${key_argument[@]}" >"$work/as-of"
 whole_lines "${inputs[0]}" | sed -n "${past}p" | cmp - "$work/as-of" || fail "get --as-of does not give what was newest then"
 good "at position $middle the newest event of $key was the file's line $past"
 
@@ -184,13 +189,18 @@ verdict=$(show estreat -o json audit) || fail "the audit did not exit 0"
 good "CONSISTENT at size $(field size <<<"$verdict")"
 
 step '5. The leader is killed during an ingest'
-# Whatever this machine's pace is: the ingest's input ends 6 s after the kill, and is kept, to be
-# compared with. Small batches make for thousands of requests, some of them under way at the kill.
+# Whatever this machine's pace is: the ingest's input, the file over and over, ends 6 s after the
+# kill, and is kept to be compared with. Small batches make for thousands of requests, so that some
+# are under way at the kill.
 whole_lines "${inputs[0]}" >"$work/some"
 if [ "$(wc -c <"$work/some")" -gt 4194304 ]; then
     head -c 4194304 "${inputs[0]}" >"$work/head"
     whole_lines "$work/head" >"$work/some"
 fi
+while [ "$(wc -c <"$work/some")" -lt 65536 ]; do
+    cat "$work/some" "$work/some" >"$work/head"
+    mv "$work/head" "$work/some"
+done
 touch "$work/feeding"
 feed() { while [ -e "$work/feeding" ] && cat "$work/some"; do :; done 2>/dev/null; }
 printf '$ while sleep 0; do cat %q; done | estreat -o json ingest --key failover --batch 32 - &\n' "${inputs[0]}"
