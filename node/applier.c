@@ -46,6 +46,7 @@ struct applier {
     struct mutex mutex; /* guards what follows */
     uint64_t flushed_index;
     struct flush_request *flushes;
+    bool closed; /* the thread takes no more flushes */
 };
 
 static void fatal(struct applier *applier, const struct error *err)
@@ -447,6 +448,21 @@ static void flush_at_the_end(struct applier *applier)
     }
 }
 
+/* Ends those that wait, those that came during the last flush, and all that still come. */
+static void refuse_flushes(struct applier *applier)
+{
+    mutex_lock(&applier->mutex);
+    applier->closed = true;
+    mutex_unlock(&applier->mutex);
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(&applier->intake)) != NULL) {
+        struct flush_request *request = (struct flush_request *)node;
+        CHECK(request->item.kind == APPLIER_FLUSH); /* the driver has ended */
+        request->done(request, STATUS_CANCELLED);
+    }
+    flushes_end(applier, UINT64_MAX, STATUS_CANCELLED);
+}
+
 static void *run(void *context)
 {
     struct applier *applier = context;
@@ -460,7 +476,7 @@ static void *run(void *context)
         finish_group(applier);
     }
     flush_at_the_end(applier);
-    flushes_end(applier, UINT64_MAX, STATUS_CANCELLED);
+    refuse_flushes(applier);
     return NULL;
 }
 
@@ -575,7 +591,15 @@ void applier_submit(struct applier *applier, struct apply_batch *batch)
 void applier_flush(struct applier *applier, struct flush_request *request)
 {
     request->item.kind = APPLIER_FLUSH;
-    mpsc_push(&applier->intake, &request->item.node);
+    mutex_lock(&applier->mutex);
+    bool closed = applier->closed;
+    if (!closed) {
+        mpsc_push(&applier->intake, &request->item.node);
+    }
+    mutex_unlock(&applier->mutex);
+    if (closed) {
+        request->done(request, STATUS_CANCELLED);
+    }
 }
 
 void applier_stop(struct applier *applier)

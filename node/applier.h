@@ -54,8 +54,8 @@ enum status applier_start(const struct applier_options *options, struct applier 
 void applier_submit(struct applier *applier, struct apply_batch *batch);
 
 /* Seals what is applied now; `done` is called once that is durable in tables, or with the error,
- * on the applier's or the engine's thread: it only hands on. Any thread. Borrows `request` until
- * then. Appending goes on meanwhile. */
+ * on the applier's, the engine's or the caller's thread: it only hands on. Any thread. Borrows
+ * `request` until then. Appending goes on meanwhile. CANCELLED: the applier was stopped. */
 struct flush_request {
     struct applier_item item; /* first */
     void (*done)(struct flush_request *request, enum status status);
@@ -72,7 +72,7 @@ void applier_flushed(struct applier *applier, uint64_t index);
 uint64_t applier_flushed_index(struct applier *applier);
 
 /* Applies what was submitted, then flushes and ends the thread; batches go back to the driver.
- * NULL is allowed. */
+ * The driver has been stopped. NULL is allowed. */
 void applier_stop(struct applier *applier);
 
 /* After applier_stop, when nobody calls applier_flushed() any more. NULL is allowed. */

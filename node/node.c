@@ -382,9 +382,9 @@ void node_close(struct node *node)
     if (node->has_applied) {
         applied_close(&node->applied);
     }
+    applier_stop(node->applier); /* flushes; who waits for a flush that cannot be is told */
     wait_for_requests(node);
     executor_close(node->readers);
-    applier_stop(node->applier); /* flushes */
     rpc_loop_close(node->loop);
     wal_close(node->wal);
     executor_close(node->engine_executor); /* from here on nothing is reported as flushed */

@@ -40,3 +40,21 @@ cluster start --dir "$work/small/cluster" -- --set storage.reserve_mib=8 --set s
     --set storage.memtable_mib=8 --set storage.retain_mib=16 >/dev/null
 estreat -o raw history lines | head -n "$n" | cmp - "$work/back" || fail "lost after a restart"
 equal "$(estreat -o raw get after)" x
+
+# A stop does not wait for room: neither for the last flush, nor for a deep audit's.
+seq -f "%.0f $(printf '%0300d' 0)" 1 5000 | estreat ingest --key more - >/dev/null
+head -c 90000000 /dev/zero >"$work/small/ballast" 2>/dev/null || true
+estreat --timeout 60 audit --deep >"$work/audit" 2>&1 &
+audit=$!
+sleep 1
+begin=$SECONDS
+cluster stop-node n1 --dir "$work/small/cluster"
+[ $((SECONDS - begin)) -lt 15 ] || fail "stopping with a full disk took $((SECONDS - begin)) s"
+tail -n 1 "$work/small/cluster/n1/log" | grep -q '"stopped"' || fail "n1 did not stop cleanly"
+code=0
+wait "$audit" || code=$?
+[ "$code" -eq 2 ] || { cat "$work/audit" >&2; fail "an audit of what could not be flushed exits $code"; }
+rm "$work/small/ballast"
+cluster start --dir "$work/small/cluster" -- --set storage.reserve_mib=8 --set storage.segment_mib=8 \
+    --set storage.memtable_mib=8 --set storage.retain_mib=16 >/dev/null
+equal "$(estreat -o raw history more | wc -l)" 5000
