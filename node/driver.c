@@ -401,7 +401,7 @@ static void turn(struct driver *driver)
         tick(driver);
     }
     hand_over(driver);
-    proposals_go(&driver->proposals, false);
+    proposals_go(&driver->proposals, driver->commit);
     reads_ask(&driver->reads, driver->raft, now(driver));
     struct error err = ERROR_INIT;
     enum status status = log_writer_go_on(&driver->log, &err);
@@ -434,7 +434,9 @@ static void *run(void *context)
     struct driver *driver = context;
     while (!may_stop(driver)) {
         uint64_t now_ns = now(driver);
-        uint64_t wait_ns = driver->next_tick_ns > now_ns ? driver->next_tick_ns - now_ns : 0;
+        uint64_t due_ns = proposals_due_ns(&driver->proposals);
+        due_ns = due_ns < driver->next_tick_ns ? due_ns : driver->next_tick_ns;
+        uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
         if (driver->failed) {
             wait_ns = UINT64_MAX; /* only to give back what comes in, until it is stopped */
         }
@@ -548,7 +550,8 @@ static void drain(struct driver *driver)
     while ((node = mpsc_pop(driver->options.intake)) != NULL) {
         take(driver, (struct intake *)node);
     }
-    proposals_go(&driver->proposals, true); /* which refuses them */
+    driver->proposals.closed = true;
+    proposals_refuse_held(&driver->proposals);
     reads_close(&driver->reads);
     proposals_fail_pending(&driver->proposals);
 }

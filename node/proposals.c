@@ -6,8 +6,11 @@
 #include "node/apply.h"
 #include "rpc/server.h"
 
-#define BYTES_MAX (48 * MIB)       /* admitted and not yet applied */
-#define HELD_BYTES_MAX (256 * KIB) /* held back at most: enough to share the cost of a group */
+#define BYTES_MAX (48 * MIB) /* admitted and not yet applied */
+/* Held back at most, enough to share the cost of a round; and for how long, so that a slow quorum
+ * gets several rounds at a time. */
+#define HELD_BYTES_MAX (256 * KIB)
+#define HELD_NS_MAX NS_PER_MS
 
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
                     struct raft *raft, struct log_writer *log, struct pending *pending)
@@ -107,26 +110,32 @@ static void propose(struct proposals *proposals, struct proposal *proposal)
         proposals->bytes = 0;
     }
     proposals->bytes += length;
+    proposals->last_index = entry->index;
     pending_add(proposals->pending,
                 (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
 }
 
-/* Proposals that come while a WAL group is under way then share the next group, and one message to
- * each follower, instead of waking everybody for each. An idle node holds nothing back, so a
- * request alone does not wait. */
+/* Proposals that come while a round (write, replicate, commit) is under way share the next one: one
+ * WAL group on each node and one message each way, instead of waking everybody for each. An idle
+ * node holds nothing back, so a request alone does not wait. */
 void proposals_add(struct proposals *proposals, struct proposal *proposal)
 {
+    if (proposals->held_first == NULL) {
+        proposals->held_since_ns = clock_monotonic_ns(proposals->clock);
+    }
     proposal->next = NULL;
     *proposals->held_last = proposal;
     proposals->held_last = &proposal->next;
     proposals->held_bytes += proposal->entry->length;
 }
 
-void proposals_go(struct proposals *proposals, bool all)
+uint64_t proposals_due_ns(const struct proposals *proposals)
 {
-    if (!all && wal_busy(proposals->log->wal) && proposals->held_bytes < HELD_BYTES_MAX) {
-        return;
-    }
+    return proposals->held_first == NULL ? UINT64_MAX : proposals->held_since_ns + HELD_NS_MAX;
+}
+
+static void propose_all(struct proposals *proposals)
+{
     while (proposals->held_first != NULL) {
         struct proposal *proposal = proposals->held_first;
         proposals->held_first = proposal->next;
@@ -134,6 +143,21 @@ void proposals_go(struct proposals *proposals, bool all)
     }
     proposals->held_last = &proposals->held_first;
     proposals->held_bytes = 0;
+}
+
+void proposals_go(struct proposals *proposals, uint64_t commit)
+{
+    bool under_way = proposals->leads && proposals->last_index > commit;
+    if (!under_way || proposals->held_bytes >= HELD_BYTES_MAX ||
+        clock_monotonic_ns(proposals->clock) >= proposals_due_ns(proposals)) {
+        propose_all(proposals);
+    }
+}
+
+void proposals_refuse_held(struct proposals *proposals)
+{
+    CHECK(proposals->closed);
+    propose_all(proposals);
 }
 
 static void fail_pending(void *context, struct rpc_server_call *call)

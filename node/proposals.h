@@ -37,7 +37,9 @@ struct proposals {
     struct proposal *held_first; /* until the WAL group under way is done */
     struct proposal **held_last;
     size_t held_bytes;
-    uint64_t bytes; /* proposed in `term` and not yet applied */
+    uint64_t held_since_ns; /* when the first of them came */
+    uint64_t last_index;    /* of the newest proposal */
+    uint64_t bytes;         /* proposed in `term` and not yet applied */
     uint64_t term;
     uint64_t leader; /* Raft number; 0: none is known */
     bool leads;      /* this node */
@@ -52,8 +54,15 @@ void proposals_init(struct proposals *proposals, struct clock *clock, const stru
 /* Takes the proposal. */
 void proposals_add(struct proposals *proposals, struct proposal *proposal);
 
-/* Proposes what is held: always if `all`, else unless a WAL group is under way and little waits. */
-void proposals_go(struct proposals *proposals, bool all);
+/* Proposes what is held, unless the round before it, up to `commit`, is still under way and little
+ * waits, and not for long. */
+void proposals_go(struct proposals *proposals, uint64_t commit);
+
+/* When proposals_go() is to be called again at the latest; UINT64_MAX: nothing is held. */
+uint64_t proposals_due_ns(const struct proposals *proposals);
+
+/* Refuses what is held: the node has stopped. */
+void proposals_refuse_held(struct proposals *proposals);
 
 /* Who leads changed. Calls whose entries are in the log fail: their outcome is unknown. */
 void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader);
