@@ -66,16 +66,21 @@ cluster() { "$root/deploy/cluster.sh" "$@" --dir "$work/cluster"; }
 finish() {
     local code=$?
     trap - EXIT
+    trap '' INT TERM
     if $keep && [ "$code" -eq 0 ]; then
         # shellcheck disable=SC2016
         printf '\nThe cluster goes on. To use it:\n  export PATH=%q:$PATH\n  eval "$(%q start --dir %q)"\nTo end it:\n  %q stop --dir %q && rm -r %q\n' \
             "$bin" "$root/deploy/cluster.sh" "$work/cluster" "$root/deploy/cluster.sh" "$work/cluster" "$work"
     else
         [ -z "$ingest" ] || kill "$ingest" 2>/dev/null || true
-        [ "$code" -eq 0 ] || tail -n 5 "$work"/cluster/*/log >&2 2>/dev/null || true
+        [ "$code" -eq 0 ] || [ "$code" -eq 130 ] || tail -n 5 "$work"/cluster/*/log >&2 2>/dev/null || true
         cluster stop >/dev/null 2>&1 || true
         rm -rf "$work"
-        [ "$code" -eq 0 ] || printf '\nThe demonstration FAILED.\n' >&2
+        case $code in
+        0) ;;
+        130) printf '\nInterrupted; nothing is left running.\n' >&2 ;;
+        *) printf '\nThe demonstration FAILED.\n' >&2 ;;
+        esac
     fi
     exit "$code"
 }
