@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "node/apply.h"
 #include "node/keyspaces.h"
+#include "node/reply_batch.h"
 #include "rpc/server.h"
-#include "schema/log.pb-c.h"
 
 /* One engine batch, and so one publication, covers about this much. */
 #define GROUP_BYTES MIB
@@ -59,40 +59,52 @@ static void fatal(struct applier *applier, const struct error *err)
 
 /* --- replies ----------------------------------------------------------------------------- */
 
-static void send_reply(struct applier *applier, struct rpc_server_call *call,
-                       const struct reply *reply)
+/* Answers the call that waits for the reply's entry, if one does: failures at once, results with
+ * the rest of the group. */
+static void send_reply(struct applier *applier, const struct reply *reply,
+                       struct reply_batch **batch)
 {
     const struct apply_result *result = &reply->result;
-    if (result->status != STATUS_OK) {
-        rpc_call_fail(call, result->status, result->error.text);
+    struct pending_call waiting;
+    if (!pending_take(applier->options.pending, reply->index, &waiting)) {
         return;
     }
-    Estreat__V1__AppendResponse response = ESTREAT__V1__APPEND_RESPONSE__INIT;
-    response.position = result->position;
-    response.time_ns = result->time_ns;
-    response.repeated_request = result->repeated;
-    response.size = result->position + result->count;
-    if (!result->repeated) {
-        response.n_versions = result->count;
-        response.versions = (uint64_t *)(void *)applier->versions.data + result->versions_begin;
+    if (waiting.term != reply->term) {
+        rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
+                      "leadership changed; the request was not appended");
+        return;
     }
-    rpc_call_reply(call, &response.base);
+    if (result->status != STATUS_OK) {
+        rpc_call_fail(waiting.call, result->status, result->error.text);
+        return;
+    }
+    if (*batch == NULL) {
+        *batch = reply_batch_new(applier->options.alloc, applier->reply_count,
+                                 buf_slice(&applier->versions));
+    }
+    if (*batch == NULL) {
+        rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
+                      "no memory for the answer; the request was appended");
+        return;
+    }
+    (*batch)->replies[(*batch)->count++] = (struct append_reply){
+        .call = waiting.call,
+        .position = result->position,
+        .time_ns = result->time_ns,
+        .count = result->count,
+        .repeated = result->repeated,
+        .versions_begin = result->versions_begin,
+    };
 }
 
 static void send_replies(struct applier *applier)
 {
+    struct reply_batch *batch = NULL;
     for (unsigned i = 0; i < applier->reply_count; i++) {
-        const struct reply *reply = &applier->replies[i];
-        struct pending_call waiting;
-        if (!pending_take(applier->options.pending, reply->index, &waiting)) {
-            continue;
-        }
-        if (waiting.term == reply->term) {
-            send_reply(applier, waiting.call, reply);
-        } else {
-            rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
-                          "leadership changed; the request was not appended");
-        }
+        send_reply(applier, &applier->replies[i], &batch);
+    }
+    if (batch != NULL) {
+        reply_batch_send(batch, applier->options.clients);
     }
     applier->reply_count = 0;
     buf_clear(&applier->versions);

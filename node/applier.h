@@ -31,6 +31,7 @@
 #define APPLIER_OVERSHOOT_BYTES (16 * MIB)
 
 struct applier;
+struct rpc_loop;
 
 struct applier_options {
     struct alloc *alloc;
@@ -40,6 +41,7 @@ struct applier_options {
     struct tile_store *tiles;
     struct pending *pending;
     struct applied *applied;
+    struct rpc_loop *clients; /* answers the calls in `pending`; NULL where nobody calls */
     struct mpsc *done;        /* the driver's intake: batches go back there */
     const struct seal *start; /* state to begin with; copied */
     void (*on_fatal)(void *context, const struct error *err); /* the applier's thread */

@@ -223,6 +223,7 @@ static enum status take_part(struct node *node, struct error *err)
         .tiles = node->tiles,
         .pending = &node->pending,
         .applied = &node->applied,
+        .clients = node->loop,
         .done = &node->intake,
         .start = &node->seal,
         .on_fatal = on_fatal,
