@@ -312,29 +312,6 @@ static void init_node(struct audit *audit, struct audit_node *node, const struct
     }
 }
 
-/* Endpoints of two clusters in one list are a mistake, not a divergence. */
-static enum status check_one_cluster(const struct members *members, struct error *err)
-{
-    const struct member *first = NULL;
-    for (unsigned i = 0; i < members->count; i++) {
-        const struct member *member = &members->list[i];
-        if (!member->answered) {
-            continue;
-        }
-        if (first == NULL) {
-            first = member;
-        }
-        const char *mine = ((const Estreat__V1__StatusResponse *)member->reply.message)->cluster;
-        const char *other = ((const Estreat__V1__StatusResponse *)first->reply.message)->cluster;
-        if (strcmp(mine, other) != 0) {
-            return error_set(err, STATUS_FAILED_PRECONDITION,
-                             "%.100s belongs to cluster '%.100s', and %.100s to '%.100s'",
-                             first->endpoint, other, member->endpoint, mine);
-        }
-    }
-    return STATUS_OK;
-}
-
 static enum status init_audit(struct audit *audit, const struct members *members, struct error *err)
 {
     struct alloc *alloc = audit->client->alloc;
@@ -401,7 +378,7 @@ static enum status audit_members(struct audit *audit, const struct members *memb
                                  struct estreat_audit **out, struct error *err)
 {
     struct alloc *alloc = audit->client->alloc;
-    enum status status = check_one_cluster(members, err);
+    enum status status = members_check_one_cluster(members, err);
     if (status == STATUS_OK) {
         status = init_audit(audit, members, err);
     }

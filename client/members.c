@@ -176,6 +176,34 @@ enum status members_ask(struct estreat_client *client, uint32_t timeout_ms, stru
     return STATUS_OK;
 }
 
+enum status members_check_one_cluster(const struct members *members, struct error *err)
+{
+    const struct member *first = NULL;
+    for (unsigned i = 0; i < members->count; i++) {
+        const struct member *member = &members->list[i];
+        if (!member->answered) {
+            enum status status = member->has_route ? router_check_cluster(&member->client->router,
+                                                                          member->route, err)
+                                                   : STATUS_OK;
+            if (status != STATUS_OK) {
+                return status;
+            }
+            continue;
+        }
+        if (first == NULL) {
+            first = member;
+        }
+        const char *mine = answer_of(member)->cluster;
+        const char *other = answer_of(first)->cluster;
+        if (strcmp(mine, other) != 0) {
+            return error_set(err, STATUS_FAILED_PRECONDITION,
+                             "%.100s belongs to cluster '%.100s', and %.100s to '%.100s'",
+                             first->endpoint, other, member->endpoint, mine);
+        }
+    }
+    return STATUS_OK;
+}
+
 void members_release(struct members *members)
 {
     for (unsigned i = 0; i < members->count; i++) {

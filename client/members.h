@@ -41,6 +41,9 @@ struct members {
 enum status members_ask(struct estreat_client *client, uint32_t timeout_ms, struct members *out,
                         struct error *err) MUST_USE;
 
+/* Endpoints of two clusters in one list are a mistake: FAILED_PRECONDITION names both. */
+enum status members_check_one_cluster(const struct members *members, struct error *err) MUST_USE;
+
 void members_release(struct members *members);
 
 #endif

@@ -30,7 +30,7 @@ static enum status add_locked(struct router *router, struct slice name, unsigned
         return error_set(err, STATUS_INVALID_ARGUMENT, "more than %u endpoints",
                          ROUTER_ENDPOINTS_MAX);
     }
-    endpoint->channel = NULL;
+    *endpoint = (struct router_endpoint){.router = router, .foreign = ERROR_INIT};
     memcpy(endpoint->name, text, name.length + 1);
     memcpy(endpoint->url, url, sizeof url);
     *index = router->count++;
@@ -132,6 +132,41 @@ const char *router_name(struct router *router, unsigned index)
     return router->endpoints[index].name;
 }
 
+/* On the loop's thread, so that one handshake is the first. */
+static enum status accept_peer(void *context, const char *cluster, struct error *err)
+{
+    struct router_endpoint *endpoint = context;
+    struct router *router = endpoint->router;
+    enum status status = STATUS_OK;
+    mutex_lock(&router->mutex);
+    if (router->cluster[0] == '\0') {
+        (void)snprintf(router->cluster, sizeof router->cluster, "%s", cluster);
+        router->cluster_from = (unsigned)(endpoint - router->endpoints);
+    }
+    endpoint->foreign = (struct error)ERROR_INIT;
+    if (cluster[0] != '\0' && strcmp(cluster, router->cluster) != 0) {
+        status = error_set(err, STATUS_FAILED_PRECONDITION,
+                           "%.100s belongs to cluster '%.100s', and %.100s to '%.100s'",
+                           router->endpoints[router->cluster_from].name, router->cluster,
+                           endpoint->name, cluster);
+        endpoint->foreign = *err;
+    }
+    mutex_unlock(&router->mutex);
+    return status;
+}
+
+enum status router_check_cluster(struct router *router, unsigned index, struct error *err)
+{
+    mutex_lock(&router->mutex);
+    CHECK(index < router->count);
+    enum status status = router->endpoints[index].foreign.status;
+    if (status != STATUS_OK) {
+        *err = router->endpoints[index].foreign;
+    }
+    mutex_unlock(&router->mutex);
+    return status;
+}
+
 enum status router_channel(struct router *router, unsigned index, struct rpc_channel **out,
                            struct error *err)
 {
@@ -143,6 +178,8 @@ enum status router_channel(struct router *router, unsigned index, struct rpc_cha
         const struct rpc_channel_options options = {
             .url = endpoint->url,
             .queued_bytes_max = router->queued_bytes_max,
+            .accept_peer = accept_peer,
+            .context = endpoint,
         };
         status = rpc_channel_open(router->loop, &options, &endpoint->channel, err);
     }

@@ -5,6 +5,10 @@
  * use, and remembers two choices, which stay until they fail: where appends go
  * (the leader, as far as known) and where reads go (any node).
  *
+ * A client talks to one cluster: that of the first node that it shakes hands with.
+ * A connection to a node of another is refused before any call is sent on it, since
+ * an append that was retried there would be applied as a new one.
+ *
  * Endpoints are only ever added, so an index stays valid. Thread-safe.
  */
 #ifndef ESTREAT_CLIENT_ROUTER_H
@@ -14,6 +18,7 @@
 #include "base/sync.h"
 #include "rpc/channel.h"
 #include "rpc/endpoint.h"
+#include "rpc/hello.h"
 
 #define ROUTER_ENDPOINTS_MAX 32U
 #define ROUTER_NAME_BYTES 256U
@@ -26,7 +31,9 @@ enum route {
 struct router_endpoint {
     char name[ROUTER_NAME_BYTES]; /* HOST:PORT, as given */
     char url[RPC_URL_BYTES_MAX];
+    struct router *router;
     struct rpc_channel *channel; /* owned; NULL until the first use */
+    struct error foreign;        /* not OK: its node belongs to another cluster */
 };
 
 struct router {
@@ -37,6 +44,8 @@ struct router {
     unsigned count;
     unsigned given; /* the first ones, which the user gave */
     unsigned chosen[2];
+    char cluster[RPC_NAME_BYTES_MAX + 1]; /* "": not known yet */
+    unsigned cluster_from;                /* the endpoint that told it */
 };
 
 /* Reads a comma-separated list. Nothing is connected yet. INVALID_ARGUMENT names the part that
@@ -65,7 +74,11 @@ unsigned router_given(struct router *router);
 /* Valid until release. */
 const char *router_name(struct router *router, unsigned index);
 
-/* The endpoint's channel, opened at need; borrowed until release. */
+/* Not OK if the node that was last met at this endpoint belongs to another cluster: names both. */
+enum status router_check_cluster(struct router *router, unsigned index, struct error *err) MUST_USE;
+
+/* The endpoint's channel, opened at need; borrowed until release. Calls on it end with
+ * FAILED_PRECONDITION if a node of another cluster is there. */
 enum status router_channel(struct router *router, unsigned index, struct rpc_channel **out,
                            struct error *err) MUST_USE;
 

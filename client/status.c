@@ -127,7 +127,10 @@ enum estreat_code estreat_status(struct estreat_client *client, uint32_t timeout
     struct members members;
     enum status status = members_ask(client, timeout_ms, &members, &err);
     if (status == STATUS_OK) {
-        status = make_status(&members, client->alloc, out, &err);
+        status = members_check_one_cluster(&members, &err);
+        if (status == STATUS_OK) {
+            status = make_status(&members, client->alloc, out, &err);
+        }
         members_release(&members);
     }
     return client_answer(status, &err, error);

@@ -67,6 +67,15 @@ static void on_ready(void *context)
     struct rpc_link *link = context;
     struct rpc_channel *channel = link->channel;
     CHECK(link == channel->link);
+    if (channel->options.accept_peer != NULL) {
+        struct error error = ERROR_INIT;
+        enum status status = channel->options.accept_peer(
+            channel->options.context, rpc_conn_peer(link->conn)->cluster_id, &error);
+        if (status != STATUS_OK) {
+            rpc_conn_abort(link->conn, status, error.text); /* frees the link */
+            return;
+        }
+    }
     channel->state = CHANNEL_READY;
     rpc_timer_cancel(channel->loop, &channel->timer);
     tell_state(channel, true);

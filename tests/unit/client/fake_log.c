@@ -359,10 +359,16 @@ static void on_count(void *context, struct rpc_server_call *call, const Protobuf
 
 void fake_node_open(struct fake_node *node, struct fake_log *log)
 {
+    fake_node_open_with(node, log, (struct rpc_server_options){.url = NULL});
+}
+
+void fake_node_open_with(struct fake_node *node, struct fake_log *log,
+                         struct rpc_server_options options)
+{
     static const rpc_handler_fn handlers[] = {on_append, on_get, on_history, on_read, on_count};
     const struct rpc_loop_options loop_options = {.name = "fake-node"};
-    const struct rpc_server_options options = {.url = "tcp://127.0.0.1:0"};
     struct error err = ERROR_INIT;
+    options.url = "tcp://127.0.0.1:0";
     *node = (struct fake_node){.log = log};
     CHECK(rpc_loop_open(&loop_options, &node->loop, &err) == STATUS_OK);
     CHECK(rpc_server_open(node->loop, &options, &node->server, &err) == STATUS_OK);

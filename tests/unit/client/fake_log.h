@@ -69,6 +69,10 @@ void fake_log_add(struct fake_log *log, const char *key, const char *payload);
 
 /* Serves on a free port. Borrows the log. */
 void fake_node_open(struct fake_node *node, struct fake_log *log);
+
+/* With more to say about its server than where it listens. */
+void fake_node_open_with(struct fake_node *node, struct fake_log *log,
+                         struct rpc_server_options options);
 void fake_node_close(struct fake_node *node);
 
 #endif

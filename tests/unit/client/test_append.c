@@ -130,6 +130,42 @@ static void test_dead_endpoint(void **state)
     fake_log_release(&log);
 }
 
+/* An append whose answer was lost is not repeated at a node of another cluster, where it would be
+ * new. Whichever node comes first decides which cluster the client talks to. */
+static void test_two_clusters(void **state)
+{
+    struct fake_log logs[2];
+    struct fake_node nodes[2];
+    struct estreat_appended at;
+    struct estreat_error error;
+    char endpoints[80];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fake_log_init(&logs[i], 1);
+        fake_node_open_with(&nodes[i], &logs[i],
+                            (struct rpc_server_options){.cluster_id = i == 0 ? "ours" : "theirs"});
+    }
+    (void)snprintf(endpoints, sizeof endpoints, "%s,%s", nodes[0].endpoint, nodes[1].endpoint);
+    struct estreat_client *client = open_client(endpoints, 2000);
+    const struct estreat_new_event event = event_of("a", "1");
+    assert_int_equal(estreat_append(client, &event, 1, NULL, &at, &error), ESTREAT_OK);
+    int mine = logs[0].size == 1 ? 0 : 1;
+    logs[mine].lose_answers_percent = 100;
+    assert_int_equal(estreat_append(client, &event, 1, NULL, &at, &error),
+                     ESTREAT_FAILED_PRECONDITION);
+    assert_int_equal(logs[mine].size, 2);
+    assert_int_equal(logs[1 - mine].size, 0);
+    assert_int_equal(atomic_load(&nodes[1 - mine].calls), 0);
+    assert_non_null(strstr(error.text, "'ours'"));
+    assert_non_null(strstr(error.text, "'theirs'"));
+    assert_non_null(strstr(error.text, nodes[1 - mine].endpoint));
+    estreat_close(client);
+    for (int i = 0; i < 2; i++) {
+        fake_node_close(&nodes[i]);
+        fake_log_release(&logs[i]);
+    }
+}
+
 struct tally {
     struct estreat_client *client;
     _Atomic unsigned ok;
@@ -352,11 +388,17 @@ static void test_append_from_callback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),           cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_redirect_loop),   cmocka_unit_test(test_dead_endpoint),
-        cmocka_unit_test(test_exactly_once),    cmocka_unit_test(test_pushback),
-        cmocka_unit_test(test_window),          cmocka_unit_test(test_close_cancels),
-        cmocka_unit_test(test_refused_at_once), cmocka_unit_test(test_append_from_callback),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_redirect_loop),
+        cmocka_unit_test(test_dead_endpoint),
+        cmocka_unit_test(test_two_clusters),
+        cmocka_unit_test(test_exactly_once),
+        cmocka_unit_test(test_pushback),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_close_cancels),
+        cmocka_unit_test(test_refused_at_once),
+        cmocka_unit_test(test_append_from_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -242,6 +242,10 @@ static void test_two_clusters_alike(void **state)
     assert_int_equal(estreat_audit(client, NULL, &audit, &error), ESTREAT_FAILED_PRECONDITION);
     assert_non_null(strstr(error.text, "others"));
     assert_null(audit);
+    struct estreat_status *status = NULL;
+    assert_int_equal(estreat_status(client, 0, &status, &error), ESTREAT_FAILED_PRECONDITION);
+    assert_non_null(strstr(error.text, "others"));
+    assert_null(status);
     estreat_close(client);
     fake_cluster_release(&others);
 }
