@@ -56,6 +56,16 @@ static enum status make_parents(struct fs *fs, const char *path, struct error *e
     return STATUS_OK;
 }
 
+/* Up to the first newline, for printing. */
+static int line_length(struct slice text)
+{
+    int length = 0;
+    while ((size_t)length < text.length && text.data[length] != '\n') {
+        length++;
+    }
+    return length;
+}
+
 static enum status check_identity(struct fs *fs, const char *dir, struct slice expected,
                                   struct error *err)
 {
@@ -75,11 +85,10 @@ static enum status check_identity(struct fs *fs, const char *dir, struct slice e
     buf_init(&found, alloc_default(), IDENTITY_BYTES_MAX);
     status = fs_read_file(fs, path, &found, err);
     if (status == STATUS_OK && !slice_equal(buf_slice(&found), expected)) {
-        buf_put_u8(&found, 0);
         status = error_set(err, STATUS_FAILED_PRECONDITION,
-                           "%s belongs to another node: %s says \"%s\", this is \"%s\"", dir, path,
-                           buf_failed(&found) ? "" : (const char *)found.data,
-                           (const char *)expected.data);
+                           "%s belongs to another node: %s says \"%.*s\", this is \"%.*s\"", dir,
+                           path, line_length(buf_slice(&found)), (const char *)found.data,
+                           line_length(expected), (const char *)expected.data);
     }
     buf_release(&found);
     return status;

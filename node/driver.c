@@ -30,6 +30,7 @@ struct driver {
     uint64_t commit;
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
+    bool faulty; /* what is stored here is damaged: another should lead */
     bool stopping;
     bool handed_over; /* or nobody is there to take it */
     bool stopped;     /* the thread has ended: what still comes in is only given back */
@@ -167,7 +168,8 @@ static void begin_to_stop(struct driver *driver)
 /* A node that stops hands leadership over, also one that it comes to while it stops. */
 static void hand_over(struct driver *driver)
 {
-    if (!driver->stopping || driver->handed_over || driver->soft.role != RAFT_LEADER) {
+    if (!(driver->stopping || driver->faulty) || driver->handed_over ||
+        driver->soft.role != RAFT_LEADER) {
         return;
     }
     driver->handed_over = true;
@@ -341,6 +343,15 @@ static void purge(struct driver *driver)
     }
 }
 
+static void watch_fault(struct driver *driver)
+{
+    if (!driver->faulty && driver->options.config->member_count > 1 &&
+        fault_get(driver->options.fault, NULL)) {
+        driver->faulty = true;
+        raft_set_electable(driver->raft, false);
+    }
+}
+
 static void keep_house(struct driver *driver, uint64_t now_ns)
 {
     if (now_ns < driver->next_housekeeping_ns) {
@@ -349,6 +360,7 @@ static void keep_house(struct driver *driver, uint64_t now_ns)
     driver->next_housekeeping_ns = now_ns + HOUSEKEEPING_NS;
     struct error err = ERROR_INIT;
     watch_space(driver);
+    watch_fault(driver);
     purge(driver);
     expire_sessions(driver, now_ns);
     enum status status = wal_idle(driver->options.wal, &err);

@@ -21,6 +21,7 @@
 #include "node/applied.h"
 #include "node/applier.h"
 #include "node/config.h"
+#include "node/fault.h"
 #include "node/intake.h"
 #include "node/peers.h"
 #include "node/pending.h"
@@ -45,6 +46,7 @@ struct driver_options {
     struct applier *applier;
     struct pending *pending;
     struct applied *applied;
+    struct fault *fault;
     void (*on_fatal)(void *context, const struct error *err); /* the driver's thread; once */
     void *context;
 };

@@ -34,6 +34,7 @@ struct node {
     struct wal_recovered recovered;
     struct tile_store *tiles;
     struct signer *signer;
+    struct fault fault;
 
     struct mpsc intake; /* the driver's */
     struct pending pending;
@@ -176,6 +177,27 @@ static enum status open_wal(struct node *node, struct error *err)
     return status;
 }
 
+/* A node that lost its log may have voted and acknowledged what it no longer knows of: it must not
+ * come back under its id. The file "started" says that there was a log. */
+static enum status check_log_not_lost(struct node *node, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    bool started = false;
+    enum status status = path_join(path, node->config->data, "started", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(node->fs, path, &started, err);
+    }
+    if (status == STATUS_OK && started && !node->recovered.existed) {
+        return error_set(err, STATUS_DATA_LOSS,
+                         "%s held a log and it is gone; set this member up anew, under a new id",
+                         node->wal_dir);
+    }
+    if (status == STATUS_OK && !started) {
+        status = fs_replace_file(node->fs, node->config->data, path, slice_of_string("1\n"), err);
+    }
+    return status;
+}
+
 static enum status recover(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
@@ -192,6 +214,9 @@ static enum status recover(struct node *node, struct error *err)
     }
     if (status == STATUS_OK) {
         status = open_wal(node, err);
+    }
+    if (status == STATUS_OK) {
+        status = check_log_not_lost(node, err);
     }
     if (status == STATUS_OK) {
         status = tile_store_open(node->alloc, node->engine, node->seal.tree, &node->tiles, err);
@@ -252,6 +277,7 @@ static enum status take_part(struct node *node, struct error *err)
             .applier = node->applier,
             .pending = &node->pending,
             .applied = &node->applied,
+            .fault = &node->fault,
             .on_fatal = on_fatal,
             .context = node,
         };
@@ -311,6 +337,7 @@ static enum status serve(struct node *node, struct error *err)
         .engine = node->engine,
         .tiles = node->tiles,
         .signer = node->signer,
+        .fault = &node->fault,
         .applied = &node->applied,
         .applier = node->applier,
         .driver = node->driver,
@@ -336,6 +363,7 @@ enum status node_open(const struct node_options *options, struct node **out, str
     node->fs = options->fs == NULL ? fs_posix() : options->fs;
     mpsc_init(&node->intake);
     pending_init(&node->pending);
+    fault_init(&node->fault);
     enum status status = recover(node, err);
     if (status == STATUS_OK) {
         status = bind_port(node, err);
@@ -402,6 +430,7 @@ void node_close(struct node *node)
         applied_release(&node->applied);
     }
     pending_release(&node->pending);
+    fault_release(&node->fault);
     file_close(node->lock);
     alloc_free(node->alloc, node);
 }

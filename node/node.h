@@ -4,6 +4,7 @@
  *
  *   DATA/lock        held while the node runs
  *   DATA/identity    cluster and node id: a directory serves nobody else
+ *   DATA/started     there was a log: one that is missing is lost, not new
  *   DATA/wal/        the log
  *   DATA/tables/     the engine
  *   DATA/signing-key, verifier-key, signed-head: see signer.h

@@ -18,6 +18,9 @@ static void request_free(struct request *request)
 
 enum job_result request_fail(struct request *request, enum status status, const char *text)
 {
+    if (status == STATUS_DATA_LOSS) {
+        fault_note(request->service->fault, text);
+    }
     rpc_call_fail(request->call, status, text);
     request_free(request);
     return JOB_DONE;

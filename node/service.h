@@ -13,6 +13,7 @@
 #include "node/applier.h"
 #include "node/config.h"
 #include "node/driver.h"
+#include "node/fault.h"
 #include "node/signer.h"
 #include "node/tile_store.h"
 #include "rpc/server.h"
@@ -25,6 +26,7 @@ struct service {
     struct engine *engine;
     struct tile_store *tiles;
     struct signer *signer;
+    struct fault *fault;
     struct applied *applied;
     struct applier *applier;
     struct driver *driver;

@@ -80,8 +80,11 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     driver_status(service->driver, &now);
     struct applied_point applied = applied_get(service->applied);
     char state[ERROR_TEXT_BYTES + 16] = "ok";
+    char fault[FAULT_TEXT_BYTES];
     if (engine_background_error(service->engine, &err) != STATUS_OK) {
         (void)snprintf(state, sizeof state, "fault: %s", err.text);
+    } else if (fault_get(service->fault, fault)) {
+        (void)snprintf(state, sizeof state, "fault: %s", fault);
     } else if (applied.index < now.raft.commit) {
         (void)snprintf(state, sizeof state, "catching-up");
     }

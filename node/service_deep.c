@@ -41,6 +41,9 @@ static bool send_progress(struct deep *deep, bool done)
         ranges[i].end = audit->damaged[i].end;
         pointers[i] = &ranges[i];
     }
+    if (audit->damaged_count > 0) {
+        fault_note(deep->request.service->fault, audit->cause);
+    }
     message.events = audit->position;
     message.bytes_read = audit->bytes_read;
     message.n_damaged = audit->damaged_count;

@@ -132,29 +132,33 @@ outside_window:
     return SESSION_REFUSED;
 }
 
-static bool gone_add(struct session_table *table, const uint8_t *client_id)
+/* Room to note every session as gone, so that forgetting one cannot fail: a row that stayed would
+ * come back with the next start, on this node only. */
+static bool gone_reserve(struct session_table *table)
 {
     struct gone *gone = &table->gone;
-    if (gone->count == gone->capacity) {
-        size_t capacity = gone->capacity == 0 ? 64 : gone->capacity * 2;
-        void *ids = alloc_resize(table->alloc, gone->ids, capacity * CLIENT_ID_BYTES);
-        if (ids == NULL) {
-            return false;
-        }
-        gone->ids = ids;
-        gone->capacity = capacity;
+    size_t needed = gone->count + table->count + 1;
+    if (needed <= gone->capacity) {
+        return true;
     }
-    memcpy(gone->ids[gone->count++], client_id, CLIENT_ID_BYTES);
+    size_t capacity = needed < 64 ? 64 : needed * 2;
+    void *ids = alloc_resize(table->alloc, gone->ids, capacity * CLIENT_ID_BYTES);
+    if (ids == NULL) {
+        return false;
+    }
+    gone->ids = ids;
+    gone->capacity = capacity;
     return true;
 }
 
-/* Unlinks and frees the session that `link` points to. Without memory to note that its row
- * must go, the row stays: it is then loaded again after a restart and expires once more. */
+/* Unlinks and frees the session that `link` points to, and notes that its row must go. */
 static void session_forget(struct session_table *table, struct session **link)
 {
     struct session *session = *link;
+    struct gone *gone = &table->gone;
+    CHECK(gone->count < gone->capacity);
+    memcpy(gone->ids[gone->count++], session->client_id, CLIENT_ID_BYTES);
     *link = session->bucket_next;
-    (void)gone_add(table, session->client_id);
     session_free(table, session);
     CHECK(table->count > 0);
     table->count--;
@@ -202,6 +206,9 @@ static void forget_oldest(struct session_table *table)
 
 static struct session *session_add(struct session_table *table, const uint8_t *client_id)
 {
+    if (!gone_reserve(table)) {
+        return NULL;
+    }
     if (table->count == SESSIONS_MAX) {
         forget_oldest(table);
     }
