@@ -192,6 +192,30 @@ enum status client_explain(struct estreat_client *client, unsigned endpoint,
     return err->status;
 }
 
+enum client_turn client_detour(struct estreat_client *client, struct client_detour *detour,
+                               unsigned endpoint, struct error *err)
+{
+    const struct retry_failure failure = {.status = err->status};
+    if (err->status != STATUS_DATA_LOSS && (detour->tried == 0 || !retry_is_transient(&failure))) {
+        return CLIENT_TURN_NONE;
+    }
+    if (detour->tried == 0) {
+        detour->first = *err;
+        (void)error_wrap(&detour->first, "%s", router_name(&client->router, endpoint));
+    }
+    detour->tried |= UINT32_C(1) << endpoint;
+    if (router_elsewhere(&client->router, ROUTE_ANY, endpoint, detour->tried, &detour->endpoint)) {
+        return CLIENT_TURN_NEXT;
+    }
+    *err = detour->first;
+    return CLIENT_TURN_OVER;
+}
+
+unsigned client_reads_at(struct estreat_client *client, const struct client_detour *detour)
+{
+    return detour->tried != 0 ? detour->endpoint : router_pick(&client->router, ROUTE_ANY);
+}
+
 void client_pause(uint64_t pause_ns)
 {
     struct timespec left = {.tv_sec = (time_t)(pause_ns / NS_PER_S),
@@ -221,9 +245,10 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
                        struct rpc_reply *reply, struct error *err)
 {
     struct retry retry;
+    struct client_detour detour = {.tried = 0};
     retry_init(&retry, client_deadline_ns(client, query->timeout_ms));
     for (;;) {
-        unsigned endpoint = router_pick(&client->router, ROUTE_ANY);
+        unsigned endpoint = client_reads_at(client, &detour);
         uint64_t now_ns = clock_monotonic_ns(client->clock);
         unsigned attempt_ms = retry_attempt_ms(&retry, now_ns);
         if (query->slow && retry.deadline_ns > now_ns + 2ULL * attempt_ms * NS_PER_MS) {
@@ -232,6 +257,14 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
         enum status status = attempt(client, endpoint, query, attempt_ms, reply, err);
         if (status == STATUS_OK) {
             return status;
+        }
+        enum client_turn turn = client_detour(client, &detour, endpoint, err);
+        if (turn == CLIENT_TURN_OVER) {
+            return err->status;
+        }
+        if (turn == CLIENT_TURN_NEXT) {
+            rpc_reply_release(reply);
+            continue;
         }
         uint64_t pause_ns;
         struct retry_failure failure =

@@ -55,6 +55,25 @@ struct retry_failure client_failure(struct estreat_client *client, enum route ro
 enum status client_explain(struct estreat_client *client, unsigned endpoint,
                            const struct retry *retry, struct error *err);
 
+/* A read that met damage on one node is tried once on each other one, since any can answer it. */
+struct client_detour {
+    uint32_t tried;     /* endpoints, a set of bits; 0: no damage was met */
+    unsigned endpoint;  /* to try now, unless `tried` is 0 */
+    struct error first; /* the damage */
+};
+
+enum client_turn {
+    CLIENT_TURN_NONE, /* the failure is none of the detour's: treat it as ever */
+    CLIENT_TURN_NEXT, /* try detour->endpoint at once */
+    CLIENT_TURN_OVER, /* none is left; the error is the damage that was met first */
+};
+
+enum client_turn client_detour(struct estreat_client *client, struct client_detour *detour,
+                               unsigned endpoint, struct error *err);
+
+/* The endpoint that a read tries now. */
+unsigned client_reads_at(struct estreat_client *client, const struct client_detour *detour);
+
 /* A question to any node, asked until it is answered, finally refused, or out of time. `reply`
  * is always filled; the caller releases it. */
 struct client_query {

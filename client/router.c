@@ -112,6 +112,24 @@ bool router_failed(struct router *router, enum route route, unsigned failed, str
     return redirected;
 }
 
+bool router_elsewhere(struct router *router, enum route route, unsigned failed, uint32_t tried,
+                      unsigned *index)
+{
+    bool found = false;
+    mutex_lock(&router->mutex);
+    CHECK(failed < router->count);
+    for (unsigned i = 1; i < router->count && !found; i++) {
+        unsigned next = (failed + i) % router->count;
+        if ((tried >> next & 1) == 0) {
+            router->chosen[route] = next;
+            *index = next;
+            found = true;
+        }
+    }
+    mutex_unlock(&router->mutex);
+    return found;
+}
+
 bool router_find(struct router *router, const char *name, unsigned *index)
 {
     struct error ignored;

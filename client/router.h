@@ -23,6 +23,8 @@
 #define ROUTER_ENDPOINTS_MAX 32U
 #define ROUTER_NAME_BYTES 256U
 
+_Static_assert(ROUTER_ENDPOINTS_MAX <= 32, "sets of endpoints are the bits of a uint32_t");
+
 enum route {
     ROUTE_LEADER,
     ROUTE_ANY,
@@ -63,6 +65,11 @@ unsigned router_pick(struct router *router, enum route route);
  * named (may be empty). Chooses another one, unless somebody has done so since. Returns true if
  * that is the one that was named. */
 bool router_failed(struct router *router, enum route route, unsigned failed, struct slice leader);
+
+/* Chooses an endpoint that is not in `tried`, a set of bits, in place of `failed`. False: there is
+ * none. */
+bool router_elsewhere(struct router *router, enum route route, unsigned failed, uint32_t tried,
+                      unsigned *index);
 
 /* The index of an endpoint, which is added if it is new. False if it cannot be read or there is
  * no room. */

@@ -3,7 +3,7 @@
  * Streams of events that survive the node that serves them.
  *
  * The caller's thread pulls messages and hands out their events. When the call
- * breaks, or is silent for half of `timeout_ms`, it is made again at another node,
+ * breaks, meets damage, or is silent for half of `timeout_ms`, it is made again at another node,
  * from the first event that was not handed out. A stream that follows the log may
  * be silent for ever.
  */
@@ -31,8 +31,9 @@ struct estreat_stream {
     size_t batch_next;
     struct estreat_event event;
     struct retry retry;
-    bool ended;       /* or failed */
-    struct error end; /* how, if it failed */
+    struct client_detour detour; /* since the last message */
+    bool ended;                  /* or failed */
+    struct error end;            /* how, if it failed */
 };
 
 static uint64_t progress_ns(const struct estreat_stream *stream)
@@ -187,7 +188,7 @@ static enum status start_call(struct estreat_stream *stream, struct error *err)
 {
     struct estreat_client *client = stream->client;
     struct rpc_channel *channel;
-    stream->endpoint = router_pick(&client->router, ROUTE_ANY);
+    stream->endpoint = client_reads_at(client, &stream->detour);
     enum status status = router_channel(&client->router, stream->endpoint, &channel, err);
     if (status != STATUS_OK) {
         return status;
@@ -223,6 +224,11 @@ static bool recover(struct estreat_stream *stream, enum status status, struct er
     if (pull_cancelled(&stream->pull)) {
         (void)error_set(err, STATUS_CANCELLED, "the stream was cancelled");
         return false;
+    }
+    enum client_turn turn = client_detour(client, &stream->detour, stream->endpoint, err);
+    if (turn != CLIENT_TURN_NONE) {
+        pull_end(&stream->pull);
+        return turn == CLIENT_TURN_NEXT;
     }
     if (stream->pull.call != NULL) {
         metadata = rpc_stream_metadata(stream->pull.call);
@@ -274,6 +280,7 @@ static void take_batch(struct estreat_stream *stream, const ProtobufCMessage *me
     stream->batch = (const Estreat__V1__EventBatch *)message;
     stream->batch_next = 0;
     stream->retry.attempts = 0;
+    stream->detour.tried = 0;
     retry_progress(&stream->retry, clock_monotonic_ns(stream->client->clock) + progress_ns(stream));
 }
 

@@ -204,7 +204,13 @@ static void fill_event(const struct fake_log *log, uint64_t position, Estreat__V
     }
 }
 
+static bool meets_damage(const struct fake_node *node, uint64_t position)
+{
+    return node->damaged && node->damage == position;
+}
+
 struct stream {
+    struct fake_node *node;
     struct fake_log *log;
     struct rpc_server_call *call;
     Estreat__V1__Event *events; /* room for log->batch */
@@ -234,9 +240,11 @@ static void flush(struct stream *stream, uint64_t next_position)
     stream->messages++;
 }
 
-static void stream_begin(struct stream *stream, struct fake_log *log, struct rpc_server_call *call)
+static void stream_begin(struct stream *stream, struct fake_node *node,
+                         struct rpc_server_call *call)
 {
-    *stream = (struct stream){.log = log, .call = call};
+    struct fake_log *log = node->log;
+    *stream = (struct stream){.node = node, .log = log, .call = call};
     stream->events = alloc_zeroed(alloc_default(), log->batch, sizeof(Estreat__V1__Event));
     stream->list = alloc_zeroed(alloc_default(), log->batch, sizeof(Estreat__V1__Event *));
     CHECK(stream->events != NULL && stream->list != NULL);
@@ -255,6 +263,14 @@ static void stream_end(struct stream *stream)
 
 static void stream_add(struct stream *stream, uint64_t position, bool is_read)
 {
+    if (meets_damage(stream->node, position)) {
+        flush(stream, is_read ? position : 0);
+        if (!stream->broken) {
+            rpc_call_fail(stream->call, STATUS_DATA_LOSS, "the table is damaged");
+        }
+        stream->broken = true;
+        return;
+    }
     fill_event(stream->log, position, &stream->events[stream->count]);
     stream->list[stream->count] = &stream->events[stream->count];
     stream->count++;
@@ -278,7 +294,7 @@ static void on_read(void *context, struct rpc_server_call *call, const ProtobufC
         return;
     }
     mutex_lock(&log->mutex);
-    stream_begin(&stream, log, call);
+    stream_begin(&stream, node, call);
     uint64_t from = request->from == NULL ? 0 : request->from->position;
     uint64_t to = request->to == NULL ? log->size : request->to->position;
     uint64_t left = request->limit == 0 ? UINT64_MAX : request->limit;
@@ -303,7 +319,7 @@ static void on_history(void *context, struct rpc_server_call *call, const Protob
         return;
     }
     mutex_lock(&log->mutex);
-    stream_begin(&stream, log, call);
+    stream_begin(&stream, node, call);
     uint64_t left = request->limit == 0 ? UINT64_MAX : request->limit;
     for (uint64_t i = 0; i < log->size && left > 0 && !stream.broken; i++) {
         if (key_is(&log->events[i], request->key) && version++ >= request->from_version) {
@@ -332,7 +348,9 @@ static void on_get(void *context, struct rpc_server_call *call, const ProtobufCM
             response.event = &event;
         }
     }
-    if (response.event != NULL) {
+    if (response.event != NULL && meets_damage(node, event.position)) {
+        rpc_call_fail(call, STATUS_DATA_LOSS, "the table is damaged");
+    } else if (response.event != NULL) {
         rpc_call_reply(call, &response.base);
     } else {
         rpc_call_fail(call, STATUS_NOT_FOUND, "there is no such key");

@@ -58,6 +58,8 @@ struct fake_node {
     char endpoint[32];
     char leader[32]; /* "": this one leads; else it says so */
     bool down;       /* UNAVAILABLE to all */
+    bool damaged;    /* DATA_LOSS to reads of the event at `damage` */
+    uint64_t damage;
     _Atomic unsigned calls;
 };
 

@@ -145,6 +145,62 @@ static void test_other_node(void **state)
     }
 }
 
+/* Damage on a node sends a read to the others; a stream goes on there where it was. */
+static void test_damaged_node(void **state)
+{
+    struct fixture *fixture = *state;
+    struct estreat_got *got;
+    struct estreat_error error;
+    struct estreat_stream *stream;
+    for (int i = 0; i < 2; i++) {
+        fixture->a.damaged = i == 0;
+        fixture->b.damaged = i == 1;
+        fixture->a.damage = 498;
+        fixture->b.damage = 498;
+        assert_int_equal(estreat_get(fixture->client, estreat_text("three"), NULL, &got, &error),
+                         ESTREAT_OK);
+        assert_int_equal(estreat_got_event(got)->position, 498);
+        estreat_got_free(got);
+        fixture->a.damage = 207;
+        fixture->b.damage = 207;
+        expect_range(open_read(fixture, NULL), 0, EVENTS, 1);
+        assert_int_equal(
+            estreat_history(fixture->client, estreat_text("three"), NULL, &stream, NULL),
+            ESTREAT_OK);
+        expect_range(stream, 0, EVENTS, 3);
+    }
+    /* At different places: each has what the other lacks. */
+    fixture->a.damaged = true;
+    fixture->a.damage = 100;
+    expect_range(open_read(fixture, NULL), 0, EVENTS, 1);
+}
+
+/* Damage on all of them is told after one try of each. */
+static void test_damage_everywhere(void **state)
+{
+    struct fixture *fixture = *state;
+    struct estreat_got *got = NULL;
+    struct estreat_error error;
+    const struct estreat_event *event;
+    fixture->a.damaged = true;
+    fixture->b.damaged = true;
+    fixture->a.damage = 498;
+    fixture->b.damage = 498;
+    assert_int_equal(estreat_get(fixture->client, estreat_text("three"), NULL, &got, &error),
+                     ESTREAT_DATA_LOSS);
+    assert_non_null(strstr(error.text, "127.0.0.1:"));
+    assert_int_equal(atomic_load(&fixture->a.calls), 1);
+    assert_int_equal(atomic_load(&fixture->b.calls), 1);
+    const struct estreat_read_options at_end = {.from = estreat_position(495)};
+    struct estreat_stream *stream = open_read(fixture, &at_end);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(estreat_stream_next(stream, &event, &error), ESTREAT_OK);
+    }
+    assert_int_equal(estreat_stream_next(stream, &event, &error), ESTREAT_DATA_LOSS);
+    assert_int_equal(estreat_stream_next(stream, &event, &error), ESTREAT_DATA_LOSS);
+    estreat_stream_close(stream);
+}
+
 /* When all are down the call ends in its time and says where it tried. */
 static void test_all_down(void **state)
 {
@@ -203,9 +259,9 @@ static void test_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_ranges),     CASE(test_resume),   CASE(test_history_resumes),
-        CASE(test_other_node), CASE(test_all_down), CASE(test_not_found),
-        CASE(test_cancel),
+        CASE(test_ranges),     CASE(test_resume),       CASE(test_history_resumes),
+        CASE(test_other_node), CASE(test_all_down),     CASE(test_not_found),
+        CASE(test_cancel),     CASE(test_damaged_node), CASE(test_damage_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
