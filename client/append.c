@@ -10,7 +10,8 @@
  * A request takes its session number when it begins and keeps it through all
  * attempts. The first attempt is made on the caller's thread; all else happens on
  * the loop's. An attempt whose outcome is unknown is repeated with the same
- * number, so it does no harm if it had been applied.
+ * number, so it does no harm if it had been applied. One that certainly had no
+ * effect (no connection took it, or a node refused it) leaves the next one a first.
  */
 #include "base/check.h"
 #include "client/client.h"
@@ -25,7 +26,7 @@ struct append {
     uint64_t sequence;
     uint64_t first_attempt_ns; /* log time */
     unsigned endpoint;         /* of the attempt under way */
-    bool repeated;             /* a first attempt was made */
+    bool repeated;             /* an attempt was made whose outcome is unknown */
     estreat_append_fn done;
     void *context;
     size_t events;
@@ -100,15 +101,25 @@ void appends_cancel(struct estreat_client *client)
     }
 }
 
-static void failed(struct append *append, enum status status, const char *text,
-                   struct rpc_metadata_list metadata)
+/* Whether the cluster may have taken an attempt that failed so. A node that does not lead, or asks
+ * to come again, says with its metadata that it did not. */
+static bool outcome_is_unknown(const struct rpc_result *result)
+{
+    struct slice ignored;
+    return result->sent &&
+           !rpc_metadata_get(result->metadata, RPC_METADATA_LEADER_ENDPOINT, &ignored) &&
+           !rpc_metadata_get(result->metadata, RPC_METADATA_RETRY_AFTER_MS, &ignored);
+}
+
+static void failed(struct append *append, const struct rpc_result *result)
 {
     struct estreat_client *client = append->client;
     struct error err = ERROR_INIT;
     uint64_t pause_ns;
-    (void)error_set(&err, status, "%s", text);
+    (void)error_set(&err, result->status, "%s", result->text);
+    append->repeated = append->repeated || outcome_is_unknown(result);
     struct retry_failure failure =
-        client_failure(client, ROUTE_LEADER, append->endpoint, status, metadata);
+        client_failure(client, ROUTE_LEADER, append->endpoint, result->status, result->metadata);
     if (!client->closing && retry_again(&append->retry, &failure, clock_monotonic_ns(client->clock),
                                         client->rng, &pause_ns)) {
         wait_for(append, pause_ns);
@@ -122,7 +133,7 @@ static void on_result(void *context, const struct rpc_result *result)
 {
     struct append *append = context;
     if (result->status != STATUS_OK) {
-        failed(append, result->status, result->text, result->metadata);
+        failed(append, result);
         return;
     }
     const Estreat__V1__AppendResponse *response =
@@ -138,9 +149,9 @@ static void on_result(void *context, const struct rpc_result *result)
     append_end(append, &appended, NULL);
 }
 
-/* The log time of the first attempt, or a bound below it: an expiry of sessions after that time
- * makes the cluster refuse a repeat rather than apply it twice. Before the first answer the
- * client knows no log time and takes its own clock. */
+/* The log time of the first attempt that the cluster may have taken, or a bound below it: an expiry
+ * of sessions after that time makes the cluster refuse a repeat rather than apply it twice. Before
+ * the first answer the client knows no log time and takes its own clock. */
 static void note_first_attempt(struct append *append, uint64_t log_time_ns)
 {
     append->first_attempt_ns =
@@ -162,7 +173,6 @@ static void attempt(struct append *append)
         request.first_attempt_ns = append->first_attempt_ns;
     } else {
         note_first_attempt(append, log_time_ns);
-        append->repeated = true;
     }
     request.client_id = (ProtobufCBinaryData){.len = sizeof client->session.client_id,
                                               .data = client->session.client_id};
@@ -170,7 +180,7 @@ static void attempt(struct append *append)
     request_attach(&request, &field, slice_of(append->packed, append->packed_bytes));
     append->endpoint = router_pick(&client->router, ROUTE_LEADER);
     if (router_channel(&client->router, append->endpoint, &channel, &err) != STATUS_OK) {
-        failed(append, err.status, err.text, (struct rpc_metadata_list){0});
+        failed(append, &(struct rpc_result){.status = err.status, .text = err.text});
         return;
     }
     const struct rpc_call_options options = {

@@ -36,7 +36,10 @@ static void refuse_for_leader(struct proposals *proposals, struct rpc_server_cal
     const struct config_member *leader = proposals_member(proposals, proposals->leader);
     const struct config_member *self = &proposals->config->members[config_self(proposals->config)];
     if (leader == NULL || leader == self) {
-        rpc_call_fail(call, STATUS_UNAVAILABLE, "no leader is known");
+        /* The empty name says, as another would, that the append was not taken. */
+        const struct rpc_metadata none = {.name = RPC_METADATA_LEADER_ENDPOINT};
+        rpc_call_fail_with(call, STATUS_UNAVAILABLE, "no leader is known",
+                           (struct rpc_metadata_list){.pairs = &none, .count = 1});
         return;
     }
     char text[NODE_ID_BYTES_MAX + 64];

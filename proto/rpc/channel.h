@@ -80,6 +80,7 @@ struct rpc_result {
     const char *text; /* one line; "" for OK */
     struct rpc_metadata_list metadata;
     const ProtobufCMessage *message; /* NULL unless OK */
+    bool sent; /* a connection took the request: the server may have acted on it */
 };
 
 typedef void (*rpc_result_fn)(void *context, const struct rpc_result *result);

@@ -72,7 +72,7 @@ void rpc_client_call_end(struct rpc_client_call *call, const struct rpc_result *
 
 void rpc_client_call_end_with(struct rpc_client_call *call, enum status status, const char *text)
 {
-    struct rpc_result result = {.status = status, .text = text};
+    struct rpc_result result = {.status = status, .text = text, .sent = call->sent};
     rpc_client_call_end(call, &result, NULL);
 }
 
@@ -112,6 +112,7 @@ void rpc_client_call_send(struct rpc_client_call *call)
     struct rpc_out *out = call->out;
     call->out = NULL;
     call->link = link;
+    call->sent = true;
     rpc_call_map_insert(&link->calls, &call->node);
     rpc_conn_send(link->conn, out);
 }
@@ -223,7 +224,7 @@ static void on_reply(struct rpc_client_call *call, const struct rpc_frame *frame
                      struct rpc_arena *arena)
 {
     struct error error = ERROR_INIT;
-    struct rpc_result result = {.status = STATUS_OK, .text = ""};
+    struct rpc_result result = {.status = STATUS_OK, .text = "", .sent = true};
     ProtobufCMessage *message = NULL;
     enum status status = STATUS_OK;
     if ((frame->flags & RPC_FLAG_END) == 0) {
@@ -239,7 +240,7 @@ static void on_status(struct rpc_client_call *call, const struct rpc_frame *fram
                       struct rpc_arena *arena)
 {
     struct error error = ERROR_INIT;
-    struct rpc_result result = {.status = STATUS_UNKNOWN, .text = ""};
+    struct rpc_result result = {.status = STATUS_UNKNOWN, .text = "", .sent = true};
     ProtobufCMessage *message = NULL;
     enum status status =
         rpc_unpack(&estreat__v1__call_status__descriptor, frame->body, arena, &message, &error);

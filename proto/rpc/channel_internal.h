@@ -73,6 +73,7 @@ struct rpc_client_call {
     bool wait_for_ready;
     bool streams;
     bool own_reply;
+    bool sent; /* a connection took it */
     bool ended;
     struct rpc_event start_event;
     struct rpc_timer timer;

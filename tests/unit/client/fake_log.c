@@ -169,6 +169,7 @@ static void on_append(void *context, struct rpc_server_call *call, const Protobu
     }
     mutex_lock(&log->mutex);
     log->appends++;
+    log->firsts += request->first_attempt_ns == 0 ? 1 : 0;
     check_rules(log, request);
     if (log->complaint[0] != '\0') {
         rpc_call_fail(call, STATUS_INTERNAL, log->complaint);

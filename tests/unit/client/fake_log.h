@@ -48,6 +48,7 @@ struct fake_log {
     uint64_t appends;    /* attempts */
     uint64_t repeats;    /* of what had been applied */
     uint64_t streams;    /* begun */
+    uint64_t firsts;     /* attempts that came with no first_attempt_ns */
     char complaint[128]; /* the first rule that the client broke; "" if none */
 };
 

@@ -130,6 +130,55 @@ static void test_dead_endpoint(void **state)
     fake_log_release(&log);
 }
 
+/* Attempts that were not made, or not taken, do not make the next one a repeat: a repeat may be
+ * refused as of unknown outcome when the cluster has forgotten its time. One whose answer was lost
+ * does. */
+static void test_what_is_a_repeat(void **state)
+{
+    struct fake_log log;
+    struct fake_node follower;
+    struct fake_node leader;
+    struct estreat_appended at;
+    struct estreat_error error;
+    char endpoints[64];
+    (void)state;
+    fake_log_init(&log, 1);
+    fake_node_open(&follower, &log);
+    fake_node_open(&leader, &log);
+    memcpy(follower.leader, leader.endpoint, sizeof follower.leader);
+    const struct estreat_new_event event = event_of("a", "1");
+    /* Nobody listens at the first; the second names the leader; the leader is busy for a while. */
+    (void)snprintf(endpoints, sizeof endpoints, "127.0.0.1:1,%s", follower.endpoint);
+    log.refuse_percent = 50;
+    log.pushback_ms = 1;
+    for (uint64_t i = 0; i < 8; i++) {
+        struct estreat_client *client = open_client(endpoints, 5000);
+        log.client_known = false;
+        log.low = 0;
+        memset(log.applied, 0, FAKE_SEQUENCES_MAX * sizeof log.applied[0]);
+        assert_int_equal(estreat_append(client, &event, 1, NULL, &at, &error), ESTREAT_OK);
+        estreat_close(client);
+    }
+    assert_true(log.appends > 8);
+    assert_int_equal(log.firsts, log.appends);
+    struct estreat_client *client = open_client(endpoints, 5000);
+    log.client_known = false;
+    log.low = 0;
+    memset(log.applied, 0, FAKE_SEQUENCES_MAX * sizeof log.applied[0]);
+    log.refuse_percent = 0;
+    log.lose_answers_percent = 100;
+    log.appends = 0;
+    log.firsts = 0;
+    assert_int_equal(estreat_append(client, &event, 1, NULL, &at, &error), ESTREAT_OK);
+    assert_int_equal(log.appends, 2);
+    assert_int_equal(log.firsts, 1);
+    assert_string_equal(log.complaint, "");
+    estreat_close(client);
+    fake_node_close(&leader);
+    fake_node_close(&follower);
+    fake_log_release(&log);
+}
+
 /* An append whose answer was lost is not repeated at a node of another cluster, where it would be
  * new. Whichever node comes first decides which cluster the client talks to. */
 static void test_two_clusters(void **state)
@@ -388,17 +437,12 @@ static void test_append_from_callback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_redirect_loop),
-        cmocka_unit_test(test_dead_endpoint),
-        cmocka_unit_test(test_two_clusters),
-        cmocka_unit_test(test_exactly_once),
-        cmocka_unit_test(test_pushback),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_close_cancels),
-        cmocka_unit_test(test_refused_at_once),
-        cmocka_unit_test(test_append_from_callback),
+        cmocka_unit_test(test_plain),           cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_redirect_loop),   cmocka_unit_test(test_dead_endpoint),
+        cmocka_unit_test(test_two_clusters),    cmocka_unit_test(test_what_is_a_repeat),
+        cmocka_unit_test(test_exactly_once),    cmocka_unit_test(test_pushback),
+        cmocka_unit_test(test_window),          cmocka_unit_test(test_close_cancels),
+        cmocka_unit_test(test_refused_at_once), cmocka_unit_test(test_append_from_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
