@@ -118,8 +118,8 @@ static void failed(struct append *append, const struct rpc_result *result)
     uint64_t pause_ns;
     (void)error_set(&err, result->status, "%s", result->text);
     append->repeated = append->repeated || outcome_is_unknown(result);
-    struct retry_failure failure =
-        client_failure(client, ROUTE_LEADER, append->endpoint, result->status, result->metadata);
+    struct retry_failure failure = client_failure(
+        client, ROUTE_LEADER, append->endpoint, result->status, result->refused, result->metadata);
     if (!client->closing && retry_again(&append->retry, &failure, clock_monotonic_ns(client->clock),
                                         client->rng, &pause_ns)) {
         wait_for(append, pause_ns);

@@ -161,11 +161,12 @@ static unsigned pushback_ms(struct rpc_metadata_list metadata)
 }
 
 struct retry_failure client_failure(struct estreat_client *client, enum route route,
-                                    unsigned endpoint, enum status status,
+                                    unsigned endpoint, enum status status, bool refused,
                                     struct rpc_metadata_list metadata)
 {
-    struct retry_failure failure = {.status = status, .pushback_ms = pushback_ms(metadata)};
-    if (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED) {
+    struct retry_failure failure = {
+        .status = status, .refused = refused, .pushback_ms = pushback_ms(metadata)};
+    if (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED || refused) {
         struct slice leader = slice_of(NULL, 0);
         (void)rpc_metadata_get(metadata, RPC_METADATA_LEADER_ENDPOINT, &leader);
         failure.redirected = router_failed(&client->router, route, endpoint, leader);
@@ -268,7 +269,7 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
         }
         uint64_t pause_ns;
         struct retry_failure failure =
-            client_failure(client, ROUTE_ANY, endpoint, status, reply->metadata);
+            client_failure(client, ROUTE_ANY, endpoint, status, reply->refused, reply->metadata);
         if (!retry_again(&retry, &failure, clock_monotonic_ns(client->clock), client->rng,
                          &pause_ns)) {
             return client_explain(client, endpoint, &retry, err);
@@ -295,6 +296,7 @@ enum status client_ask_endpoint(struct estreat_client *client, unsigned endpoint
         }
         uint64_t pause_ns;
         const struct retry_failure failure = {.status = status,
+                                              .refused = reply->refused,
                                               .pushback_ms = pushback_ms(reply->metadata)};
         if (!retry_again(&retry, &failure, clock_monotonic_ns(client->clock), client->rng,
                          &pause_ns) ||

@@ -48,7 +48,7 @@ uint64_t client_deadline_ns(const struct estreat_client *client, uint32_t timeou
 
 /* How an attempt failed, told to the router and in the form that retry_again() takes. */
 struct retry_failure client_failure(struct estreat_client *client, enum route route,
-                                    unsigned endpoint, enum status status,
+                                    unsigned endpoint, enum status status, bool refused,
                                     struct rpc_metadata_list metadata);
 
 /* Names the endpoint in an error text that does not name it yet, and how long was tried. */

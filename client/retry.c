@@ -33,8 +33,8 @@ bool retry_is_transient(const struct retry_failure *failure)
     case STATUS_CANCELLED:
         return true;
     case STATUS_RESOURCE_EXHAUSTED:
-        /* A full disk stays full; a full queue says when to come again. */
-        return failure->pushback_ms > 0;
+        /* A full disk stays full; a full queue says when to come again; connections end. */
+        return failure->pushback_ms > 0 || failure->refused;
     default:
         return false;
     }

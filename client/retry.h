@@ -38,6 +38,7 @@ struct retry {
 /* How an attempt failed. */
 struct retry_failure {
     enum status status;
+    bool refused;         /* the server had no room for the connection */
     bool redirected;      /* the answer named another endpoint, which is tried next */
     unsigned pushback_ms; /* the server asks to wait so long; 0: it does not ask */
 };

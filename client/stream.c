@@ -220,6 +220,7 @@ static bool recover(struct estreat_stream *stream, enum status status, struct er
 {
     struct estreat_client *client = stream->client;
     struct rpc_metadata_list metadata = {0};
+    bool refused = false;
     uint64_t pause_ns;
     if (pull_cancelled(&stream->pull)) {
         (void)error_set(err, STATUS_CANCELLED, "the stream was cancelled");
@@ -232,9 +233,10 @@ static bool recover(struct estreat_stream *stream, enum status status, struct er
     }
     if (stream->pull.call != NULL) {
         metadata = rpc_stream_metadata(stream->pull.call);
+        refused = rpc_stream_refused(stream->pull.call);
     }
     struct retry_failure failure =
-        client_failure(client, ROUTE_ANY, stream->endpoint, status, metadata);
+        client_failure(client, ROUTE_ANY, stream->endpoint, status, refused, metadata);
     uint64_t now_ns = clock_monotonic_ns(client->clock);
     /* A follower may have been silent for hours before its connection broke. */
     if (stream->read.follow && stream->retry.attempts == 0) {

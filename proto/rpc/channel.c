@@ -44,6 +44,7 @@ static void fail_pending(struct rpc_channel *channel, enum status status, const 
 static void back_off(struct rpc_channel *channel, enum status status, const char *what,
                      const char *text)
 {
+    channel->refused = channel->refused && status == STATUS_RESOURCE_EXHAUSTED;
     error_set(&channel->last_error, status, "%s: %s%s", channel->options.url, what, text);
     channel->state = CHANNEL_BACKOFF;
     uint64_t pause_ms = channel->options.backoff_min_ms;
@@ -123,6 +124,9 @@ static void on_closed(void *context, enum status status, const char *text, bool 
     struct error error = ERROR_INIT;
     error_set(&error, status, "%s: %s%s", channel->options.url,
               status == STATUS_UNAVAILABLE ? "connection lost: " : "", text);
+    if (current) {
+        channel->refused = status == STATUS_RESOURCE_EXHAUSTED && !link->heard;
+    }
     link->conn = NULL;
     if (link->draining) {
         unlink_draining(link);

@@ -80,7 +80,8 @@ struct rpc_result {
     const char *text; /* one line; "" for OK */
     struct rpc_metadata_list metadata;
     const ProtobufCMessage *message; /* NULL unless OK */
-    bool sent; /* a connection took the request: the server may have acted on it */
+    bool refused; /* the server had no room for the connection; another time it may */
+    bool sent;    /* a connection took the request: the server may have acted on it */
 };
 
 typedef void (*rpc_result_fn)(void *context, const struct rpc_result *result);
@@ -100,7 +101,8 @@ void rpc_channel_cancel(struct rpc_channel *channel, uint64_t call);
 struct rpc_reply {
     const ProtobufCMessage *message; /* NULL unless OK */
     struct rpc_metadata_list metadata;
-    struct rpc_arena arena; /* owns the two above */
+    bool refused;           /* see rpc_result */
+    struct rpc_arena arena; /* owns message and metadata */
 };
 
 /* A unary call that blocks. `reply` is always filled (metadata comes with failures too) and
@@ -151,6 +153,9 @@ enum status rpc_stream_next(struct rpc_stream *stream, const ProtobufCMessage **
 /* Metadata of the status that ended the stream, after rpc_stream_next() said so. Valid until
  * free. */
 struct rpc_metadata_list rpc_stream_metadata(const struct rpc_stream *stream);
+
+/* As rpc_result says it of the stream's end, after rpc_stream_next() told that. */
+bool rpc_stream_refused(const struct rpc_stream *stream);
 
 /* Gives credit back; see on_message. */
 void rpc_stream_consumed(struct rpc_stream *stream, size_t bytes);

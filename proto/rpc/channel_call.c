@@ -72,7 +72,12 @@ void rpc_client_call_end(struct rpc_client_call *call, const struct rpc_result *
 
 void rpc_client_call_end_with(struct rpc_client_call *call, enum status status, const char *text)
 {
-    struct rpc_result result = {.status = status, .text = text, .sent = call->sent};
+    /* Before the first answer of a connection, RESOURCE_EXHAUSTED is the server's refusal of it. */
+    bool refused = status == STATUS_RESOURCE_EXHAUSTED && call->channel->refused;
+    struct rpc_result result = {.status = status,
+                                .text = text,
+                                .refused = refused && call->early.status == STATUS_OK,
+                                .sent = call->sent && !refused};
     rpc_client_call_end(call, &result, NULL);
 }
 
@@ -281,6 +286,7 @@ static void take_last(struct rpc_client_call *call, const struct rpc_frame *fram
 void rpc_channel_link_frame(void *context, const struct rpc_frame *frame)
 {
     struct rpc_link *link = context;
+    link->heard = true;
     struct alloc *alloc = link->channel->alloc;
     if (frame->kind != RPC_MESSAGE && frame->kind != RPC_STATUS) {
         rpc_conn_refuse(link->conn, STATUS_INVALID_ARGUMENT, "a frame that only clients send");
@@ -399,6 +405,7 @@ static void wait_end(struct rpc_client_call *call, const struct rpc_result *resu
     }
     wait->reply->message = result->message;
     wait->reply->metadata = result->metadata;
+    wait->reply->refused = result->refused;
     if (arena != NULL) {
         wait->reply->arena = *arena;
         arena->blocks = NULL;

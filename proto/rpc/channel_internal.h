@@ -21,6 +21,7 @@ struct rpc_link {
     struct rpc_call_map calls;
     struct rpc_link *next; /* among the draining ones */
     bool draining;
+    bool heard; /* a frame came that belongs to a call */
 };
 
 /*   CONNECTING ──▶ READY ──▶ CONNECTING (it had been up for a while)
@@ -48,6 +49,7 @@ struct rpc_channel {
     struct rpc_timer timer; /* CONNECTING: gives up; BACKOFF: tries again */
     unsigned failures;      /* in a row */
     struct error last_error;
+    bool refused;                 /* the last failure: the server had no room */
     struct rpc_call_list pending; /* wait for a connection */
     struct rpc_event connect_event;
     struct rpc_event close_event;

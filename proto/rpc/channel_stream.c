@@ -46,6 +46,7 @@ struct rpc_stream {
     bool ended;
     struct error end;
     struct rpc_metadata_list end_metadata;
+    bool end_refused;
     struct rpc_arena end_arena;
     /* the consumer's */
     struct received *current;
@@ -184,6 +185,7 @@ static void on_end(struct rpc_client_call *call, const struct rpc_result *result
     stream->ended = true;
     error_set(&stream->end, result->status, "%s", result->text);
     keep_metadata(stream, result->metadata);
+    stream->end_refused = result->refused;
     condition_broadcast(&stream->condition);
     mutex_unlock(&stream->mutex);
     if (!stream->pulled && !atomic_load(&stream->let_go)) {
@@ -275,6 +277,11 @@ enum status rpc_stream_next(struct rpc_stream *stream, const ProtobufCMessage **
 struct rpc_metadata_list rpc_stream_metadata(const struct rpc_stream *stream)
 {
     return stream->end_metadata;
+}
+
+bool rpc_stream_refused(const struct rpc_stream *stream)
+{
+    return stream->end_refused;
 }
 
 void rpc_stream_cancel(struct rpc_stream *stream)

@@ -3,7 +3,9 @@
  * Appends against nodes that refuse, lose answers and send elsewhere: each is
  * applied exactly once, or its caller is told that nobody knows.
  */
+#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -176,6 +178,51 @@ static void test_what_is_a_repeat(void **state)
     estreat_close(client);
     fake_node_close(&leader);
     fake_node_close(&follower);
+    fake_log_release(&log);
+}
+
+static void *close_soon(void *context)
+{
+    const struct timespec pause = {.tv_nsec = 300 * 1000000L};
+    (void)nanosleep(&pause, NULL);
+    estreat_close(context);
+    return NULL;
+}
+
+/* A node that has no room for a connection is asked again until it has, or the time is over. */
+static void test_too_many_connections(void **state)
+{
+    struct fake_log log;
+    struct fake_node node;
+    struct estreat_appended at;
+    struct estreat_error error;
+    pthread_t thread;
+    (void)state;
+    fake_log_init(&log, 1);
+    fake_node_open_with(&node, &log, (struct rpc_server_options){.connections_max = 1});
+    struct estreat_client *first = open_client(node.endpoint, 0);
+    const struct estreat_new_event event = event_of("a", "1");
+    assert_int_equal(estreat_append(first, &event, 1, NULL, &at, &error), ESTREAT_OK);
+    memset(log.applied, 0, FAKE_SEQUENCES_MAX * sizeof log.applied[0]);
+    log.client_known = false;
+    log.low = 0;
+    struct estreat_client *second = open_client(node.endpoint, 5000);
+    const struct estreat_append_options brief = {.timeout_ms = 200};
+    uint64_t begin_ns = clock_monotonic_ns(clock_system());
+    assert_int_not_equal(estreat_append(second, &event, 1, &brief, &at, &error), ESTREAT_OK);
+    assert_true(clock_monotonic_ns(clock_system()) - begin_ns > 50 * NS_PER_MS);
+    struct estreat_got *got = NULL;
+    const struct estreat_get_options brief_get = {.timeout_ms = 200};
+    assert_int_not_equal(estreat_get(second, estreat_text("a"), &brief_get, &got, &error),
+                         ESTREAT_OK);
+    assert_non_null(strstr(error.text, "too many connections"));
+    assert_int_equal(pthread_create(&thread, NULL, close_soon, first), 0);
+    assert_int_equal(estreat_append(second, &event, 1, NULL, &at, &error), ESTREAT_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(log.size, 2);
+    assert_int_equal(log.firsts, log.appends);
+    estreat_close(second);
+    fake_node_close(&node);
     fake_log_release(&log);
 }
 
@@ -437,12 +484,19 @@ static void test_append_from_callback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),           cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_redirect_loop),   cmocka_unit_test(test_dead_endpoint),
-        cmocka_unit_test(test_two_clusters),    cmocka_unit_test(test_what_is_a_repeat),
-        cmocka_unit_test(test_exactly_once),    cmocka_unit_test(test_pushback),
-        cmocka_unit_test(test_window),          cmocka_unit_test(test_close_cancels),
-        cmocka_unit_test(test_refused_at_once), cmocka_unit_test(test_append_from_callback),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_redirect_loop),
+        cmocka_unit_test(test_dead_endpoint),
+        cmocka_unit_test(test_two_clusters),
+        cmocka_unit_test(test_too_many_connections),
+        cmocka_unit_test(test_what_is_a_repeat),
+        cmocka_unit_test(test_exactly_once),
+        cmocka_unit_test(test_pushback),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_close_cancels),
+        cmocka_unit_test(test_refused_at_once),
+        cmocka_unit_test(test_append_from_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,12 +93,23 @@ static void test_pushback_is_kept(void **state)
     assert_true(pause_ns >= 400 * NS_PER_MS);
 }
 
+/* A server without room for a connection may have it in a moment; one without room on its disk
+ * will not. */
+static void test_refused_connection(void **state)
+{
+    (void)state;
+    const struct retry_failure disk = {.status = STATUS_RESOURCE_EXHAUSTED};
+    const struct retry_failure connection = {.status = STATUS_RESOURCE_EXHAUSTED, .refused = true};
+    assert_false(retry_is_transient(&disk));
+    assert_true(retry_is_transient(&connection));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classification),        cmocka_unit_test(test_pauses_grow),
         cmocka_unit_test(test_redirects_are_bounded), cmocka_unit_test(test_deadline_ends_it),
-        cmocka_unit_test(test_pushback_is_kept),
+        cmocka_unit_test(test_pushback_is_kept),      cmocka_unit_test(test_refused_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
