@@ -179,6 +179,12 @@ enum status client_explain(struct estreat_client *client, unsigned endpoint,
 {
     const struct retry_failure failure = {.status = err->status};
     const char *name = router_name(&client->router, endpoint);
+    if (err->status == STATUS_UNIMPLEMENTED) {
+        /* Peer ports speak the same protocol and serve other methods. */
+        size_t text_length = strlen(err->text);
+        (void)snprintf(err->text + text_length, sizeof err->text - text_length,
+                       "; is %.100s a peer port?", name);
+    }
     if (!retry_is_transient(&failure)) {
         return err->status;
     }

@@ -51,7 +51,8 @@ struct retry_failure client_failure(struct estreat_client *client, enum route ro
                                     unsigned endpoint, enum status status, bool refused,
                                     struct rpc_metadata_list metadata);
 
-/* Names the endpoint in an error text that does not name it yet, and how long was tried. */
+/* Names the endpoint in an error text that does not name it yet, and how long was tried; asks
+ * about a node that does not know the method. */
 enum status client_explain(struct estreat_client *client, unsigned endpoint,
                            const struct retry *retry, struct error *err);
 

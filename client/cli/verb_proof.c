@@ -91,6 +91,11 @@ static bool take_request(struct cli *cli, struct request *out)
             return false;
         }
     }
+    if (out->consistency && out->numbers[0] == 0) {
+        (void)cli_fail(cli, EXIT_USAGE,
+                       "there is nothing to prove from size 0: every log continues the empty one");
+        return false;
+    }
     if (out->consistency && out->numbers[1] < out->numbers[0]) {
         (void)cli_fail(cli, EXIT_USAGE, "the old size comes first, and is not larger");
         return false;

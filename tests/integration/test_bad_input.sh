@@ -14,6 +14,8 @@ expect 64 estreat read --from yesterday
 said yesterday
 expect 64 estreat append k v --severity loud
 expect 64 estreat append k v --expect some
+expect 64 estreat prove 0 5
+said "size 0"
 expect 64 estreatd
 expect 64 estreatd --no-such-flag
 expect 64 estreatd --config "$work/absent.conf"
@@ -36,6 +38,13 @@ client=$(sed -n 's/^# node n1 .* client 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/env
 peer=$(sed -n 's/^# node n1 .* peer 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/environment")
 data=$work/cluster/n1/data
 estreat append k before >/dev/null
+for verb in "append k v" "get k" "history k" head; do
+    # shellcheck disable=SC2086
+    if estreat --endpoints "127.0.0.1:$peer" --timeout 3 $verb >/dev/null 2>"$work/said"; then
+        fail "a peer port took: $verb"
+    fi
+    grep -qF "is 127.0.0.1:$peer a peer port?" "$work/said" || fail "$verb: $(cat "$work/said")"
+done
 for port in "$client" "$peer"; do
     head -c 100000 /dev/urandom >"/dev/tcp/127.0.0.1/$port" 2>/dev/null || true
     # In a shell of its own: the node may have hung up, and SIGPIPE would end this one.
