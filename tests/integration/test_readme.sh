@@ -12,7 +12,13 @@ build=$(dirname "$ESTREAT_BIN")
     printf '    if (code == ESTREAT_OK) estreat_close(client);\n    return code;\n}\n'
 } >"$work/example.c"
 sed -i 's/127.0.0.1:8970/'"127.0.0.1:28970"'/' "$work/example.c"
-cc -std=c11 -Wall -Wextra -Werror -I"$root/client" "$work/example.c" -L"$build/lib" -lestreat \
+# A library that was built with a sanitizer needs the sanitizer's runtime in the program.
+sanitizer=()
+case $(ldd "$build/lib/libestreat.so") in
+*libtsan*) sanitizer=(-fsanitize=thread) ;;
+*libasan*) sanitizer=(-fsanitize=address,undefined) ;;
+esac
+cc -std=c11 "${sanitizer[@]}" -Wall -Wextra -Werror -I"$root/client" "$work/example.c" -L"$build/lib" -lestreat \
     -Wl,-rpath,"$build/lib" -o "$work/example" || fail "the README's C lines do not compile"
 
 # One node, no file: the default directory, and the lines that follow in the README.
