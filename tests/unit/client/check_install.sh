@@ -30,7 +30,9 @@ flags=$(pkg-config --define-variable=prefix="$work/prefix" --cflags --libs estre
 libdir=$(pkg-config --define-variable=prefix="$work/prefix" --variable=libdir estreat)
 # shellcheck disable=SC2086 # flags are words
 "$cc" "$root/client/examples/append.c" $flags -o "$work/example"
-LD_LIBRARY_PATH=$libdir ldd "$work/example" | grep -q "$libdir/libestreat.so" || fail 'the example does not use the library'
+# Through a file: grep -q ends at the first match, and ldd, still writing, would fail the pipe.
+LD_LIBRARY_PATH=$libdir ldd "$work/example" >"$work/ldd"
+grep -q "$libdir/libestreat.so" "$work/ldd" || fail 'the example does not use the library'
 # shellcheck disable=SC2086
 static=$(pkg-config --define-variable=prefix="$work/prefix" --static --libs estreat | sed "s|-lestreat|$libdir/libestreat.a|")
 # shellcheck disable=SC2086
