@@ -71,9 +71,9 @@ static bool operation_init(struct operation *operation, struct rpc_loop *loop,
 
 /* Streams. */
 
-/* Who tells whom that a write is done. IDLE → BUSY by the loop; BUSY → WANTED by the loop, when
- * it has more to write; the callback makes IDLE of BUSY, and posts an event for WANTED. A failure
- * always posts. */
+/* Who tells whom that a write is done. IDLE → BUSY by the loop, when the system does not take all
+ * at once; BUSY → WANTED by the loop, when it has more to write; the callback makes IDLE of BUSY,
+ * and posts an event for WANTED. A failure always posts. */
 enum write_state { WRITE_IDLE, WRITE_BUSY, WRITE_WANTED, WRITE_FAILED };
 
 struct rpc_transport_stream {
@@ -82,6 +82,7 @@ struct rpc_transport_stream {
     struct rpc_transport_callbacks callbacks;
     struct operation read;
     struct rpc_event write_event;
+    nng_aio *now_aio; /* writes what the system takes at once; has no callback */
     nng_aio *write_aio;
     _Atomic int write_state;
     _Atomic bool write_posted; /* the event was posted and has not run */
@@ -104,6 +105,7 @@ static void stream_free_if_unused(struct rpc_transport_stream *stream)
         return;
     }
     nng_aio_free(stream->read.aio);
+    nng_aio_free(stream->now_aio);
     nng_aio_free(stream->write_aio);
     nng_stream_free(stream->stream);
     struct rpc_loop *loop = stream->loop;
@@ -178,6 +180,30 @@ static void write_submit(struct rpc_transport_stream *stream)
     nng_stream_send(stream->stream, stream->write_aio);
 }
 
+static void write_failed(struct rpc_transport_stream *stream, int code)
+{
+    stream->write_error = code;
+    atomic_store(&stream->write_state, WRITE_FAILED);
+    write_post(stream);
+}
+
+/* As a rule the socket has room. NNG tries to write before it arms its poller, so an operation
+ * that is cancelled right after it began is either done or has written nothing; and one without a
+ * callback wakes none of NNG's threads. Returns NNG_ECANCELED if the rest has to wait. */
+static int write_now(struct rpc_transport_stream *stream)
+{
+    int code;
+    do {
+        code = nng_aio_set_iov(stream->now_aio, stream->write_iov_count, stream->write_iov);
+        CHECK(code == 0);
+        nng_stream_send(stream->stream, stream->now_aio);
+        nng_aio_cancel(stream->now_aio);
+        nng_aio_wait(stream->now_aio);
+        code = nng_aio_result(stream->now_aio);
+    } while (code == 0 && write_advance(stream, nng_aio_count(stream->now_aio)));
+    return code;
+}
+
 /* On a thread of NNG's; the only one that is at the write's state but for the loop, which leaves
  * everything but `write_state` alone while a write is under way. */
 static void write_callback(void *context)
@@ -189,9 +215,7 @@ static void write_callback(void *context)
         return;
     }
     if (code != 0) {
-        stream->write_error = code;
-        atomic_store(&stream->write_state, WRITE_FAILED);
-        write_post(stream);
+        write_failed(stream, code);
         return;
     }
     int expected = WRITE_BUSY;
@@ -239,7 +263,12 @@ static struct rpc_transport_stream *stream_new(struct rpc_loop *loop, nng_stream
     if (!operation_init(&stream->read, loop, read_done)) {
         goto fail;
     }
+    if (nng_aio_alloc(&stream->now_aio, NULL, NULL) != 0) {
+        nng_aio_free(stream->read.aio);
+        goto fail;
+    }
     if (nng_aio_alloc(&stream->write_aio, write_callback, stream) != 0) {
+        nng_aio_free(stream->now_aio);
         nng_aio_free(stream->read.aio);
         goto fail;
     }
@@ -280,8 +309,13 @@ void rpc_transport_write(struct rpc_transport_stream *stream, const struct slice
             (nng_iov){.iov_buf = (void *)(uintptr_t)slices[i].data, .iov_len = slices[i].length};
     }
     stream->write_iov_count = count;
-    atomic_store(&stream->write_state, WRITE_BUSY);
-    write_submit(stream);
+    int code = write_now(stream);
+    if (code == NNG_ECANCELED) {
+        atomic_store(&stream->write_state, WRITE_BUSY);
+        write_submit(stream);
+    } else if (code != 0) {
+        write_failed(stream, code);
+    }
 }
 
 bool rpc_transport_write_idle(struct rpc_transport_stream *stream)
