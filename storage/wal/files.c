@@ -5,11 +5,15 @@
 
 #include "base/check.h"
 
+#define FILL_BYTES (1 * MIB) /* at a time, so that other work of the executor gets its turn */
+
 void wal_files_release(struct wal_files *files)
 {
     CHECK(!files->working);
     wal_segment_free(files->alloc, files->next);
     files->next = NULL;
+    wal_segment_free(files->alloc, files->making); /* wal_open removes the file */
+    files->making = NULL;
     while (files->retired != NULL) {
         struct wal_segment *segment = files->retired;
         files->retired = segment->next;
@@ -87,39 +91,91 @@ static enum status finish_file(struct wal_files *files, const char *temporary, u
     return status;
 }
 
-enum status wal_files_make(struct wal_files *files, uint64_t id, uint64_t bytes,
-                           struct wal_segment **out, struct error *err)
+/* Writes zeros into a piece of what the file has reserved. */
+static enum status fill(struct wal_files *files, struct error *err)
+{
+    struct wal_segment *segment = files->making;
+    uint64_t left = segment->bytes - files->filled;
+    size_t length = left < FILL_BYTES ? (size_t)left : FILL_BYTES;
+    void *zeros = alloc_zeroed(files->alloc, 1, length);
+    if (zeros == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to fill a segment");
+    }
+    enum status status = file_write(segment->file, files->filled, slice_of(zeros, length), err);
+    alloc_free(files->alloc, zeros);
+    if (status == STATUS_OK) {
+        files->filled += length;
+    }
+    return status;
+}
+
+static enum status begin(struct wal_files *files, const char *temporary, uint64_t id,
+                         uint64_t bytes, struct error *err)
+{
+    struct file *file = NULL;
+    struct wal_segment *segment = wal_segment_new(files->alloc, id, bytes, NULL);
+    if (segment == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a segment");
+    }
+    bool reuse = files->spare_count > 0 && bytes == files->segment_bytes;
+    enum status status = reuse ? open_spare(files, temporary, &file, err)
+                               : open_reserved(files, temporary, bytes, &file, err);
+    if (status != STATUS_OK) {
+        wal_segment_free(files->alloc, segment);
+        return status;
+    }
+    counter_add(reuse ? &files->metrics->segments_recycled : &files->metrics->segments_made, 1);
+    segment->file = file;
+    files->making = segment;
+    files->filled = reuse ? bytes : 0;
+    return STATUS_OK;
+}
+
+/* One piece of the work. `out` is set when the segment is whole. */
+static enum status make_some(struct wal_files *files, uint64_t id, uint64_t bytes,
+                             struct wal_segment **out, struct error *err)
 {
     char temporary[PATH_BYTES_MAX];
-    struct file *file = NULL;
-    CHECK(id > 0);
-    bytes = bytes > files->segment_bytes ? wal_block_up(bytes) : files->segment_bytes;
     enum status status = path_join(temporary, files->dir, "next" WAL_TEMPORARY_SUFFIX, err);
     if (status != STATUS_OK) {
         return status;
     }
-    struct wal_segment *segment = wal_segment_new(files->alloc, id, bytes, NULL);
-    if (segment == NULL) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "log: no memory for a segment");
-    }
-    bool reuse = files->spare_count > 0 && bytes == files->segment_bytes;
-    status = reuse ? open_spare(files, temporary, &file, err)
-                   : open_reserved(files, temporary, bytes, &file, err);
-    if (status == STATUS_OK) {
-        segment->file = file;
-        status = finish_file(files, temporary, id, file, err);
+    if (files->making == NULL) {
+        status = begin(files, temporary, id, bytes, err);
+    } else if (files->filled < files->making->bytes) {
+        status = fill(files, err);
+    } else {
+        status = finish_file(files, temporary, id, files->making->file, err);
+        if (status == STATUS_OK) {
+            *out = files->making;
+            files->making = NULL;
+        }
     }
     if (status != STATUS_OK) {
         (void)error_wrap(err, "make log segment %llu", (unsigned long long)id);
         /* If this fails, too, wal_open removes it one day. */
         enum status removed = fs_unlink(files->fs, temporary, NULL);
         (void)removed;
-        wal_segment_free(files->alloc, segment);
-        return status;
+        wal_segment_free(files->alloc, files->making);
+        files->making = NULL;
     }
-    counter_add(reuse ? &files->metrics->segments_recycled : &files->metrics->segments_made, 1);
-    *out = segment;
-    return STATUS_OK;
+    return status;
+}
+
+enum status wal_files_make(struct wal_files *files, uint64_t id, uint64_t bytes,
+                           struct wal_segment **out, struct error *err)
+{
+    CHECK(id > 0);
+    CHECK(files->making == NULL);
+    struct wal_segment *made = NULL;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && made == NULL) {
+        status = make_some(files, id, bytes, &made, err);
+    }
+    if (status == STATUS_OK) {
+        *out = made;
+    }
+    return status;
 }
 
 static enum status grow(struct wal_segment *segment, uint64_t bytes, struct error *err)
@@ -174,23 +230,28 @@ static void remove_one_locked(struct wal_files *files)
     }
 }
 
+/* One piece of it. False if it failed. */
 static bool make_next_locked(struct wal_files *files, bool *notify)
 {
     struct error err = ERROR_INIT;
     struct wal_segment *segment = files->next;
     uint64_t id = files->wanted_id;
     uint64_t bytes = wal_block_up(files->wanted_bytes);
-    CHECK(segment == NULL || segment->file_id == id);
+    bool grows = segment != NULL;
+    CHECK(!grows || segment->file_id == id);
     mutex_unlock(files->mutex);
-    enum status status = segment == NULL ? wal_files_make(files, id, bytes, &segment, &err)
-                                         : grow(segment, bytes, &err);
+    enum status status =
+        grows ? grow(segment, bytes, &err) : make_some(files, id, bytes, &segment, &err);
     mutex_lock(files->mutex);
+    if (status == STATUS_OK && segment == NULL) {
+        return true; /* there is more to do */
+    }
     files->next_status = status;
     files->next_error = err;
     if (status == STATUS_OK) {
         files->next = segment;
-        segment->bytes = bytes > segment->bytes ? bytes : segment->bytes;
-        files->wanted = files->wanted_bytes > segment->bytes;
+        segment->bytes = grows ? bytes : segment->bytes;
+        files->wanted = wal_block_up(files->wanted_bytes) > segment->bytes;
     }
     *notify = files->attempted_locked(files->context);
     return status == STATUS_OK;

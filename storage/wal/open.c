@@ -97,7 +97,10 @@ static enum status begin_new(struct wal *wal, struct error *err)
     if (!wal_index_reserve(&wal->index, 1)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the log's index");
     }
-    enum status status = wal_files_make(&wal->files, 1, 0, &segment, err);
+    /* Small, so that a new log begins at once though its file is filled first. */
+    uint64_t bytes = wal->files.segment_bytes;
+    bytes = bytes < WAL_FIRST_SEGMENT_BYTES ? bytes : WAL_FIRST_SEGMENT_BYTES;
+    enum status status = wal_files_make(&wal->files, 1, bytes, &segment, err);
     if (status == STATUS_OK) {
         wal_index_add(&wal->index, segment);
         wal->end = (struct wal_position){.file = 1, .offset = WAL_BLOCK_BYTES};

@@ -47,6 +47,7 @@
 
 #define WAL_SEGMENT_BYTES_DEFAULT (64UL * MIB)
 #define WAL_SEGMENT_BYTES_MIN (4UL * KIB)
+#define WAL_FIRST_SEGMENT_BYTES (4UL * MIB) /* of a new log, if segments are not smaller */
 #define WAL_IDENTITY_BYTES_MAX 64UL
 /* What may be collected while a group is under way: a leader bounds its proposals far below. */
 #define WAL_GROUP_BYTES_MAX (16UL * MIB)
