@@ -117,8 +117,7 @@ static void give_back(struct applier *applier)
     while (applier->done_first != NULL) {
         struct apply_batch *batch = applier->done_first;
         applier->done_first = batch->next;
-        batch->intake.kind = INTAKE_APPLIED;
-        mpsc_push(applier->options.done, &batch->intake.node);
+        intake_push(applier->options.done, &batch->intake, INTAKE_APPLIED);
     }
     applier->done_last = &applier->done_first;
 }

@@ -41,9 +41,9 @@ struct applier_options {
     struct tile_store *tiles;
     struct pending *pending;
     struct applied *applied;
-    struct rpc_loop *clients; /* answers the calls in `pending`; NULL where nobody calls */
-    struct mpsc *done;        /* the driver's intake: batches go back there */
-    const struct seal *start; /* state to begin with; copied */
+    struct rpc_loop *clients;  /* answers the calls in `pending`; NULL where nobody calls */
+    struct intake_queue *done; /* the driver's intake: batches go back there */
+    const struct seal *start;  /* state to begin with; copied */
     void (*on_fatal)(void *context, const struct error *err); /* the applier's thread */
     void *context;
 };

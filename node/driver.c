@@ -21,7 +21,6 @@ struct driver {
     struct log_writer log;
     struct proposals proposals;
     struct reads reads;
-    pthread_t thread;
     struct intake stop_item;
 
     uint64_t next_tick_ns;
@@ -33,7 +32,7 @@ struct driver {
     bool faulty; /* what is stored here is damaged: another should lead */
     bool stopping;
     bool handed_over; /* or nobody is there to take it */
-    bool stopped;     /* the thread has ended: what still comes in is only given back */
+    bool stopped;     /* what still comes in is only given back */
     uint64_t stop_at_ns;
     bool failed;
     struct raft_soft_state soft;
@@ -58,16 +57,14 @@ static void fatal(struct driver *driver, const struct error *err)
 void driver_wal_done(void *context)
 {
     struct wal_notice *notice = context;
-    notice->item.kind = INTAKE_WAL_DONE;
-    mpsc_push(notice->intake, &notice->item.node);
+    intake_push(notice->intake, &notice->item, INTAKE_WAL_DONE);
 }
 
 /* --- proposals ----------------------------------------------------------------------------- */
 
-void driver_propose(struct driver *driver, struct proposal *proposal)
+void driver_propose(struct driver *driver, struct proposal *first)
 {
-    proposal->intake.kind = INTAKE_PROPOSAL;
-    mpsc_push(driver->options.intake, &proposal->intake.node);
+    intake_push(driver->options.intake, &first->intake, INTAKE_PROPOSALS);
 }
 
 /* Old sessions are forgotten by an entry, so that all nodes forget the same ones. */
@@ -192,7 +189,7 @@ static void hand_over(struct driver *driver)
 static void take(struct driver *driver, struct intake *item)
 {
     switch (item->kind) {
-    case INTAKE_PROPOSAL:
+    case INTAKE_PROPOSALS:
         proposals_add(&driver->proposals, (struct proposal *)item);
         break;
     case INTAKE_MESSAGE:
@@ -398,22 +395,32 @@ static void publish_status(struct driver *driver)
     mutex_unlock(&driver->mutex);
 }
 
-/* --- the thread -------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------- */
 
-static void turn(struct driver *driver)
+static void take_all(struct driver *driver)
 {
-    struct mpsc_node *node;
-    while ((node = mpsc_pop(driver->options.intake)) != NULL) {
-        take(driver, (struct intake *)node);
+    struct intake *item;
+    while ((item = intake_take(driver->options.intake)) != NULL) {
+        take(driver, item);
     }
-    if (driver->failed) {
-        return;
+}
+
+static bool may_stop(const struct driver *driver)
+{
+    if (!driver->stopping) {
+        return false;
     }
+    bool led = driver->soft.role == RAFT_LEADER && now(driver) < driver->stop_at_ns;
+    return driver->failed || (!led && !wal_busy(driver->options.wal));
+}
+
+static void work(struct driver *driver)
+{
     if (now(driver) >= driver->next_tick_ns) {
         tick(driver);
     }
     hand_over(driver);
-    proposals_go(&driver->proposals, driver->commit);
+    proposals_go(&driver->proposals);
     reads_ask(&driver->reads, driver->raft, now(driver));
     struct error err = ERROR_INIT;
     enum status status = log_writer_go_on(&driver->log, &err);
@@ -432,30 +439,20 @@ static void turn(struct driver *driver)
     publish_status(driver);
 }
 
-static bool may_stop(const struct driver *driver)
+bool driver_turn(struct driver *driver, uint64_t *due_ns)
 {
-    if (!driver->stopping) {
-        return false;
+    intake_begin(driver->options.intake);
+    take_all(driver);
+    if (!driver->failed) {
+        work(driver);
     }
-    bool led = driver->soft.role == RAFT_LEADER && now(driver) < driver->stop_at_ns;
-    return driver->failed || (!led && !wal_busy(driver->options.wal));
-}
-
-static void *run(void *context)
-{
-    struct driver *driver = context;
-    while (!may_stop(driver)) {
-        uint64_t now_ns = now(driver);
-        uint64_t due_ns = proposals_due_ns(&driver->proposals);
-        due_ns = due_ns < driver->next_tick_ns ? due_ns : driver->next_tick_ns;
-        uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-        if (driver->failed) {
-            wait_ns = UINT64_MAX; /* only to give back what comes in, until it is stopped */
-        }
-        mpsc_wait(driver->options.intake, wait_ns);
-        turn(driver);
+    *due_ns =
+        UINT64_MAX; /* after a failure: only to give back what comes in, until it is stopped */
+    if (!driver->failed) {
+        uint64_t held_ns = proposals_due_ns(&driver->proposals);
+        *due_ns = held_ns < driver->next_tick_ns ? held_ns : driver->next_tick_ns;
     }
-    return NULL;
+    return !may_stop(driver);
 }
 
 /* --- life -------------------------------------------------------------------------------- */
@@ -512,15 +509,13 @@ static enum status core_new(struct driver *driver, struct error *err)
     return status;
 }
 
-enum status driver_start(const struct driver_options *options, struct driver **out,
-                         struct error *err)
+enum status driver_new(const struct driver_options *options, struct driver **out, struct error *err)
 {
     struct driver *driver = alloc_zeroed(options->alloc, 1, sizeof *driver);
     if (driver == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the driver");
     }
     driver->options = *options;
-    driver->stop_item.kind = INTAKE_STOP;
     mutex_init(&driver->mutex);
     reads_init(&driver->reads, options->applied);
     driver->commit = options->start->index;
@@ -543,9 +538,6 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     if (status == STATUS_OK) {
         watch_space(driver);
         publish_status(driver);
-        if (!thread_start(&driver->thread, "driver", run, driver)) {
-            status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no thread for the driver");
-        }
     }
     if (status != STATUS_OK) {
         driver_free(driver);
@@ -555,29 +547,27 @@ enum status driver_start(const struct driver_options *options, struct driver **o
     return STATUS_OK;
 }
 
-/* Ends or gives back all that waits or came in after the thread had ended. */
+/* Ends or gives back all that waits or came in after the last turn. */
 static void drain(struct driver *driver)
 {
-    struct mpsc_node *node;
-    while ((node = mpsc_pop(driver->options.intake)) != NULL) {
-        take(driver, (struct intake *)node);
-    }
+    take_all(driver);
     driver->proposals.closed = true;
     proposals_refuse_held(&driver->proposals);
     reads_close(&driver->reads);
     proposals_fail_pending(&driver->proposals);
 }
 
-void driver_stop(struct driver *driver)
+void driver_ask_to_stop(struct driver *driver)
 {
-    if (driver != NULL) {
-        mpsc_push(driver->options.intake, &driver->stop_item.node);
-        thread_join(driver->thread);
-        loader_close(driver->loader);
-        driver->loader = NULL;
-        driver->stopped = true;
-        drain(driver);
-    }
+    intake_push(driver->options.intake, &driver->stop_item, INTAKE_STOP);
+}
+
+void driver_end(struct driver *driver)
+{
+    loader_close(driver->loader);
+    driver->loader = NULL;
+    driver->stopped = true;
+    drain(driver);
 }
 
 void driver_free(struct driver *driver)
@@ -597,8 +587,7 @@ void driver_free(struct driver *driver)
 
 void driver_read(struct driver *driver, struct read_barrier *barrier)
 {
-    barrier->intake.kind = INTAKE_READ;
-    mpsc_push(driver->options.intake, &barrier->intake.node);
+    intake_push(driver->options.intake, &barrier->intake, INTAKE_READ);
 }
 
 void driver_status(struct driver *driver, struct driver_status *out)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Driver: the thread that owns the Raft core and the WAL's writing end. It takes
- * proposals, peers' messages and completions from its intake queue, feeds them
- * to the core, and carries out what the core says: persist, send, apply.
+ * Driver: owns the Raft core and the WAL's writing end. It takes proposals, peers'
+ * messages and completions from its intake queue, feeds them to the core, and
+ * carries out what the core says: persist, send, apply. It has no thread: somebody
+ * (turns.h, a test, a simulator) gives it its turns, one at a time.
  *
  * One turn: take everything that waits; then, as long as the core has something
  * ready: append to the WAL, send the messages, hand committed entries to the
@@ -38,7 +39,7 @@ struct driver_options {
     struct rng *rng;
     struct fs *fs;               /* to watch the free space */
     const struct config *config; /* borrowed, as all that follows */
-    struct mpsc *intake;
+    struct intake_queue *intake;
     struct wal *wal;
     const struct wal_recovered *recovered;
     const struct seal *start;
@@ -47,17 +48,23 @@ struct driver_options {
     struct pending *pending;
     struct applied *applied;
     struct fault *fault;
-    void (*on_fatal)(void *context, const struct error *err); /* the driver's thread; once */
+    void (*on_fatal)(void *context, const struct error *err); /* in a turn; once */
     void *context;
 };
 
-/* Starts the thread. Returns owned. */
-enum status driver_start(const struct driver_options *options, struct driver **out,
-                         struct error *err) MUST_USE;
+/* Returns owned. */
+enum status driver_new(const struct driver_options *options, struct driver **out,
+                       struct error *err) MUST_USE;
 
-/* Stops taking part: hands leadership over, fails proposals, ends the threads after the WAL has
- * what it was given. NULL is allowed. */
-void driver_stop(struct driver *driver);
+/* One turn. `due_ns`: when the next one must be at the latest, on the monotonic clock, if nothing
+ * calls before. False: it was asked to stop, and this was the last one. */
+bool driver_turn(struct driver *driver, uint64_t *due_ns);
+
+/* Any thread, once. It hands leadership over, and ends when the WAL has what it was given. */
+void driver_ask_to_stop(struct driver *driver);
+
+/* After the last turn, on any thread: fails what waits, ends the loader. */
+void driver_end(struct driver *driver);
 
 /* Gives back what came in since. The applier is stopped. NULL is allowed. */
 void driver_free(struct driver *driver);
@@ -66,15 +73,15 @@ void driver_free(struct driver *driver);
  * notice that lives as long as the WAL. At most one group is under way, so one item serves. */
 struct wal_notice {
     struct intake item; /* INTAKE_WAL_DONE */
-    struct mpsc *intake;
+    struct intake_queue *intake;
 };
 void driver_wal_done(void *notice);
 
 /* --- appends --- */
 
-/* Any thread. Takes the proposal, its call and its entry: the call is answered when the entry is
- * applied, or with the reason why it will not be. */
-void driver_propose(struct driver *driver, struct proposal *proposal);
+/* Any thread. Takes the list of proposals, their calls and their entries: a call is answered when
+ * its entry is applied, or with the reason why it will not be. */
+void driver_propose(struct driver *driver, struct proposal *first);
 
 /* --- reads --- */
 

@@ -7,14 +7,14 @@
 
 struct loader {
     struct alloc *alloc;
-    struct mpsc *intake;
+    struct intake_queue *intake;
     struct executor *executor;
     struct wal_reader *reader; /* the one thread's */
     struct mutex mutex;        /* guards what follows */
     struct entry_load *loads;  /* submitted and not given back */
 };
 
-enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intake,
+enum status loader_open(struct alloc *alloc, struct wal *wal, struct intake_queue *intake,
                         struct loader **out, struct error *err)
 {
     struct loader *loader = alloc_zeroed(alloc, 1, sizeof *loader);
@@ -62,8 +62,7 @@ static void give_back(struct loader *loader, struct entry_load *load)
     }
     *link = load->next;
     mutex_unlock(&loader->mutex);
-    load->intake.kind = INTAKE_LOADED;
-    mpsc_push(loader->intake, &load->intake.node);
+    intake_push(loader->intake, &load->intake, INTAKE_LOADED);
 }
 
 static enum status each(void *context, const struct wal_entry *from, struct error *err)

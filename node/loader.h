@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Loader: reads old entries from the WAL for a member that lags, on an executor,
- * so that the driver's thread never waits for the disk.
+ * so that the driver never waits for the disk.
  */
 #ifndef ESTREAT_NODE_LOADER_H
 #define ESTREAT_NODE_LOADER_H
@@ -30,7 +30,7 @@ struct entry_load {
 };
 
 /* Starts one thread. Borrows wal and intake. Returns owned. */
-enum status loader_open(struct alloc *alloc, struct wal *wal, struct mpsc *intake,
+enum status loader_open(struct alloc *alloc, struct wal *wal, struct intake_queue *intake,
                         struct loader **out, struct error *err) MUST_USE;
 
 /* Waits for the load under way; those behind it do not come back. NULL is allowed. */

@@ -7,6 +7,7 @@
 #include "node/data_dir.h"
 #include "node/keyspaces.h"
 #include "node/service.h"
+#include "node/turns.h"
 #include "rpc/endpoint.h"
 
 #define READER_THREADS 2
@@ -36,13 +37,15 @@ struct node {
     struct signer *signer;
     struct fault fault;
 
-    struct mpsc intake; /* the driver's */
+    struct intake_queue intake; /* the driver's */
     struct pending pending;
     struct applied applied;
     bool has_applied;
     struct applier *applier;
+    struct rpc_loop *peer_loop;
     struct driver *driver;
     struct peers *peers;
+    struct turns *turns;
 
     struct executor *readers;
     struct rpc_loop *loop;
@@ -256,9 +259,15 @@ static enum status take_part(struct node *node, struct error *err)
     };
     enum status status = applier_start(&applier_options, &node->applier, err);
     if (status == STATUS_OK) {
+        const struct rpc_loop_options loop_options = {
+            .name = "peers", .alloc = node->alloc, .clock = node->clock};
+        status = rpc_loop_open(&loop_options, &node->peer_loop, err);
+    }
+    if (status == STATUS_OK) {
         const struct peers_options peers_options = {.alloc = node->alloc,
                                                     .clock = node->clock,
                                                     .config = node->config,
+                                                    .loop = node->peer_loop,
                                                     .intake = &node->intake};
         status = peers_open(&peers_options, &node->peers, err);
     }
@@ -281,7 +290,10 @@ static enum status take_part(struct node *node, struct error *err)
             .on_fatal = on_fatal,
             .context = node,
         };
-        status = driver_start(&driver_options, &node->driver, err);
+        status = driver_new(&driver_options, &node->driver, err);
+    }
+    if (status == STATUS_OK) {
+        status = turns_start(node->peer_loop, node->driver, &node->intake, &node->turns, err);
     }
     return status;
 }
@@ -341,6 +353,7 @@ static enum status serve(struct node *node, struct error *err)
         .applied = &node->applied,
         .applier = node->applier,
         .driver = node->driver,
+        .loop = node->loop,
         .readers = node->readers,
     };
     status = register_services(node, err);
@@ -361,7 +374,7 @@ enum status node_open(const struct node_options *options, struct node **out, str
     node->alloc = alloc_default();
     node->clock = clock_system();
     node->fs = options->fs == NULL ? fs_posix() : options->fs;
-    mpsc_init(&node->intake);
+    intake_init(&node->intake);
     pending_init(&node->pending);
     fault_init(&node->fault);
     enum status status = recover(node, err);
@@ -406,8 +419,9 @@ void node_close(struct node *node)
         return;
     }
     rpc_server_close(node->server, DRAIN_MS);
-    driver_stop(node->driver);
+    turns_stop(node->turns);
     peers_close(node->peers);
+    rpc_loop_close(node->peer_loop);
     if (node->has_applied) {
         applied_close(&node->applied);
     }

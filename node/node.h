@@ -9,9 +9,9 @@
  *   DATA/tables/     the engine
  *   DATA/signing-key, verifier-key, signed-head: see signer.h
  *
- * Threads: the driver (Raft, WAL), the applier (state), the client loop and the
- * peer loop (sockets), readers (reading calls), the engine's (flush, compaction),
- * the WAL's io thread, the loader (old entries for members that lag).
+ * Threads: the peer loop (sockets, and the driver: Raft, WAL), the client loop
+ * (sockets), the applier (state), readers (reading calls), the engine's (flush,
+ * compaction), the WAL's io thread, the loader (old entries for members that lag).
  */
 #ifndef ESTREAT_NODE_NODE_H
 #define ESTREAT_NODE_NODE_H

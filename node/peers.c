@@ -21,7 +21,7 @@ struct peer {
 struct peers {
     struct alloc *alloc;
     struct clock *clock;
-    struct mpsc *intake;
+    struct intake_queue *intake;
     uint64_t self;
     struct rpc_loop *loop;
     struct rpc_server *server;
@@ -88,7 +88,6 @@ static void on_step(void *context, struct rpc_server_call *call, const ProtobufC
         goto done; /* as if it was lost on the way */
     }
     *message = (struct peer_message){
-        .intake.kind = INTAKE_MESSAGE,
         .alloc = peers->alloc,
         .message = message_of(wire),
         .clock_ns = wire->clock_ns,
@@ -97,7 +96,7 @@ static void on_step(void *context, struct rpc_server_call *call, const ProtobufC
         peer_message_free(message);
         goto done;
     }
-    mpsc_push(peers->intake, &message->intake.node);
+    intake_push(peers->intake, &message->intake, INTAKE_MESSAGE);
 done:
     rpc_call_finish(call);
 }
@@ -111,9 +110,8 @@ static void on_state(void *context, bool connected)
     }
     struct peer_lost *lost = alloc_new(peers->alloc, sizeof *lost);
     if (lost != NULL) { /* it only saves time */
-        *lost = (struct peer_lost){
-            .intake.kind = INTAKE_UNREACHABLE, .alloc = peers->alloc, .peer = peer->raft_id};
-        mpsc_push(peers->intake, &lost->intake.node);
+        *lost = (struct peer_lost){.alloc = peers->alloc, .peer = peer->raft_id};
+        intake_push(peers->intake, &lost->intake, INTAKE_UNREACHABLE);
     }
 }
 
@@ -183,12 +181,8 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     peers->intake = options->intake;
     unsigned self = config_self(config);
     peers->self = config_raft_id(config, self);
-    const struct rpc_loop_options loop_options = {
-        .name = "peers", .alloc = options->alloc, .clock = options->clock};
-    enum status status = rpc_loop_open(&loop_options, &peers->loop, err);
-    if (status == STATUS_OK) {
-        status = listen_for_peers(peers, config, err);
-    }
+    peers->loop = options->loop;
+    enum status status = listen_for_peers(peers, config, err);
     for (unsigned i = 0; i < config->member_count && status == STATUS_OK; i++) {
         if (i != self) {
             status = connect_to(peers, config, i, err);
@@ -211,7 +205,6 @@ void peers_close(struct peers *peers)
     for (unsigned i = 0; i < peers->other_count; i++) {
         rpc_channel_close(peers->others[i].channel);
     }
-    rpc_loop_close(peers->loop);
     alloc_free(peers->alloc, peers);
 }
 

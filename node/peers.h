@@ -5,8 +5,9 @@
  * others opened. Raft's messages are one-way calls; what cannot be sent now is
  * dropped, since Raft repeats it.
  *
- * Runs a loop thread of its own, so that clients' load does not delay
- * heartbeats. Received messages are converted there and pushed to the driver.
+ * They have a loop thread of their own, so that clients' load does not delay
+ * heartbeats; the driver takes its turns there, too (turns.h). Received messages
+ * are converted and pushed to it.
  */
 #ifndef ESTREAT_NODE_PEERS_H
 #define ESTREAT_NODE_PEERS_H
@@ -38,8 +39,9 @@ struct peer_lost {
 struct peers_options {
     struct alloc *alloc;
     struct clock *clock;
-    const struct config *config; /* borrowed */
-    struct mpsc *intake;         /* the driver's queue; borrowed */
+    const struct config *config; /* borrowed, as all that follows */
+    struct rpc_loop *loop;
+    struct intake_queue *intake; /* the driver's */
 };
 
 /* Binds the peer port of this node and begins to connect. Returns owned. UNAVAILABLE if the
@@ -47,7 +49,7 @@ struct peers_options {
 enum status peers_open(const struct peers_options *options, struct peers **out,
                        struct error *err) MUST_USE;
 
-/* Blocks until its thread has ended. NULL is allowed. */
+/* Ends connections and listener. Not on the loop's thread. NULL is allowed. */
 void peers_close(struct peers *peers);
 
 /* The bound port: the configured one, or what the system chose for port 0. */

@@ -7,10 +7,10 @@
 #include "rpc/server.h"
 
 #define BYTES_MAX (48 * MIB) /* admitted and not yet applied */
-/* Held back at most, enough to share the cost of a round; and for how long, so that a slow quorum
- * gets several rounds at a time. */
+/* Held back at most: enough to share the cost of a group; and for how long, so that a leader's slow
+ * disk does not keep entries from the others. */
 #define HELD_BYTES_MAX (256 * KIB)
-#define HELD_NS_MAX NS_PER_MS
+#define HELD_NS_MAX (5 * NS_PER_MS)
 
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
                     struct raft *raft, struct log_writer *log, struct pending *pending)
@@ -113,23 +113,23 @@ static void propose(struct proposals *proposals, struct proposal *proposal)
         proposals->bytes = 0;
     }
     proposals->bytes += length;
-    proposals->last_index = entry->index;
     pending_add(proposals->pending,
                 (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
 }
 
-/* Proposals that come while a round (write, replicate, commit) is under way share the next one: one
- * WAL group on each node and one message each way, instead of waking everybody for each. An idle
- * node holds nothing back, so a request alone does not wait. */
-void proposals_add(struct proposals *proposals, struct proposal *proposal)
+/* Proposals that come while a WAL group is under way could not be written before it is done anyway.
+ * Together they share the next group on each node, and one message each way, instead of waking
+ * everybody for each. An idle disk holds nothing back, so a request alone does not wait. */
+void proposals_add(struct proposals *proposals, struct proposal *first)
 {
     if (proposals->held_first == NULL) {
         proposals->held_since_ns = clock_monotonic_ns(proposals->clock);
     }
-    proposal->next = NULL;
-    *proposals->held_last = proposal;
-    proposals->held_last = &proposal->next;
-    proposals->held_bytes += proposal->entry->length;
+    *proposals->held_last = first;
+    for (struct proposal *proposal = first; proposal != NULL; proposal = proposal->next) {
+        proposals->held_last = &proposal->next;
+        proposals->held_bytes += proposal->entry->length;
+    }
 }
 
 uint64_t proposals_due_ns(const struct proposals *proposals)
@@ -148,9 +148,9 @@ static void propose_all(struct proposals *proposals)
     proposals->held_bytes = 0;
 }
 
-void proposals_go(struct proposals *proposals, uint64_t commit)
+void proposals_go(struct proposals *proposals)
 {
-    bool under_way = proposals->leads && proposals->last_index > commit;
+    bool under_way = proposals->leads && wal_busy(proposals->log->wal);
     if (!under_way || proposals->held_bytes >= HELD_BYTES_MAX ||
         clock_monotonic_ns(proposals->clock) >= proposals_due_ns(proposals)) {
         propose_all(proposals);

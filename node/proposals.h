@@ -7,7 +7,7 @@
  * bytes that are proposed and not yet applied. Past a bound, and on a full disk,
  * the answer is RESOURCE_EXHAUSTED at once.
  *
- * The driver's thread only.
+ * The driver's turns only.
  */
 #ifndef ESTREAT_NODE_PROPOSALS_H
 #define ESTREAT_NODE_PROPOSALS_H
@@ -25,7 +25,7 @@ struct proposal {
     struct alloc *alloc;  /* frees it */
     struct rpc_server_call *call;
     struct raft_entry *entry; /* APPEND without its time */
-    struct proposal *next;    /* ours */
+    struct proposal *next;    /* those that came together are handed over as one list */
 };
 
 struct proposals {
@@ -38,7 +38,6 @@ struct proposals {
     struct proposal **held_last;
     size_t held_bytes;
     uint64_t held_since_ns; /* when the first of them came */
-    uint64_t last_index;    /* of the newest proposal */
     uint64_t bytes;         /* proposed in `term` and not yet applied */
     uint64_t term;
     uint64_t leader; /* Raft number; 0: none is known */
@@ -51,12 +50,11 @@ struct proposals {
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
                     struct raft *raft, struct log_writer *log, struct pending *pending);
 
-/* Takes the proposal. */
-void proposals_add(struct proposals *proposals, struct proposal *proposal);
+/* Takes the list. */
+void proposals_add(struct proposals *proposals, struct proposal *first);
 
-/* Proposes what is held, unless the round before it, up to `commit`, is still under way and little
- * waits, and not for long. */
-void proposals_go(struct proposals *proposals, uint64_t commit);
+/* Proposes what is held, unless a WAL group is under way and little waits, and not for long. */
+void proposals_go(struct proposals *proposals);
 
 /* When proposals_go() is to be called again at the latest; UINT64_MAX: nothing is held. */
 uint64_t proposals_due_ns(const struct proposals *proposals);

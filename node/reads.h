@@ -5,7 +5,7 @@
  * the core answers the round, each barrier waits until that index is applied.
  * Without a leader they wait for one, up to their deadline.
  *
- * The driver's thread only.
+ * The driver's turns only.
  */
 #ifndef ESTREAT_NODE_READS_H
 #define ESTREAT_NODE_READS_H

@@ -30,6 +30,11 @@ struct service {
     struct applied *applied;
     struct applier *applier;
     struct driver *driver;
+    struct rpc_loop *loop; /* the clients' */
+    /* appends that came in this turn of the loop: handed to the driver at its end, all at once */
+    struct proposal *proposals;
+    struct proposal **proposals_last;
+    struct rpc_late propose;
     struct executor *readers; /* runs what reads */
     atomic_uint requests;     /* reading calls that have not ended */
 };

@@ -35,7 +35,19 @@ static void append(void *context, struct rpc_server_call *call, const ProtobufCM
     }
     append_entry_encode(request, service->config->salt, service->rng, entry->data);
     *proposal = (struct proposal){.alloc = service->alloc, .call = call, .entry = entry};
-    driver_propose(service->driver, proposal);
+    *service->proposals_last = proposal;
+    service->proposals_last = &proposal->next;
+    rpc_loop_run_late(service->loop, &service->propose);
+}
+
+static void propose(struct rpc_late *late)
+{
+    struct service *service =
+        (struct service *)(void *)((char *)late - offsetof(struct service, propose));
+    struct proposal *first = service->proposals;
+    service->proposals = NULL;
+    service->proposals_last = &service->proposals;
+    driver_propose(service->driver, first);
 }
 
 /* The log's size as of a bound: events at or before a position, or up to a time. */
@@ -140,6 +152,8 @@ static void get(void *context, struct rpc_server_call *call, const ProtobufCMess
 enum status service_log_register(struct service *service, struct rpc_server *server,
                                  struct error *err)
 {
+    service->propose.run = propose;
+    service->proposals_last = &service->proposals;
     const rpc_handler_fn handlers[] = {append, get, service_history, service_read, service_count};
     CHECK(sizeof handlers / sizeof handlers[0] == estreat__v1__log__descriptor.n_methods);
     return rpc_server_register(server, &estreat__v1__log__descriptor, handlers, service, err);

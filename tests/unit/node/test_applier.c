@@ -41,7 +41,7 @@ struct fixture {
     struct tile_store *tiles;
     struct pending pending;
     struct applied applied;
-    struct mpsc done;
+    struct intake_queue done;
     atomic_uint faults;
     struct applier *applier;
     struct error err;
@@ -88,7 +88,7 @@ static int setup(void **state)
               &fx->err);
     pending_init(&fx->pending);
     applied_init(&fx->applied, (struct applied_point){.index = 0});
-    mpsc_init(&fx->done);
+    intake_init(&fx->done);
     const struct applier_options options = {.alloc = alloc_default(),
                                             .clock = clock_system(),
                                             .engine = fx->engine,
@@ -108,9 +108,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *fx = *state;
-    struct mpsc_node *node;
-    while ((node = mpsc_pop(&fx->done)) != NULL) {
-        struct apply_batch *batch = (struct apply_batch *)(void *)node;
+    struct intake *item;
+    while ((item = intake_take(&fx->done)) != NULL) {
+        struct apply_batch *batch = (struct apply_batch *)item;
         for (size_t i = 0; i < batch->entry_count; i++) {
             raft_entry_unref(batch->entries[i]);
         }
@@ -172,7 +172,7 @@ static void a_full_disk_does_not_hinder_the_end(void **state)
     submit(fx, 1 + ENTRIES / 2, 1 + ENTRIES);
     uint64_t until_ns = clock_monotonic_ns(clock_system()) + PATIENCE_NS;
     while (fs_faulty_hit(&fx->faulty) == 0 && clock_monotonic_ns(clock_system()) < until_ns) {
-        mpsc_wait(&fx->done, NS_PER_MS);
+        mpsc_wait(&fx->done.items, NS_PER_MS);
     }
     assert_true(fs_faulty_hit(&fx->faulty) > 0);
     applier_stop(fx->applier);

@@ -20,7 +20,7 @@ struct fixture {
     struct io_queue_manual io;
     struct wal *wal;
     struct fail_alloc alloc;
-    struct mpsc intake;
+    struct intake_queue intake;
     struct loader *loader;
     struct error err;
 };
@@ -53,7 +53,7 @@ static int setup(void **state)
                                         .identity = slice_of_string("c/n")};
     assert_ok(wal_open(&options, 0, 0, &recovered, &fx->wal, &fx->err), &fx->err);
     append_entries(fx);
-    mpsc_init(&fx->intake);
+    intake_init(&fx->intake);
     fail_alloc_init(&fx->alloc);
     assert_ok(loader_open(&fx->alloc.alloc, fx->wal, &fx->intake, &fx->loader, &fx->err), &fx->err);
     *state = fx;
@@ -80,11 +80,10 @@ static void submit(struct fixture *fx, uint64_t from, uint64_t end)
 
 static struct entry_load *take(struct fixture *fx)
 {
-    struct mpsc_node *node;
-    while ((node = mpsc_pop(&fx->intake)) == NULL) {
-        mpsc_wait(&fx->intake, PATIENCE_NS);
+    struct intake *item;
+    while ((item = intake_take(&fx->intake)) == NULL) {
+        mpsc_wait(&fx->intake.items, PATIENCE_NS);
     }
-    struct intake *item = (struct intake *)(void *)node;
     assert_int_equal(item->kind, INTAKE_LOADED);
     return (struct entry_load *)item;
 }
@@ -129,9 +128,9 @@ static void loads_that_wait_are_freed(void **state)
     loader_close(fx->loader);
     fx->loader = NULL;
     unsigned back = 0;
-    struct mpsc_node *node;
-    while ((node = mpsc_pop(&fx->intake)) != NULL) {
-        entry_load_free((struct entry_load *)(void *)node);
+    struct intake *item;
+    while ((item = intake_take(&fx->intake)) != NULL) {
+        entry_load_free((struct entry_load *)item);
         back++;
     }
     assert_true(back <= LOADS);
