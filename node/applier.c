@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "node/apply.h"
 #include "node/keyspaces.h"
-#include "node/reply_batch.h"
-#include "rpc/server.h"
 
 /* One engine batch, and so one publication, covers about this much. */
 #define GROUP_BYTES MIB
@@ -41,8 +39,7 @@ struct applier {
     bool stopping;
     atomic_bool stop_asked; /* ends the wait for disk space */
     struct condition stop_condition;
-    bool failed; /* fatal, or stopped without disk space: nothing is applied any more */
-    pthread_t thread;
+    bool failed;        /* fatal, or stopped without disk space: nothing is applied any more */
     struct mutex mutex; /* guards what follows */
     uint64_t flushed_index;
     struct flush_request *flushes;
@@ -65,17 +62,18 @@ static void send_reply(struct applier *applier, const struct reply *reply,
                        struct reply_batch **batch)
 {
     const struct apply_result *result = &reply->result;
+    struct replier *replier = applier->options.replier;
     struct pending_call waiting;
     if (!pending_take(applier->options.pending, reply->index, &waiting)) {
         return;
     }
     if (waiting.term != reply->term) {
-        rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
-                      "leadership changed; the request was not appended");
+        replier_refuse(replier, waiting.call, STATUS_UNAVAILABLE,
+                       "leadership changed; the request was not appended");
         return;
     }
     if (result->status != STATUS_OK) {
-        rpc_call_fail(waiting.call, result->status, result->error.text);
+        replier_refuse(replier, waiting.call, result->status, result->error.text);
         return;
     }
     if (*batch == NULL) {
@@ -83,8 +81,8 @@ static void send_reply(struct applier *applier, const struct reply *reply,
                                  buf_slice(&applier->versions));
     }
     if (*batch == NULL) {
-        rpc_call_fail(waiting.call, STATUS_UNAVAILABLE,
-                      "no memory for the answer; the request was appended");
+        replier_refuse(replier, waiting.call, STATUS_UNAVAILABLE,
+                       "no memory for the answer; the request was appended");
         return;
     }
     (*batch)->replies[(*batch)->count++] = (struct append_reply){
@@ -104,7 +102,7 @@ static void send_replies(struct applier *applier)
         send_reply(applier, &applier->replies[i], &batch);
     }
     if (batch != NULL) {
-        reply_batch_send(batch, applier->options.clients);
+        applier->options.replier->answer(applier->options.replier, batch);
     }
     applier->reply_count = 0;
     buf_clear(&applier->versions);
@@ -132,7 +130,9 @@ static bool wait_for_space(struct applier *applier, const struct error *err, boo
                   log_quote(text, sizeof text, err->text));
         *said = true;
     }
-    if (!atomic_load(&applier->stop_asked)) {
+    if (applier->options.on_wait != NULL) {
+        applier->options.on_wait(applier->options.context);
+    } else if (!atomic_load(&applier->stop_asked)) {
         mutex_lock(&applier->mutex);
         (void)condition_wait_for(&applier->stop_condition, &applier->mutex, RETRY_NS);
         mutex_unlock(&applier->mutex);
@@ -474,21 +474,28 @@ static void refuse_flushes(struct applier *applier)
     flushes_end(applier, UINT64_MAX, STATUS_CANCELLED);
 }
 
-static void *run(void *context)
+void applier_wait(struct applier *applier)
 {
-    struct applier *applier = context;
-    while (!applier->stopping) {
-        mpsc_wait(&applier->intake, IDLE_NS);
-        engine_poll(applier->options.engine);
-        struct mpsc_node *node;
-        while ((node = mpsc_pop(&applier->intake)) != NULL) {
-            handle(applier, (struct applier_item *)node);
-        }
-        finish_group(applier);
+    mpsc_wait(&applier->intake, IDLE_NS);
+}
+
+bool applier_turn(struct applier *applier)
+{
+    engine_poll(applier->options.engine);
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(&applier->intake)) != NULL) {
+        handle(applier, (struct applier_item *)node);
     }
+    finish_group(applier);
+    return !applier->stopping;
+}
+
+void applier_end(struct applier *applier)
+{
     flush_at_the_end(applier);
     refuse_flushes(applier);
-    return NULL;
+    wal_reader_close(applier->reader);
+    applier->reader = NULL;
 }
 
 static enum status load_sessions(struct applier *applier, struct error *err)
@@ -552,8 +559,8 @@ static enum status state_init(struct applier *applier, struct error *err)
     return load_sessions(applier, err);
 }
 
-enum status applier_start(const struct applier_options *options, struct applier **out,
-                          struct error *err)
+enum status applier_new(const struct applier_options *options, struct applier **out,
+                        struct error *err)
 {
     struct applier *applier = alloc_zeroed(options->alloc, 1, sizeof *applier);
     if (applier == NULL) {
@@ -581,9 +588,6 @@ enum status applier_start(const struct applier_options *options, struct applier 
     applier->options.start = NULL;
     if (status == STATUS_OK) {
         status = wal_reader_open(options->wal, &applier->reader, err);
-    }
-    if (status == STATUS_OK && !thread_start(&applier->thread, "apply", run, applier)) {
-        status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no thread for the applier");
     }
     if (status != STATUS_OK) {
         applier_free(applier);
@@ -613,14 +617,9 @@ void applier_flush(struct applier *applier, struct flush_request *request)
     }
 }
 
-void applier_stop(struct applier *applier)
+void applier_ask_to_stop(struct applier *applier)
 {
-    if (applier != NULL) {
-        atomic_store(&applier->stop_asked, true);
-        condition_broadcast(&applier->stop_condition);
-        mpsc_push(&applier->intake, &applier->stop.node);
-        thread_join(applier->thread);
-        wal_reader_close(applier->reader);
-        applier->reader = NULL;
-    }
+    atomic_store(&applier->stop_asked, true);
+    condition_broadcast(&applier->stop_condition);
+    mpsc_push(&applier->intake, &applier->stop.node);
 }

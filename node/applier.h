@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Applier: the thread that turns committed entries into state: events, latest,
- * versions, tiles and sessions in the engine, in the order of the log. It is the
- * engine's one writer and owns the session table and the growing log tree.
+ * Applier: turns committed entries into state: events, latest, versions, tiles and
+ * sessions in the engine, in the order of the log. It is the engine's one writer and
+ * owns the session table and the growing log tree. It has no thread: somebody
+ * (apply_thread.h, a simulator) gives it its turns, one at a time.
  *
  * Applying is a pure function of (state, entry). Several entries share one
  * engine batch; only after that batch was written and the tree published are the
@@ -21,6 +22,7 @@
 #include "node/applied.h"
 #include "node/apply_batch.h"
 #include "node/pending.h"
+#include "node/replier.h"
 #include "node/seal.h"
 #include "node/tile_store.h"
 #include "storage/engine.h"
@@ -31,7 +33,6 @@
 #define APPLIER_OVERSHOOT_BYTES (16 * MIB)
 
 struct applier;
-struct rpc_loop;
 
 struct applier_options {
     struct alloc *alloc;
@@ -41,16 +42,32 @@ struct applier_options {
     struct tile_store *tiles;
     struct pending *pending;
     struct applied *applied;
-    struct rpc_loop *clients;  /* answers the calls in `pending`; NULL where nobody calls */
+    struct replier *replier;   /* ends the calls in `pending` */
     struct intake_queue *done; /* the driver's intake: batches go back there */
     const struct seal *start;  /* state to begin with; copied */
-    void (*on_fatal)(void *context, const struct error *err); /* the applier's thread */
-    void *context;
+    void (*on_fatal)(void *context, const struct error *err); /* in a turn */
+    /* If given, called instead of sleeping while the disk is full. */
+    void (*on_wait)(void *context);
+    void *context; /* of both */
 };
 
-/* Loads the sessions and starts the thread. Returns owned. */
-enum status applier_start(const struct applier_options *options, struct applier **out,
-                          struct error *err) MUST_USE;
+/* Loads the sessions. Returns owned. */
+enum status applier_new(const struct applier_options *options, struct applier **out,
+                        struct error *err) MUST_USE;
+
+/* Sleeps until there is something to do, or a while. Whoever gives the turns. */
+void applier_wait(struct applier *applier);
+
+/* Applies, publishes and answers all that waits. False: it was asked to stop, and this was the last
+ * turn. May wait for the disk. */
+bool applier_turn(struct applier *applier);
+
+/* Any thread, once: after what was submitted before, there shall be no more turns. The driver has
+ * ended. */
+void applier_ask_to_stop(struct applier *applier);
+
+/* After the last turn: flushes, and refuses flushes that still come. */
+void applier_end(struct applier *applier);
 
 /* Takes the batch. Driver only. */
 void applier_submit(struct applier *applier, struct apply_batch *batch);
@@ -73,11 +90,7 @@ void applier_flushed(struct applier *applier, uint64_t index);
 /* The log index up to which tables are durable: the log below is not needed here. Any thread. */
 uint64_t applier_flushed_index(struct applier *applier);
 
-/* Applies what was submitted, then flushes and ends the thread; batches go back to the driver.
- * The driver has been stopped. NULL is allowed. */
-void applier_stop(struct applier *applier);
-
-/* After applier_stop, when nobody calls applier_flushed() any more. NULL is allowed. */
+/* After applier_end, when nobody calls applier_flushed() any more. NULL is allowed. */
 void applier_free(struct applier *applier);
 
 #endif

@@ -4,8 +4,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "node/apply.h"
-#include "node/loader.h"
-#include "rpc/server.h"
 
 #define TICK_NS (20 * NS_PER_MS)
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
@@ -17,7 +15,6 @@
 struct driver {
     struct driver_options options;
     struct raft *raft;
-    struct loader *loader;
     struct log_writer log;
     struct proposals proposals;
     struct reads reads;
@@ -225,7 +222,8 @@ static void send_messages(struct driver *driver, const struct raft_ready *ready)
 {
     for (size_t i = 0; i < ready->message_count; i++) {
         const struct raft_message *message = &ready->messages[i];
-        if (!peers_send(driver->options.peers, message) && message->entry_count > 0) {
+        if (!driver->options.send(driver->options.send_context, message) &&
+            message->entry_count > 0) {
             raft_unreachable(driver->raft, message->to);
         }
     }
@@ -279,7 +277,7 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     }
     send_messages(driver, ready);
     for (size_t i = 0; i < ready->load_count; i++) {
-        if (!loader_submit(driver->loader, &ready->loads[i])) {
+        if (!loader_submit(driver->options.loader, &ready->loads[i])) {
             (void)!raft_loaded(driver->raft, ready->loads[i].peer, NULL, 0, &err);
         }
     }
@@ -530,10 +528,7 @@ enum status driver_new(const struct driver_options *options, struct driver **out
     }
     if (status == STATUS_OK) {
         proposals_init(&driver->proposals, options->clock, options->config, driver->raft,
-                       &driver->log, options->pending);
-    }
-    if (status == STATUS_OK) {
-        status = loader_open(options->alloc, options->wal, options->intake, &driver->loader, err);
+                       &driver->log, options->pending, options->replier);
     }
     if (status == STATUS_OK) {
         watch_space(driver);
@@ -564,8 +559,6 @@ void driver_ask_to_stop(struct driver *driver)
 
 void driver_end(struct driver *driver)
 {
-    loader_close(driver->loader);
-    driver->loader = NULL;
     driver->stopped = true;
     drain(driver);
 }
@@ -575,7 +568,6 @@ void driver_free(struct driver *driver)
     if (driver == NULL) {
         return;
     }
-    loader_close(driver->loader);
     if (driver->raft != NULL) {
         drain(driver);
     }

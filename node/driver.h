@@ -24,10 +24,12 @@
 #include "node/config.h"
 #include "node/fault.h"
 #include "node/intake.h"
-#include "node/peers.h"
+#include "node/loader.h"
+#include "node/peer_message.h"
 #include "node/pending.h"
 #include "node/proposals.h"
 #include "node/reads.h"
+#include "node/replier.h"
 #include "raft/raft.h"
 #include "storage/wal/wal.h"
 
@@ -43,9 +45,13 @@ struct driver_options {
     struct wal *wal;
     const struct wal_recovered *recovered;
     const struct seal *start;
-    struct peers *peers;
+    /* Sends to another member; false if that cannot be done now. Raft repeats what gets lost. */
+    bool (*send)(void *context, const struct raft_message *message);
+    void *send_context;
+    struct loader *loader; /* on the same intake */
     struct applier *applier;
     struct pending *pending;
+    struct replier *replier;
     struct applied *applied;
     struct fault *fault;
     void (*on_fatal)(void *context, const struct error *err); /* in a turn; once */
@@ -63,7 +69,7 @@ bool driver_turn(struct driver *driver, uint64_t *due_ns);
 /* Any thread, once. It hands leadership over, and ends when the WAL has what it was given. */
 void driver_ask_to_stop(struct driver *driver);
 
-/* After the last turn, on any thread: fails what waits, ends the loader. */
+/* After the last turn, on any thread, the loader closed: fails what waits. */
 void driver_end(struct driver *driver);
 
 /* Gives back what came in since. The applier is stopped. NULL is allowed. */

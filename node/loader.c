@@ -9,25 +9,24 @@ struct loader {
     struct alloc *alloc;
     struct intake_queue *intake;
     struct executor *executor;
-    struct wal_reader *reader; /* the one thread's */
+    struct wal_reader *reader; /* the executor's one thread */
     struct mutex mutex;        /* guards what follows */
     struct entry_load *loads;  /* submitted and not given back */
 };
 
 enum status loader_open(struct alloc *alloc, struct wal *wal, struct intake_queue *intake,
-                        struct loader **out, struct error *err)
+                        struct executor *executor, struct loader **out, struct error *err)
 {
     struct loader *loader = alloc_zeroed(alloc, 1, sizeof *loader);
     if (loader == NULL) {
+        executor_close(executor);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the loader");
     }
     loader->alloc = alloc;
     loader->intake = intake;
+    loader->executor = executor;
     mutex_init(&loader->mutex);
     enum status status = wal_reader_open(wal, &loader->reader, err);
-    if (status == STATUS_OK) {
-        status = executor_open_threads(alloc, "load", 1, &loader->executor, err);
-    }
     if (status != STATUS_OK) {
         loader_close(loader);
         return status;

@@ -29,9 +29,10 @@ struct entry_load {
     struct raft_entry *entries[LOAD_ENTRIES_MAX];
 };
 
-/* Starts one thread. Borrows wal and intake. Returns owned. */
+/* Borrows wal and intake; takes the executor, also on failure, which runs one step at a time.
+ * Returns owned. */
 enum status loader_open(struct alloc *alloc, struct wal *wal, struct intake_queue *intake,
-                        struct loader **out, struct error *err) MUST_USE;
+                        struct executor *executor, struct loader **out, struct error *err) MUST_USE;
 
 /* Waits for the load under way; those behind it do not come back. NULL is allowed. */
 void loader_close(struct loader *loader);

@@ -14,27 +14,9 @@
 
 #include "base/clock.h"
 #include "node/config.h"
-#include "node/intake.h"
-#include "raft/raft.h"
+#include "node/peer_message.h"
 
 struct peers;
-
-/* Freed with peer_message_free by whoever takes it from the queue. */
-struct peer_message {
-    struct intake intake;
-    struct alloc *alloc;
-    struct raft_message message; /* its entries are owned by this */
-    uint64_t clock_ns;           /* the sender's wall clock */
-    struct raft_entry *entries[];
-};
-
-void peer_message_free(struct peer_message *message);
-
-struct peer_lost {
-    struct intake intake;
-    struct alloc *alloc; /* frees it */
-    uint64_t peer;
-};
 
 struct peers_options {
     struct alloc *alloc;

@@ -56,8 +56,8 @@ bool pending_take(struct pending *pending, uint64_t index, struct pending_call *
     return found;
 }
 
-void pending_drain(struct pending *pending,
-                   void (*each)(void *context, struct rpc_server_call *call), void *context)
+void pending_drain(struct pending *pending, void (*each)(void *context, struct append_call *call),
+                   void *context)
 {
     for (size_t i = 0; i < PENDING_MAX; i++) {
         mutex_lock(&pending->mutex);

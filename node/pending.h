@@ -16,12 +16,12 @@
 
 #define PENDING_MAX 16384U
 
-struct rpc_server_call;
+struct append_call; /* replier.h */
 
 struct pending_call {
     uint64_t index; /* 0: empty */
     uint64_t term;
-    struct rpc_server_call *call;
+    struct append_call *call;
 };
 
 struct pending {
@@ -44,7 +44,7 @@ void pending_add(struct pending *pending, struct pending_call call);
 bool pending_take(struct pending *pending, uint64_t index, struct pending_call *out);
 
 /* Takes out all and gives each to `each`. */
-void pending_drain(struct pending *pending,
-                   void (*each)(void *context, struct rpc_server_call *call), void *context);
+void pending_drain(struct pending *pending, void (*each)(void *context, struct append_call *call),
+                   void *context);
 
 #endif

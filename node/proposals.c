@@ -4,19 +4,24 @@
 #include "base/check.h"
 #include "node/append_entry.h"
 #include "node/apply.h"
-#include "rpc/server.h"
 
 #define BYTES_MAX (48 * MIB) /* admitted and not yet applied */
+#define RETRY_MS 20
 /* Held back at most: enough to share the cost of a group; and for how long, so that a leader's slow
  * disk does not keep entries from the others. */
 #define HELD_BYTES_MAX (256 * KIB)
 #define HELD_NS_MAX (5 * NS_PER_MS)
 
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    struct raft *raft, struct log_writer *log, struct pending *pending)
+                    struct raft *raft, struct log_writer *log, struct pending *pending,
+                    struct replier *replier)
 {
-    *proposals = (struct proposals){
-        .clock = clock, .config = config, .raft = raft, .log = log, .pending = pending};
+    *proposals = (struct proposals){.clock = clock,
+                                    .config = config,
+                                    .raft = raft,
+                                    .log = log,
+                                    .pending = pending,
+                                    .replier = replier};
     proposals->held_last = &proposals->held_first;
 }
 
@@ -31,34 +36,31 @@ const struct config_member *proposals_member(const struct proposals *proposals, 
     return NULL;
 }
 
-static void refuse_for_leader(struct proposals *proposals, struct rpc_server_call *call)
+static void refuse_for_leader(struct proposals *proposals, struct append_call *call)
 {
     const struct config_member *leader = proposals_member(proposals, proposals->leader);
     const struct config_member *self = &proposals->config->members[config_self(proposals->config)];
     if (leader == NULL || leader == self) {
         /* The empty name says, as another would, that the append was not taken. */
-        const struct rpc_metadata none = {.name = RPC_METADATA_LEADER_ENDPOINT};
-        rpc_call_fail_with(call, STATUS_UNAVAILABLE, "no leader is known",
-                           (struct rpc_metadata_list){.pairs = &none, .count = 1});
+        const struct append_failure failure = {
+            .status = STATUS_UNAVAILABLE, .text = "no leader is known", .leader_endpoint = ""};
+        proposals->replier->refuse(proposals->replier, call, &failure);
         return;
     }
     char text[NODE_ID_BYTES_MAX + 64];
     (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->id);
-    const struct rpc_metadata pair = {.name = RPC_METADATA_LEADER_ENDPOINT,
-                                      .value = slice_of_string(leader->client)};
-    rpc_call_fail_with(call, STATUS_UNAVAILABLE, text,
-                       (struct rpc_metadata_list){.pairs = &pair, .count = 1});
+    const struct append_failure failure = {
+        .status = STATUS_UNAVAILABLE, .text = text, .leader_endpoint = leader->client};
+    proposals->replier->refuse(proposals->replier, call, &failure);
 }
 
 /* A full queue empties within some groups of the log; a full disk does not. */
-static void refuse(struct proposals *proposals, struct rpc_server_call *call,
-                   const struct error *err)
+static void refuse(struct proposals *proposals, struct append_call *call, const struct error *err)
 {
-    const struct rpc_metadata pair = {.name = RPC_METADATA_RETRY_AFTER_MS,
-                                      .value = slice_of_string("20")};
     bool passing = err->status == STATUS_RESOURCE_EXHAUSTED && !proposals->low_space;
-    rpc_call_fail_with(call, err->status, err->text,
-                       (struct rpc_metadata_list){.pairs = &pair, .count = passing ? 1 : 0});
+    const struct append_failure failure = {
+        .status = err->status, .text = err->text, .retry_after_ms = passing ? RETRY_MS : 0};
+    proposals->replier->refuse(proposals->replier, call, &failure);
 }
 
 static enum status admit(struct proposals *proposals, struct raft_entry *entry, struct error *err)
@@ -91,7 +93,7 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
 
 static void propose(struct proposals *proposals, struct proposal *proposal)
 {
-    struct rpc_server_call *call = proposal->call;
+    struct append_call *call = proposal->call;
     struct raft_entry *entry = proposal->entry;
     struct error err = ERROR_INIT;
     size_t length = entry->length;
@@ -163,16 +165,15 @@ void proposals_refuse_held(struct proposals *proposals)
     propose_all(proposals);
 }
 
-static void fail_pending(void *context, struct rpc_server_call *call)
+static void fail_pending(void *context, struct append_call *call)
 {
-    (void)context;
-    rpc_call_fail(call, STATUS_UNAVAILABLE,
-                  "leadership was lost before the append was committed; outcome unknown");
+    replier_refuse(context, call, STATUS_UNAVAILABLE,
+                   "leadership was lost before the append was committed; outcome unknown");
 }
 
 void proposals_fail_pending(struct proposals *proposals)
 {
-    pending_drain(proposals->pending, fail_pending, NULL);
+    pending_drain(proposals->pending, fail_pending, proposals->replier);
 }
 
 void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader)

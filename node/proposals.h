@@ -17,13 +17,14 @@
 #include "node/intake.h"
 #include "node/log_writer.h"
 #include "node/pending.h"
+#include "node/replier.h"
 #include "raft/raft.h"
 
 /* One append. Whoever ends it answers the call, drops the entry and frees it. */
 struct proposal {
     struct intake intake; /* first */
     struct alloc *alloc;  /* frees it */
-    struct rpc_server_call *call;
+    struct append_call *call;
     struct raft_entry *entry; /* APPEND without its time */
     struct proposal *next;    /* those that came together are handed over as one list */
 };
@@ -34,6 +35,7 @@ struct proposals {
     struct raft *raft;
     struct log_writer *log;
     struct pending *pending;
+    struct replier *replier;
     struct proposal *held_first; /* until the WAL group under way is done */
     struct proposal **held_last;
     size_t held_bytes;
@@ -48,7 +50,8 @@ struct proposals {
 
 /* Borrows all. */
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    struct raft *raft, struct log_writer *log, struct pending *pending);
+                    struct raft *raft, struct log_writer *log, struct pending *pending,
+                    struct replier *replier);
 
 /* Takes the list. */
 void proposals_add(struct proposals *proposals, struct proposal *first);

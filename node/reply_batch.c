@@ -2,8 +2,6 @@
 #include "node/reply_batch.h"
 
 #include "base/check.h"
-#include "rpc/server.h"
-#include "schema/log.pb-c.h"
 
 struct reply_batch *reply_batch_new(struct alloc *alloc, size_t capacity, struct slice versions)
 {
@@ -21,27 +19,7 @@ struct reply_batch *reply_batch_new(struct alloc *alloc, size_t capacity, struct
     return batch;
 }
 
-static void answer(struct rpc_event *event)
+void reply_batch_free(struct reply_batch *batch)
 {
-    struct reply_batch *batch = (struct reply_batch *)event;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct append_reply *reply = &batch->replies[i];
-        Estreat__V1__AppendResponse response = ESTREAT__V1__APPEND_RESPONSE__INIT;
-        response.position = reply->position;
-        response.time_ns = reply->time_ns;
-        response.repeated_request = reply->repeated;
-        response.size = reply->position + reply->count;
-        if (!reply->repeated) {
-            response.n_versions = reply->count;
-            response.versions = batch->versions + reply->versions_begin;
-        }
-        rpc_call_reply(reply->call, &response.base);
-    }
     alloc_free(batch->alloc, batch);
-}
-
-void reply_batch_send(struct reply_batch *batch, struct rpc_loop *loop)
-{
-    batch->event.run = answer;
-    rpc_loop_post(loop, &batch->event);
 }

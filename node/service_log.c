@@ -7,6 +7,7 @@
 #include "node/apply.h"
 #include "node/event_log.h"
 #include "node/event_page.h"
+#include "node/replier_rpc.h"
 #include "node/request.h"
 #include "node/service.h"
 
@@ -34,7 +35,8 @@ static void append(void *context, struct rpc_server_call *call, const ProtobufCM
         return;
     }
     append_entry_encode(request, service->config->salt, service->rng, entry->data);
-    *proposal = (struct proposal){.alloc = service->alloc, .call = call, .entry = entry};
+    *proposal =
+        (struct proposal){.alloc = service->alloc, .call = append_call_of(call), .entry = entry};
     *service->proposals_last = proposal;
     service->proposals_last = &proposal->next;
     rpc_loop_run_late(service->loop, &service->propose);

@@ -78,6 +78,5 @@ void turns_stop(struct turns *turns)
     }
     driver_ask_to_stop(turns->driver);
     rpc_latch_wait(&turns->last);
-    driver_end(turns->driver);
     alloc_free(rpc_loop_alloc(turns->loop), turns);
 }

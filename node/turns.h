@@ -19,8 +19,8 @@ struct turns;
 enum status turns_start(struct rpc_loop *loop, struct driver *driver, struct intake_queue *intake,
                         struct turns **out, struct error *err) MUST_USE;
 
-/* Asks the driver to stop, waits for its last turn, and ends it; the loop is not called any more.
- * Not on the loop's thread. NULL is allowed. */
+/* Asks the driver to stop and waits for its last turn; the loop is not called any more. Not on the
+ * loop's thread. NULL is allowed. */
 void turns_stop(struct turns *turns);
 
 #endif

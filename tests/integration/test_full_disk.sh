@@ -46,7 +46,11 @@ equal "$(estreat -o raw get after)" x
 
 # A stop does not wait for room: neither for the last flush, nor for a deep audit's.
 seq -f "%.0f $(printf '%0300d' 0)" 1 5000 | estreat ingest --key more - >/dev/null
-head -c 90000000 /dev/zero >"$work/small/ballast" 2>/dev/null || true
+# Several times, since what a flush under way lets go of makes room again.
+for _ in 1 2 3 4; do
+    head -c 90000000 /dev/zero >>"$work/small/ballast" 2>/dev/null || true
+    sleep 0.3
+done
 estreat --timeout 60 audit --deep >"$work/audit" 2>&1 &
 audit=$!
 sleep 1

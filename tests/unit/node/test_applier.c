@@ -8,8 +8,8 @@
 
 #include "base/job.h"
 #include "node/append_entry.h"
-#include "node/applier.h"
 #include "node/apply.h"
+#include "node/apply_thread.h"
 #include "node/keyspaces.h"
 #include "testlib/clock_manual.h"
 #include "testlib/fs_crash.h"
@@ -44,6 +44,7 @@ struct fixture {
     struct intake_queue done;
     atomic_uint faults;
     struct applier *applier;
+    struct apply_thread *thread;
     struct error err;
 };
 
@@ -100,7 +101,8 @@ static int setup(void **state)
                                             .start = &start,
                                             .on_fatal = on_fatal,
                                             .context = fx};
-    assert_ok(applier_start(&options, &fx->applier, &fx->err), &fx->err);
+    assert_ok(applier_new(&options, &fx->applier, &fx->err), &fx->err);
+    assert_ok(apply_thread_start(alloc_default(), fx->applier, &fx->thread, &fx->err), &fx->err);
     *state = fx;
     return 0;
 }
@@ -175,7 +177,8 @@ static void a_full_disk_does_not_hinder_the_end(void **state)
         mpsc_wait(&fx->done.items, NS_PER_MS);
     }
     assert_true(fs_faulty_hit(&fx->faulty) > 0);
-    applier_stop(fx->applier);
+    apply_thread_stop(fx->thread);
+    applier_end(fx->applier);
     assert_true(applied_get(&fx->applied).index < ENTRIES);
     assert_int_equal(atomic_load(&fx->faults), 0);
     fs_faulty_disarm(&fx->faulty);

@@ -55,7 +55,10 @@ static int setup(void **state)
     append_entries(fx);
     intake_init(&fx->intake);
     fail_alloc_init(&fx->alloc);
-    assert_ok(loader_open(&fx->alloc.alloc, fx->wal, &fx->intake, &fx->loader, &fx->err), &fx->err);
+    struct executor *executor = NULL;
+    assert_ok(executor_open_threads(&fx->alloc.alloc, "load", 1, &executor, &fx->err), &fx->err);
+    assert_ok(loader_open(&fx->alloc.alloc, fx->wal, &fx->intake, executor, &fx->loader, &fx->err),
+              &fx->err);
     *state = fx;
     return 0;
 }

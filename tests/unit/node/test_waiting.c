@@ -78,12 +78,12 @@ static void deadlines_and_closing_end_waits(void **state)
     applied_release(&applied);
 }
 
-static struct rpc_server_call *call_number(uintptr_t number)
+static struct append_call *call_number(uintptr_t number)
 {
-    return (struct rpc_server_call *)number; /* never looked into */
+    return (struct append_call *)number; /* never looked into */
 }
 
-static void count_call(void *context, struct rpc_server_call *call)
+static void count_call(void *context, struct append_call *call)
 {
     *(uintptr_t *)context += (uintptr_t)call;
 }

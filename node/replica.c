@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/replica.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "node/data_dir.h"
+#include "node/keyspaces.h"
+
+static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
+    /* Incompressible payloads cost LZ4 little; scans of events read block after block. */
+    [KEYSPACE_EVENTS] = {.name = "events",
+                         .layout = KEYSPACE_APPEND,
+                         .block_bytes = 16 * KIB,
+                         .codec_new = CODEC_LZ4,
+                         .codec_old = CODEC_ZSTD},
+    /* Each append looks its key up, and mostly in vain at first: the filter says so. */
+    [KEYSPACE_LATEST] = {.name = "latest",
+                         .layout = KEYSPACE_LEVELED,
+                         .bloom_bits = 10,
+                         .codec_new = CODEC_LZ4,
+                         .codec_old = CODEC_LZ4},
+    [KEYSPACE_VERSIONS] = {.name = "versions",
+                           .layout = KEYSPACE_LEVELED,
+                           .block_bytes = 8 * KIB,
+                           .codec_new = CODEC_LZ4,
+                           .codec_old = CODEC_LZ4},
+    [KEYSPACE_SESSIONS] = {.name = "sessions",
+                           .layout = KEYSPACE_LEVELED,
+                           .codec_new = CODEC_LZ4,
+                           .codec_old = CODEC_LZ4},
+    /* Hashes do not compress. */
+    [KEYSPACE_TILES] = {.name = "tiles",
+                        .layout = KEYSPACE_APPEND,
+                        .block_bytes = 8 * KIB,
+                        .codec_new = CODEC_NONE,
+                        .codec_old = CODEC_NONE},
+    [KEYSPACE_META] = {.name = "meta",
+                       .layout = KEYSPACE_LEVELED,
+                       .codec_new = CODEC_NONE,
+                       .codec_old = CODEC_NONE},
+    [KEYSPACE_LOCAL] = {.name = "local",
+                        .layout = KEYSPACE_LEVELED,
+                        .codec_new = CODEC_NONE,
+                        .codec_old = CODEC_NONE},
+};
+
+static void on_fatal(void *context, const struct error *err)
+{
+    const struct replica *replica = context;
+    replica->options.on_fatal(replica->options.context, err);
+}
+
+/* Tables are durable up to a seal. The applier is there: who seals has it started. */
+static void on_flushed(void *context, struct slice state)
+{
+    struct replica *replica = context;
+    struct error err = ERROR_INIT;
+    struct seal seal;
+    if (seal_decode(state, &seal, &err) != STATUS_OK) {
+        on_fatal(replica, &err);
+        return;
+    }
+    applier_flushed(replica->applier, seal.index);
+}
+
+static void on_wal_done(void *context)
+{
+    struct replica *replica = context;
+    driver_wal_done(&replica->wal_notice);
+}
+
+static void on_wait(void *context)
+{
+    const struct replica *replica = context;
+    replica->options.on_wait(replica->options.context);
+}
+
+static void (*wait_hook(const struct replica *replica))(void *context)
+{
+    return replica->options.on_wait == NULL ? NULL : on_wait;
+}
+
+static enum status open_engine(struct replica *replica, struct error *err)
+{
+    const struct config *config = replica->options.config;
+    const struct engine_options options = {
+        .fs = replica->options.fs,
+        .alloc = replica->options.alloc,
+        .clock = replica->options.clock,
+        .executor = replica->options.engine,
+        .dir = replica->table_dir,
+        .keyspaces = keyspaces,
+        .keyspace_count = KEYSPACE_COUNT,
+        .memtable_bytes = config->memtable_bytes,
+        .memtable_slack_bytes = APPLIER_OVERSHOOT_BYTES,
+        .block_cache_bytes = config->block_cache_bytes,
+        .on_flushed = on_flushed,
+        .on_wait = wait_hook(replica),
+        .context = replica,
+    };
+    enum status status = engine_open(&options, &replica->engine, err);
+    if (status == STATUS_OK) {
+        buf_init(&replica->seal_bytes, replica->options.alloc, ENGINE_STATE_BYTES_MAX);
+        status = engine_sealed_state(replica->engine, &replica->seal_bytes, err);
+    }
+    if (status == STATUS_OK) {
+        status = seal_decode(buf_slice(&replica->seal_bytes), &replica->seal, err);
+    }
+    return status;
+}
+
+static enum status open_wal(struct replica *replica, struct error *err)
+{
+    char identity[WAL_IDENTITY_BYTES_MAX];
+    uint64_t raft_id =
+        config_raft_id(replica->options.config, config_self(replica->options.config));
+    int length = snprintf(identity, sizeof identity, "%016lx/%.40s", (unsigned long)raft_id,
+                          replica->options.config->cluster);
+    replica->wal_notice.intake = &replica->intake;
+    const struct wal_options options = {
+        .fs = replica->options.fs,
+        .io = replica->options.io,
+        .alloc = replica->options.alloc,
+        .executor = replica->options.engine,
+        .dir = replica->wal_dir,
+        .segment_bytes = replica->options.config->segment_bytes,
+        .identity = slice_of(identity, (size_t)length),
+        .rng = replica->options.rng,
+        .on_complete = on_wal_done,
+        .on_wait = wait_hook(replica),
+        .context = replica,
+    };
+    enum status status = wal_open(&options, replica->seal.index, replica->seal.term,
+                                  &replica->recovered, &replica->wal, err);
+    if (status == STATUS_OK) {
+        log_write("node", LOG_INFO, "recovered",
+                  "size=%lu sealed_index=%lu first_index=%lu last_index=%lu term=%lu cut_bytes=%lu",
+                  (unsigned long)replica->seal.size, (unsigned long)replica->seal.index,
+                  (unsigned long)replica->recovered.first_index,
+                  (unsigned long)replica->recovered.last_index,
+                  (unsigned long)replica->recovered.term,
+                  (unsigned long)replica->recovered.cut_bytes);
+    }
+    return status;
+}
+
+/* A node that lost its log may have voted and acknowledged what it no longer knows of: it must not
+ * come back under its id. The file "started" says that there was a log. */
+static enum status check_log_not_lost(struct replica *replica, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    bool started = false;
+    enum status status = path_join(path, replica->options.config->data, "started", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(replica->options.fs, path, &started, err);
+    }
+    if (status == STATUS_OK && started && !replica->recovered.existed) {
+        return error_set(err, STATUS_DATA_LOSS,
+                         "%s held a log and it is gone; set this member up anew, under a new id",
+                         replica->wal_dir);
+    }
+    if (status == STATUS_OK && !started) {
+        status = fs_replace_file(replica->options.fs, replica->options.config->data, path,
+                                 slice_of_string("1\n"), err);
+    }
+    return status;
+}
+
+static enum status recover(struct replica *replica, struct error *err)
+{
+    const struct config *config = replica->options.config;
+    enum status status = data_dir_open(replica->options.fs, config->data, config->cluster,
+                                       config->node_id, &replica->lock, err);
+    if (status == STATUS_OK) {
+        status = path_join(replica->wal_dir, config->data, "wal", err);
+    }
+    if (status == STATUS_OK) {
+        status = path_join(replica->table_dir, config->data, "tables", err);
+    }
+    if (status == STATUS_OK) {
+        status = open_engine(replica, err);
+    }
+    if (status == STATUS_OK) {
+        status = open_wal(replica, err);
+    }
+    if (status == STATUS_OK) {
+        status = check_log_not_lost(replica, err);
+    }
+    if (status == STATUS_OK) {
+        status = tile_store_open(replica->options.alloc, replica->engine, replica->seal.tree,
+                                 &replica->tiles, err);
+    }
+    if (status == STATUS_OK) {
+        status = signer_open(replica->options.alloc, replica->options.fs, replica->options.rng,
+                             config->data, config->origin, &replica->signer, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_sync_dir(replica->options.fs, config->data, err);
+    }
+    return status;
+}
+
+/* --- taking part -------------------------------------------------------------------------- */
+
+static enum status join(struct replica *replica, struct error *err)
+{
+    const struct replica_options *options = &replica->options;
+    applied_init(&replica->applied, (struct applied_point){.index = replica->seal.index,
+                                                           .term = replica->seal.term,
+                                                           .size = replica->seal.size,
+                                                           .time_ns = replica->seal.time_ns});
+    replica->has_applied = true;
+    const struct applier_options applier_options = {
+        .alloc = options->alloc,
+        .clock = options->clock,
+        .engine = replica->engine,
+        .wal = replica->wal,
+        .tiles = replica->tiles,
+        .pending = &replica->pending,
+        .applied = &replica->applied,
+        .replier = options->replier,
+        .done = &replica->intake,
+        .start = &replica->seal,
+        .on_fatal = on_fatal,
+        .on_wait = wait_hook(replica),
+        .context = replica,
+    };
+    enum status status = applier_new(&applier_options, &replica->applier, err);
+    if (status == STATUS_OK) {
+        status = loader_open(options->alloc, replica->wal, &replica->intake, options->loads,
+                             &replica->loader, err);
+        replica->options.loads = NULL;
+    }
+    if (status == STATUS_OK) {
+        const struct driver_options driver_options = {
+            .alloc = options->alloc,
+            .clock = options->clock,
+            .rng = options->rng,
+            .fs = options->fs,
+            .config = options->config,
+            .intake = &replica->intake,
+            .wal = replica->wal,
+            .recovered = &replica->recovered,
+            .start = &replica->seal,
+            .send = options->send,
+            .send_context = options->context,
+            .loader = replica->loader,
+            .applier = replica->applier,
+            .pending = &replica->pending,
+            .applied = &replica->applied,
+            .replier = options->replier,
+            .fault = &replica->fault,
+            .on_fatal = on_fatal,
+            .context = replica,
+        };
+        status = driver_new(&driver_options, &replica->driver, err);
+    }
+    return status;
+}
+
+enum status replica_open(const struct replica_options *options, struct replica **out,
+                         struct error *err)
+{
+    struct replica *replica = alloc_zeroed(options->alloc, 1, sizeof *replica);
+    if (replica == NULL) {
+        executor_close(options->loads);
+        executor_close(options->engine);
+        io_queue_close(options->io);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the replica");
+    }
+    replica->options = *options;
+    intake_init(&replica->intake);
+    pending_init(&replica->pending);
+    fault_init(&replica->fault);
+    enum status status = recover(replica, err);
+    if (status == STATUS_OK) {
+        status = join(replica, err);
+    }
+    if (status != STATUS_OK) {
+        if (replica->applier != NULL) {
+            applier_end(replica->applier);
+        }
+        replica_close(replica);
+        return status;
+    }
+    *out = replica;
+    return STATUS_OK;
+}
+
+/* --- the end ------------------------------------------------------------------------------ */
+
+void replica_end_driver(struct replica *replica)
+{
+    loader_close(replica->loader);
+    replica->loader = NULL;
+    driver_end(replica->driver);
+    applied_close(&replica->applied);
+}
+
+void replica_end_applier(struct replica *replica)
+{
+    applier_end(replica->applier);
+}
+
+void replica_close(struct replica *replica)
+{
+    if (replica == NULL) {
+        return;
+    }
+    loader_close(replica->loader);
+    executor_close(replica->options.loads);
+    wal_close(replica->wal);
+    executor_close(replica->options.engine); /* from here on nothing is reported as flushed */
+    driver_free(replica->driver);
+    applier_free(replica->applier);
+    io_queue_close(replica->options.io);
+    signer_close(replica->signer);
+    tile_store_close(replica->tiles);
+    engine_close(replica->engine);
+    if (replica->seal_bytes.alloc != NULL) {
+        buf_release(&replica->seal_bytes);
+    }
+    if (replica->has_applied) {
+        applied_release(&replica->applied);
+    }
+    pending_release(&replica->pending);
+    fault_release(&replica->fault);
+    file_close(replica->lock);
+    alloc_free(replica->options.alloc, replica);
+}
