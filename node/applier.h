@@ -55,6 +55,9 @@ struct applier_options {
 enum status applier_new(const struct applier_options *options, struct applier **out,
                         struct error *err) MUST_USE;
 
+/* True if a turn would find nothing. Whoever gives the turns. */
+bool applier_is_idle(struct applier *applier);
+
 /* Sleeps until there is something to do, or a while. Whoever gives the turns. */
 void applier_wait(struct applier *applier);
 

@@ -2,6 +2,7 @@
 #include "node/apply.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "node/append_entry.h"
 #include "node/event_record.h"
 
@@ -216,7 +217,7 @@ static enum status apply_append(struct apply_state *state, struct slice bytes,
     if (status != STATUS_OK) {
         return status;
     }
-    if (entry.client_id.length > 0) {
+    if (entry.client_id.length > 0 && !PLANTED(NO_SESSIONS)) {
         struct session_result kept;
         switch (session_check(state->sessions, entry.client_id, entry.sequence,
                               entry.acknowledged_below, entry.first_attempt_ns, &kept,

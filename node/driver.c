@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "node/apply.h"
 
 #define TICK_NS (20 * NS_PER_MS)
@@ -318,6 +319,9 @@ static void watch_space(struct driver *driver)
 static void purge(struct driver *driver)
 {
     uint64_t flushed = applier_flushed_index(driver->options.applier);
+    if (PLANTED(PURGE_UNFLUSHED)) {
+        flushed = applied_get(driver->options.applied).index;
+    }
     uint64_t wanted = raft_retain_index(driver->raft);
     if (wanted > flushed || wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
         wanted = flushed;

@@ -2,6 +2,7 @@
 #include "node/proposals.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "node/append_entry.h"
 #include "node/apply.h"
 
@@ -23,6 +24,32 @@ void proposals_init(struct proposals *proposals, struct clock *clock, const stru
                                     .pending = pending,
                                     .replier = replier};
     proposals->held_last = &proposals->held_first;
+}
+
+enum status proposal_new(struct alloc *alloc, const Estreat__V1__AppendRequest *request, bool salt,
+                         struct rng *rng, struct append_call *call, struct proposal **out,
+                         struct error *err)
+{
+    enum status status = append_request_check(request, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t length = append_entry_length(request, salt);
+    if (length > ENTRY_BYTES_MAX) {
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "the request's events are too large together");
+    }
+    struct raft_entry *entry = raft_entry_new(alloc, 0, 0, ENTRY_APPEND, (uint32_t)length);
+    struct proposal *proposal = alloc_new(alloc, sizeof *proposal);
+    if (entry == NULL || proposal == NULL) {
+        raft_entry_unref(entry);
+        alloc_free(alloc, proposal);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the request");
+    }
+    append_entry_encode(request, salt, rng, entry->data);
+    *proposal = (struct proposal){.alloc = alloc, .call = call, .entry = entry};
+    *out = proposal;
+    return STATUS_OK;
 }
 
 const struct config_member *proposals_member(const struct proposals *proposals, uint64_t raft_id)
@@ -84,7 +111,7 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
     }
     /* Strictly after the log's last event, applied or not, whatever the clock says. */
     uint64_t time_ns = clock_realtime_ns(proposals->clock);
-    if (time_ns <= proposals->log->last_time_ns) {
+    if (time_ns <= proposals->log->last_time_ns && !PLANTED(CLOCK_TIME)) {
         time_ns = proposals->log->last_time_ns + 1;
     }
     append_entry_set_time(entry->data, time_ns);

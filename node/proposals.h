@@ -13,12 +13,14 @@
 #define ESTREAT_NODE_PROPOSALS_H
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "node/config.h"
 #include "node/intake.h"
 #include "node/log_writer.h"
 #include "node/pending.h"
 #include "node/replier.h"
 #include "raft/raft.h"
+#include "schema/log.pb-c.h"
 
 /* One append. Whoever ends it answers the call, drops the entry and frees it. */
 struct proposal {
@@ -28,6 +30,13 @@ struct proposal {
     struct raft_entry *entry; /* APPEND without its time */
     struct proposal *next;    /* those that came together are handed over as one list */
 };
+
+/* Checks a request and makes a proposal of it, whose bytes do not change from here on but for the
+ * time. Returns owned. INVALID_ARGUMENT says what is wrong; RESOURCE_EXHAUSTED without memory. Any
+ * thread. */
+enum status proposal_new(struct alloc *alloc, const Estreat__V1__AppendRequest *request, bool salt,
+                         struct rng *rng, struct append_call *call, struct proposal **out,
+                         struct error *err) MUST_USE;
 
 struct proposals {
     struct clock *clock;

@@ -3,8 +3,6 @@
  * The Log service: Append and Get; the rest is in service_read.c.
  */
 #include "base/check.h"
-#include "node/append_entry.h"
-#include "node/apply.h"
 #include "node/event_log.h"
 #include "node/event_page.h"
 #include "node/replier_rpc.h"
@@ -16,27 +14,13 @@ static void append(void *context, struct rpc_server_call *call, const ProtobufCM
     struct service *service = context;
     const Estreat__V1__AppendRequest *request = (const Estreat__V1__AppendRequest *)message;
     struct error err = ERROR_INIT;
-    enum status status = append_request_check(request, &err);
+    struct proposal *proposal = NULL;
+    enum status status = proposal_new(service->alloc, request, service->config->salt, service->rng,
+                                      append_call_of(call), &proposal, &err);
     if (status != STATUS_OK) {
         rpc_call_fail(call, status, err.text);
         return;
     }
-    size_t length = append_entry_length(request, service->config->salt);
-    if (length > ENTRY_BYTES_MAX) {
-        rpc_call_fail(call, STATUS_INVALID_ARGUMENT, "the request's events are too large together");
-        return;
-    }
-    struct raft_entry *entry = raft_entry_new(service->alloc, 0, 0, ENTRY_APPEND, (uint32_t)length);
-    struct proposal *proposal = alloc_new(service->alloc, sizeof *proposal);
-    if (entry == NULL || proposal == NULL) {
-        raft_entry_unref(entry);
-        alloc_free(service->alloc, proposal);
-        rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "no memory for the request");
-        return;
-    }
-    append_entry_encode(request, service->config->salt, service->rng, entry->data);
-    *proposal =
-        (struct proposal){.alloc = service->alloc, .call = append_call_of(call), .entry = entry};
     *service->proposals_last = proposal;
     service->proposals_last = &proposal->next;
     rpc_loop_run_late(service->loop, &service->propose);

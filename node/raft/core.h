@@ -17,6 +17,7 @@
 #ifndef ESTREAT_RAFT_CORE_H
 #define ESTREAT_RAFT_CORE_H
 
+#include "base/plant.h"
 #include "raft/log.h"
 #include "raft/progress.h"
 #include "raft/raft.h"

@@ -70,7 +70,7 @@ static void give_messages(struct raft *raft)
 {
     /* What depends on term and vote being durable is everything but the question whether one
      * might campaign, and that can wait too. */
-    if (!raft_hard_state_is_safe(raft)) {
+    if (!raft_hard_state_is_safe(raft) && !PLANTED(VOTE_BEFORE_SYNC)) {
         return;
     }
     CHECK(raft->out.messages.count == 0);
@@ -122,7 +122,8 @@ static void point_to_entries(struct raft *raft)
 static void give_commit(struct raft *raft, struct raft_ready *ready)
 {
     /* Applying what is not durable here would let a crash take back what was shown. */
-    uint64_t commit = raft->commit < raft->log.stored_index ? raft->commit : raft->log.stored_index;
+    uint64_t durable = PLANTED(APPLY_NOT_DURABLE) ? raft->log.last_index : raft->log.stored_index;
+    uint64_t commit = raft->commit < durable ? raft->commit : durable;
     if (commit <= raft->commit_given) {
         return;
     }

@@ -38,7 +38,9 @@ enum status raft_check_append(const struct raft_message *message, struct error *
 
 static uint64_t acknowledgeable(const struct raft *raft)
 {
-    return raft->checked < raft->log.stored_index ? raft->checked : raft->log.stored_index;
+    uint64_t stored = PLANTED(ACK_BEFORE_SYNC) ? raft->log.last_index : raft->log.stored_index;
+    uint64_t checked = PLANTED(ACK_UNCHECKED) ? raft->log.last_index : raft->checked;
+    return checked < stored ? checked : stored;
 }
 
 void raft_acknowledge_stored(struct raft *raft)
@@ -102,7 +104,8 @@ static size_t count_held(const struct raft *raft, const struct raft_message *mes
     size_t held = 0;
     while (held < message->entry_count) {
         const struct raft_entry *entry = message->entries[held];
-        if (entry->index > raft->log.snapshot_index &&
+        bool kept = PLANTED(CUT_NOTHING) && entry->index <= raft->log.last_index;
+        if (!kept && entry->index > raft->log.snapshot_index &&
             !raft_log_has(&raft->log, entry->index, entry->term)) {
             break;
         }

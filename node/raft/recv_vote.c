@@ -10,6 +10,9 @@
  * makes this node choosier, never less so. */
 static bool is_up_to_date(const struct raft *raft, const struct raft_message *message)
 {
+    if (PLANTED(VOTE_BLIND)) {
+        return true;
+    }
     uint64_t last_term = raft_log_last_term(&raft->log);
     if (message->log_term != last_term) {
         return message->log_term > last_term;
@@ -37,6 +40,8 @@ void raft_receive_vote(struct raft *raft, const struct raft_message *message)
     CHECK(message->term <= raft->hard.term);
     bool may = message->term == raft->hard.term &&
                (raft->hard.vote == message->from || (raft->hard.vote == 0 && raft->leader == 0));
+    may = may || (PLANTED(VOTE_TWICE) && message->term == raft->hard.term && raft->leader == 0 &&
+                  raft->role == RAFT_FOLLOWER);
     bool granted = may && is_up_to_date(raft, message);
     if (granted && raft->hard.vote == 0) {
         CHECK(raft->role == RAFT_FOLLOWER || raft->role == RAFT_PRE_CANDIDATE);

@@ -106,6 +106,11 @@ static bool has_node(struct mpsc *queue)
     return queue->tail != &queue->stub && atomic_load(&queue->head) == queue->tail;
 }
 
+bool mpsc_is_empty(struct mpsc *queue)
+{
+    return !has_node(queue);
+}
+
 static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
     struct timespec timeout;

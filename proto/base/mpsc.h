@@ -42,6 +42,9 @@ struct mpsc_node *mpsc_pop(struct mpsc *queue);
  * `timeout_ns` (UINT64_MAX: never). May return early. */
 void mpsc_wait(struct mpsc *queue, uint64_t timeout_ns);
 
+/* Owner only. True if there is nothing to pop (or a push is half done). */
+bool mpsc_is_empty(struct mpsc *queue);
+
 /* Any thread: makes the present or next mpsc_wait() return. */
 void mpsc_wake(struct mpsc *queue);
 

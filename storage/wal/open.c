@@ -3,6 +3,7 @@
  * Opening, closing, and how a log connects to the snapshot that storage holds.
  */
 #include "base/check.h"
+#include "base/plant.h"
 #include "storage/wal/inside.h"
 #include "storage/wal/scan.h"
 
@@ -78,6 +79,12 @@ static void adopt(struct wal *wal, struct wal_scan *scan)
     wal->index = scan->index;
     wal->terms = scan->terms;
     wal->state = scan->state;
+    if (PLANTED(FORGET_VOTE) || PLANTED(LOST_HARD_STATE)) {
+        wal->state.vote = 0;
+    }
+    if (PLANTED(LOST_HARD_STATE)) {
+        wal->state.term = wal->state.last_term;
+    }
     wal->end = scan->end;
     wal->fresh = scan->fresh;
     wal->attested = scan->attested;

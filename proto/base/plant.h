@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Plant: bugs for the simulator to find. PLANTED(x) is false, and costs nothing,
+ * everywhere but in the simulator's own build of the code (ESTREAT_PLANTS), where it
+ * asks whether this run has bug x. A simulator that does not find these would not
+ * find others.
+ */
+#ifndef ESTREAT_BASE_PLANT_H
+#define ESTREAT_BASE_PLANT_H
+
+#include <stdbool.h>
+
+/* name, what is wrong */
+#define PLANTS(X)                                                                                  \
+    X(ACK_BEFORE_SYNC, "ack-before-sync", "acknowledges entries before their fdatasync")           \
+    X(ACK_UNCHECKED, "ack-unchecked", "acknowledges a tail that the leader may not have")          \
+    X(COMMIT_OLD_TERM, "commit-old-term", "commits an earlier term's entry by count")              \
+    X(FORGET_VOTE, "forget-vote", "forgets the vote at restart")                                   \
+    X(VOTE_BEFORE_SYNC, "vote-before-sync", "votes before the vote is durable")                    \
+    X(VOTE_TWICE, "vote-twice", "votes for everybody in a term")                                   \
+    X(VOTE_BLIND, "vote-blind", "votes for candidates with less log")                              \
+    X(LOST_HARD_STATE, "lost-hard-state", "takes a lost term and vote for new")                    \
+    X(SKIP_DIR_SYNC, "skip-dir-sync", "does not sync directories")                                 \
+    X(SKIP_TABLE_SYNC, "skip-table-sync", "does not sync tables")                                  \
+    X(SKIP_LOG_SYNC, "skip-log-sync", "does not sync the log")                                     \
+    X(PURGE_UNFLUSHED, "purge-unflushed", "purges log that is applied and not flushed")            \
+    X(APPLY_NOT_DURABLE, "apply-not-durable", "applies past what is durable on the node")          \
+    X(APPLY_TWICE, "apply-twice", "applies the last entry again after a restart")                  \
+    X(DROP_SESSIONS, "drop-sessions", "seals without the sessions")                                \
+    X(NO_SESSIONS, "no-sessions", "applies repeated requests")                                     \
+    X(CLOCK_TIME, "clock-time", "takes times from the clock as they come")                         \
+    X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")
+
+#define PLANT_ENUM(id, name, what) PLANT_##id,
+enum plant { PLANTS(PLANT_ENUM) PLANT_COUNT };
+#undef PLANT_ENUM
+
+#ifdef ESTREAT_PLANTS
+bool plant_is_on(enum plant plant); /* the simulator's */
+#define PLANTED(id) plant_is_on(PLANT_##id)
+#else
+#define PLANTED(id) false
+#endif
+
+#endif

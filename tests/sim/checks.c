@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What must hold, kept beside the nodes and out of their reach.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "node/event_log.h"
+#include "node/keyspaces.h"
+#include "sim.h"
+
+static void *grow(void *array, size_t *capacity, size_t needed, size_t each)
+{
+    if (needed <= *capacity) {
+        return array;
+    }
+    size_t more = *capacity == 0 ? 1024 : *capacity;
+    while (more < needed) {
+        more *= 2;
+    }
+    uint8_t *larger = realloc(array, more * each);
+    CHECK(larger != NULL);
+    memset(larger + *capacity * each, 0, (more - *capacity) * each);
+    *capacity = more;
+    return larger;
+}
+
+void checks_init(struct sim *sim)
+{
+    struct error err = ERROR_INIT;
+    enum status status = hasher_init(&sim->checks.hasher, &err);
+    CHECK(status == STATUS_OK);
+}
+
+void checks_release(struct sim *sim)
+{
+    struct checks *checks = &sim->checks;
+    free(checks->leader_of);
+    free(checks->points);
+    free(checks->roots);
+    free(checks->owner);
+    hasher_release(&checks->hasher);
+}
+
+/* --- after every step ------------------------------------------------------------------------ */
+
+static void one_leader_a_term(struct sim_node *node, const struct raft_status *status)
+{
+    struct checks *checks = &node->sim->checks;
+    uint64_t term = status->hard_state.term;
+    checks->leader_of = grow(checks->leader_of, &checks->leader_capacity, (size_t)term + 1,
+                             sizeof *checks->leader_of);
+    if (checks->leader_of[term] == 0) {
+        checks->leader_of[term] = node->number + 1;
+        world_note(&node->sim->world, "leads", node->number, term);
+    } else if (checks->leader_of[term] != node->number + 1) {
+        world_break(&node->sim->world, "one leader a term", "term %" PRIu64 " has n%u and n%u",
+                    term, checks->leader_of[term], node->number + 1);
+    }
+}
+
+void checks_after_driver(struct sim_node *node)
+{
+    struct driver_status status;
+    driver_status(node->replica->driver, &status);
+    if (status.raft.role == RAFT_LEADER) {
+        one_leader_a_term(node, &status.raft);
+    }
+    if (status.raft.commit < node->commit) {
+        world_break(&node->sim->world, "the commit index never falls",
+                    "n%u: from %" PRIu64 " to %" PRIu64, node->number + 1, node->commit,
+                    status.raft.commit);
+    }
+    node->commit = status.raft.commit;
+    if (status.raft.hard_state.term != node->term) {
+        node->term = status.raft.hard_state.term;
+        weather_election(node->sim);
+    }
+}
+
+/* Who has applied the same index has applied the same entries. */
+static void same_at_index(struct sim_node *node, const struct applied_point *point)
+{
+    struct checks *checks = &node->sim->checks;
+    checks->points = grow(checks->points, &checks->point_capacity, (size_t)point->index + 1,
+                          sizeof *checks->points);
+    struct sim_point *known = &checks->points[point->index];
+    if (!known->known) {
+        *known = (struct sim_point){.known = true, .term = point->term, .size = point->size};
+    } else if (known->term != point->term || known->size != point->size) {
+        world_break(
+            &node->sim->world, "equal entries at equal indexes",
+            "n%u at %" PRIu64 ": term %" PRIu64 ", size %" PRIu64 "; before: %" PRIu64 ", %" PRIu64,
+            node->number + 1, point->index, point->term, point->size, known->term, known->size);
+    }
+}
+
+static void same_root(struct sim_node *node)
+{
+    struct checks *checks = &node->sim->checks;
+    static const struct hash none;
+    uint64_t size = 0;
+    struct hash root;
+    tile_store_head(node->replica->tiles, &checks->hasher, &size, &root);
+    checks->roots =
+        grow(checks->roots, &checks->root_capacity, (size_t)size + 1, sizeof *checks->roots);
+    if (memcmp(&checks->roots[size], &none, sizeof none) == 0) {
+        checks->roots[size] = root;
+    } else if (memcmp(&checks->roots[size], &root, sizeof root) != 0) {
+        world_break(&node->sim->world, "equal log roots at equal sizes", "n%u at size %" PRIu64,
+                    node->number + 1, size);
+    }
+}
+
+void checks_after_applier(struct sim_node *node)
+{
+    struct applied_point point = applied_get(&node->replica->applied);
+    if (point.index == node->applied_index) {
+        return;
+    }
+    world_note(&node->sim->world, "applied", node->number, point.index);
+    struct driver_status status;
+    driver_status(node->replica->driver, &status);
+    if (point.index > status.raft.stored_index) {
+        world_break(&node->sim->world, "nothing is applied that is not durable on the node",
+                    "n%u: %" PRIu64 " of %" PRIu64, node->number + 1, point.index,
+                    status.raft.stored_index);
+    }
+    node->applied_index = point.index;
+    node->applied_size = point.size;
+    same_at_index(node, &point);
+    same_root(node);
+}
+
+void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count)
+{
+    struct checks *checks = &sim->checks;
+    const struct sim_op *of = &sim->ops[op];
+    if (of->done && of->position != position) {
+        world_break(&sim->world, "exactly once", "op %" PRIu64 " is at %" PRIu64 " and at %" PRIu64,
+                    op, of->position, position);
+    }
+    if (count != of->events) {
+        world_break(&sim->world, "all events of a request", "op %" PRIu64 ": %u of %u", op, count,
+                    of->events);
+    }
+    if (position < of->floor) {
+        world_break(&sim->world, "real-time order",
+                    "op %" PRIu64 " at %" PRIu64 " began after one that ends at %" PRIu64, op,
+                    position, of->floor);
+    }
+    checks->owner = grow(checks->owner, &checks->owner_capacity, (size_t)(position + of->events),
+                         sizeof *checks->owner);
+    for (uint64_t at = position; at < position + of->events; at++) {
+        if (checks->owner[at] != 0 && checks->owner[at] != op + 1) {
+            world_break(&sim->world, "no position twice",
+                        "position %" PRIu64 " was given to op %" PRIu64 " and to op %" PRIu64, at,
+                        checks->owner[at] - 1, op);
+        }
+        checks->owner[at] = op + 1;
+    }
+    if (position + of->events > checks->acknowledged_end) {
+        checks->acknowledged_end = position + of->events;
+    }
+}
+
+/* --- at the end ------------------------------------------------------------------------------- */
+
+bool checks_converged(const struct sim *sim)
+{
+    uint64_t index = sim->nodes[0].applied_index;
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        if (!node->running || node->applied_index != index || node->commit != index) {
+            return false;
+        }
+    }
+    return sim->nodes[0].applied_size >= sim->checks.acknowledged_end;
+}
+
+/* Each event belongs to the operation that its position was acknowledged to, and none to an
+ * operation that was acknowledged elsewhere. */
+static void right_event(struct sim_node *node, uint64_t position, const struct event_record *record)
+{
+    struct sim *sim = node->sim;
+    uint8_t payload[128];
+    uint8_t key[32];
+    if (record->payload.length < 16) {
+        world_break(&sim->world, "the payload is whole", "n%u: position %" PRIu64, node->number + 1,
+                    position);
+        return;
+    }
+    uint64_t op = get_le64(record->payload.data);
+    uint64_t i = get_le64(record->payload.data + 8) - sim->world.seed;
+    if (op >= sim->ops_begun || i >= sim->ops[op].events) {
+        world_break(&sim->world, "nothing that nobody appended", "n%u: position %" PRIu64,
+                    node->number + 1, position);
+        return;
+    }
+    size_t length = op_payload(sim, op, (unsigned)i, payload);
+    size_t key_length = op_key(sim, op, (unsigned)i, key);
+    if (!slice_equal(record->payload, slice_of(payload, length)) ||
+        !slice_equal(record->key, slice_of(key, key_length))) {
+        world_break(&sim->world, "an event is as it was sent", "n%u: position %" PRIu64,
+                    node->number + 1, position);
+    }
+    if (sim->ops[op].position + i != position) {
+        world_break(&sim->world, "exactly once",
+                    "n%u: op %" PRIu64 " is at %" PRIu64 ", acknowledged at %" PRIu64,
+                    node->number + 1, op, position, sim->ops[op].position + i);
+    }
+}
+
+static void whole_log(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    struct error err = ERROR_INIT;
+    struct buf value;
+    buf_init(&value, alloc_default(), CLIENT_FRAME_BYTES_MAX);
+    for (uint64_t at = 0; at < node->applied_size && sim->world.broken == NULL; at++) {
+        struct event_record record;
+        enum status status =
+            event_log_read(node->replica->engine, node->applied_size, at, &value, &record, &err);
+        if (status != STATUS_OK) {
+            world_break(&sim->world, "every event can be read", "n%u: position %" PRIu64 ": %s",
+                        node->number + 1, at, err.text);
+        } else {
+            right_event(node, at, &record);
+        }
+        if (at < sim->checks.owner_capacity && sim->checks.owner[at] == 0) {
+            world_break(&sim->world, "every event was acknowledged in the end", "position %" PRIu64,
+                        at);
+        }
+    }
+    buf_release(&value);
+}
+
+/* The rows of the keyspaces that all nodes must have alike, as one number. */
+static uint64_t content(struct sim_node *node)
+{
+    static const unsigned keyspaces[] = {KEYSPACE_EVENTS, KEYSPACE_VERSIONS, KEYSPACE_TILES};
+    uint64_t hash = 0xcbf29ce484222325U;
+    struct error err = ERROR_INIT;
+    for (size_t k = 0; k < sizeof keyspaces / sizeof keyspaces[0]; k++) {
+        struct engine_iter *iter = NULL;
+        enum status status =
+            engine_iter_new(node->replica->engine, NULL, keyspaces[k], NULL, &iter, &err);
+        CHECK(status == STATUS_OK);
+        for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+            struct slice parts[] = {engine_iter_key(iter), engine_iter_value(iter)};
+            for (size_t p = 0; p < 2; p++) {
+                for (size_t i = 0; i < parts[p].length; i++) {
+                    hash = (hash ^ parts[p].data[i]) * 0x100000001b3U;
+                }
+                hash = (hash ^ parts[p].length) * 0x100000001b3U;
+            }
+        }
+        status = engine_iter_status(iter, &err);
+        if (status != STATUS_OK) {
+            world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
+                        err.text);
+        }
+        engine_iter_close(iter);
+    }
+    return hash;
+}
+
+void checks_at_end(struct sim *sim)
+{
+    uint64_t first = content(&sim->nodes[0]);
+    whole_log(&sim->nodes[0]);
+    for (unsigned i = 1; i < sim->node_count; i++) {
+        if (content(&sim->nodes[i]) != first) {
+            world_break(&sim->world, "equal content of the keyspaces", "n1 and n%u", i + 1);
+        }
+    }
+}

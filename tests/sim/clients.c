@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A client has operations in flight, each with a number of its session; it repeats one
+ * that got no answer, at the node that it takes for the leader, until it has one.
+ */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "schema/log.pb-c.h"
+#include "sim.h"
+
+#define PATIENCE_NS (300 * NS_PER_MS)
+#define PAUSE_MAX_NS (20 * NS_PER_MS)
+#define THINK_MAX_NS (8 * NS_PER_MS)
+#define KEYS 40U
+
+static void attempt(void *context, uint64_t op);
+static void begin_next(void *context, uint64_t client);
+
+size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128])
+{
+    size_t length = 16 + (op * 31 + i * 7) % 100;
+    memset(out, (int)(op & 0xff), length);
+    put_le64(out, op);
+    put_le64(out + 8, sim->world.seed + i);
+    return length;
+}
+
+size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32])
+{
+    return (size_t)snprintf((char *)out, 32, "key-%u", (sim->ops[op].key + i) % KEYS);
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+struct request {
+    struct sim *sim;
+    struct sim_call *call;
+    unsigned node;
+    size_t length;
+    uint8_t bytes[];
+};
+
+static struct request *request_new(struct sim *sim, uint64_t op)
+{
+    struct sim_op *of = &sim->ops[op];
+    struct sim_client *client = &sim->clients[of->client];
+    uint8_t payloads[SIM_EVENTS_PER_OP_MAX][128];
+    uint8_t keys[SIM_EVENTS_PER_OP_MAX][32];
+    Estreat__V1__NewEvent events[SIM_EVENTS_PER_OP_MAX];
+    Estreat__V1__NewEvent *pointers[SIM_EVENTS_PER_OP_MAX];
+    Estreat__V1__AppendRequest message = ESTREAT__V1__APPEND_REQUEST__INIT;
+    for (unsigned i = 0; i < of->events; i++) {
+        estreat__v1__new_event__init(&events[i]);
+        events[i].key.data = keys[i];
+        events[i].key.len = op_key(sim, op, i, keys[i]);
+        events[i].payload.data = payloads[i];
+        events[i].payload.len = op_payload(sim, op, i, payloads[i]);
+        pointers[i] = &events[i];
+    }
+    message.client_id.data = client->session.client_id;
+    message.client_id.len = CLIENT_ID_BYTES;
+    message.sequence = of->sequence;
+    message.acknowledged_below = client->session.low;
+    message.first_attempt_ns = of->first_attempt_ns;
+    message.events = pointers;
+    message.n_events = of->events;
+    size_t length = estreat__v1__append_request__get_packed_size(&message);
+    struct request *request = malloc(sizeof *request + length);
+    CHECK(request != NULL);
+    *request = (struct request){.sim = sim, .length = length};
+    (void)estreat__v1__append_request__pack(&message, request->bytes);
+    return request;
+}
+
+static void arrive(void *context, uint64_t argument)
+{
+    struct request *request = context;
+    struct sim *sim = request->sim;
+    struct sim_node *node = &sim->nodes[request->node];
+    (void)argument;
+    if (node->running && node->paused_until_ns > sim->world.now_ns) {
+        world_post(&sim->world, node->paused_until_ns - sim->world.now_ns, arrive, request, 0);
+        return;
+    }
+    if (node->running) {
+        node_append(node, slice_of(request->bytes, request->length), request->call);
+    } else {
+        free(request->call);
+    }
+    free(request);
+}
+
+static void on_patience(void *context, uint64_t argument)
+{
+    struct sim *sim = context;
+    uint64_t op = argument >> 16;
+    if (!sim->ops[op].done && (sim->ops[op].attempt & 0xffff) == (argument & 0xffff)) {
+        struct sim_client *client = &sim->clients[sim->ops[op].client];
+        client->leader_guess = (unsigned)world_draw(&sim->world, sim->node_count);
+        attempt(sim, op);
+    }
+}
+
+static void attempt(void *context, uint64_t op)
+{
+    struct sim *sim = context;
+    struct sim_op *of = &sim->ops[op];
+    struct sim_client *client = &sim->clients[of->client];
+    if (of->done) {
+        return;
+    }
+    struct request *request = request_new(sim, op);
+    of->attempt++;
+    if (of->first_attempt_ns == 0) {
+        of->first_attempt_ns = client->session.log_time_ns > 0 ? client->session.log_time_ns : 1;
+    }
+    world_post(&sim->world, PATIENCE_NS, on_patience, sim, op << 16 | (of->attempt & 0xffff));
+    uint64_t delay_ns = 0;
+    if (!network_client_delay(sim, &delay_ns)) {
+        free(request);
+        return;
+    }
+    struct sim_call *call = malloc(sizeof *call);
+    CHECK(call != NULL);
+    *call = (struct sim_call){.client = of->client, .op = op, .attempt = of->attempt};
+    request->call = call;
+    request->node = client->leader_guess;
+    world_post(&sim->world, delay_ns, arrive, request, 0);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+struct answer {
+    struct sim *sim;
+    uint64_t op;
+    unsigned attempt;
+    struct append_outcome outcome;
+};
+
+static void take_answer(void *context, uint64_t argument)
+{
+    struct answer *answer = context;
+    struct sim *sim = answer->sim;
+    struct sim_op *op = &sim->ops[answer->op];
+    struct sim_client *client = &sim->clients[op->client];
+    const struct append_outcome *outcome = &answer->outcome;
+    (void)argument;
+    if (outcome->ok) {
+        world_note(&sim->world, outcome->repeated ? "repeated" : "acknowledged", answer->op,
+                   outcome->position);
+        checks_acknowledged(sim, answer->op, outcome->position, outcome->count);
+        session_saw_time(&client->session, outcome->time_ns);
+        if (!op->done) {
+            op->done = true;
+            op->position = outcome->position;
+            session_end(&client->session, op->sequence);
+            client->in_flight--;
+            sim->ops_done++;
+            sim->repeats += outcome->repeated;
+            world_post(&sim->world, world_draw(&sim->world, THINK_MAX_NS), begin_next, sim,
+                       op->client);
+        }
+    } else if (!op->done && op->attempt == answer->attempt) {
+        if (outcome->status != STATUS_UNAVAILABLE && outcome->status != STATUS_RESOURCE_EXHAUSTED) {
+            world_break(&sim->world, "an append is refused only for a while", "op %" PRIu64 ": %s",
+                        answer->op, status_name(outcome->status));
+        }
+        client->leader_guess = outcome->leader != UINT_MAX
+                                   ? outcome->leader
+                                   : (unsigned)world_draw(&sim->world, sim->node_count);
+        world_post(&sim->world, world_draw(&sim->world, PAUSE_MAX_NS), attempt, sim, answer->op);
+    }
+    free(answer);
+}
+
+void clients_answer(struct sim *sim, struct sim_call *call, const struct append_outcome *outcome)
+{
+    uint64_t delay_ns = 0;
+    if (network_client_delay(sim, &delay_ns)) {
+        struct answer *answer = malloc(sizeof *answer);
+        CHECK(answer != NULL);
+        *answer = (struct answer){
+            .sim = sim, .op = call->op, .attempt = call->attempt, .outcome = *outcome};
+        world_post(&sim->world, delay_ns, take_answer, answer, 0);
+    }
+    free(call);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void begin_next(void *context, uint64_t number)
+{
+    struct sim *sim = context;
+    struct sim_client *client = &sim->clients[number];
+    while (client->in_flight < SIM_IN_FLIGHT && sim->ops_begun < sim->op_count &&
+           session_has_room(&client->session)) {
+        uint64_t op = sim->ops_begun++;
+        sim->ops[op] =
+            (struct sim_op){.sequence = session_begin(&client->session),
+                            .floor = sim->checks.acknowledged_end,
+                            .client = client->number,
+                            .key = (unsigned)world_draw(&sim->world, KEYS),
+                            .events = 1 + (unsigned)world_draw(&sim->world, SIM_EVENTS_PER_OP_MAX)};
+        client->in_flight++;
+        attempt(sim, op);
+    }
+}
+
+void clients_init(struct sim *sim)
+{
+    sim->ops = calloc(sim->op_count, sizeof *sim->ops);
+    CHECK(sim->ops != NULL);
+    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+        sim->clients[i] = (struct sim_client){.number = i};
+        session_init(&sim->clients[i].session, &sim->world.rng.rng);
+    }
+}
+
+void clients_begin(struct sim *sim)
+{
+    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+        world_post(&sim->world, world_draw(&sim->world, 50 * NS_PER_MS), begin_next, sim, i);
+    }
+}

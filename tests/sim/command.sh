@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The simulator's command line: what it refuses, and that one seed always gives one trace.
+set -euo pipefail
+sim=$1
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+for bad in "--seed x" "--seeds 5..5" "--seeds 5" "--nodes 2" "--nodes 8" "--ops 0" "--plant none" "extra"; do
+    code=0
+    # shellcheck disable=SC2086
+    "$sim" $bad >/dev/null 2>&1 || code=$?
+    [ "$code" -eq 64 ] || fail "$bad exits $code"
+done
+one=$("$sim" --seed 3 --ops 400 --trace 2>/dev/null)
+two=$("$sim" --seed 3 --ops 400 --trace 2>/dev/null)
+[ "$one" = "$two" ] || fail "one seed gave two traces"
+[ "$(printf '%s\n' "$one" | wc -l)" -gt 1000 ] || fail "--trace prints too little"
+three=$("$sim" --seed 4 --ops 400 2>/dev/null)
+[ "$(printf '%s\n' "$one" | tail -n 1)" != "$three" ] || fail "two seeds gave one trace"
+printf '%s\n' "$three" | grep -Eq '^seeds 1 failed 0 trace [0-9a-f]{16}$' || fail "the last line is: $three"
+for nodes in 3 7; do
+    "$sim" --seeds 1..4 --nodes "$nodes" --ops 400 >/dev/null 2>&1 || fail "$nodes nodes"
+done
+[ "$("$sim" --list-plants | wc -l)" -ge 12 ] || fail "fewer than twelve plants"

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sim.h"
+
+struct packet {
+    struct sim *sim;
+    unsigned from;
+    unsigned to;
+    size_t length;
+    uint8_t bytes[];
+};
+
+static void deliver(void *context, uint64_t argument)
+{
+    struct packet *packet = context;
+    struct sim *sim = packet->sim;
+    struct sim_node *node = &sim->nodes[packet->to];
+    (void)argument;
+    if (node->running && !node->dying && node->paused_until_ns > sim->world.now_ns) {
+        world_post(&sim->world, node->paused_until_ns - sim->world.now_ns, deliver, packet, 0);
+        return;
+    }
+    if (node->running && !node->dying && !sim->cut[packet->from][packet->to]) {
+        Estreat__V1__RaftMessage *wire =
+            estreat__v1__raft_message__unpack(NULL, packet->length, packet->bytes);
+        CHECK(wire != NULL);
+        struct peer_message *message = peer_message_new(alloc_default(), wire);
+        CHECK(message != NULL);
+        world_note(&sim->world, "deliver", packet->to, wire->index);
+        estreat__v1__raft_message__free_unpacked(wire, NULL);
+        intake_push(&node->replica->intake, &message->intake, INTAKE_MESSAGE);
+    }
+    free(packet);
+}
+
+static void post(struct sim *sim, struct packet *packet)
+{
+    uint64_t delay_ns = 50000 + world_draw(&sim->world, sim->weather.delay_max_ns + 1);
+    world_post(&sim->world, delay_ns, deliver, packet, 0);
+    sim->packets++;
+}
+
+struct sending {
+    struct sim *sim;
+    unsigned from;
+    unsigned to;
+};
+
+static bool send_wire(void *context, const Estreat__V1__RaftMessage *wire)
+{
+    const struct sending *sending = context;
+    struct sim *sim = sending->sim;
+    size_t length = estreat__v1__raft_message__get_packed_size(wire);
+    bool lost = sim->cut[sending->from][sending->to] ||
+                world_chance(&sim->world, sim->weather.loss_permille);
+    unsigned copies = lost ? 0 : 1 + world_chance(&sim->world, sim->weather.repeat_permille);
+    for (unsigned i = 0; i < copies; i++) {
+        struct packet *packet = malloc(sizeof *packet + length);
+        CHECK(packet != NULL);
+        *packet =
+            (struct packet){.sim = sim, .from = sending->from, .to = sending->to, .length = length};
+        (void)estreat__v1__raft_message__pack(wire, packet->bytes);
+        post(sim, packet);
+    }
+    return true;
+}
+
+bool network_send(struct sim *sim, unsigned from, const struct raft_message *message)
+{
+    const struct config *config = &sim->nodes[from].config;
+    struct sending sending = {.sim = sim, .from = from, .to = sim->node_count};
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        if (config_raft_id(config, i) == message->to) {
+            sending.to = i;
+        }
+    }
+    CHECK(sending.to < sim->node_count);
+    return peer_wire(message, clock_realtime_ns(&sim->nodes[from].clock.clock), alloc_default(),
+                     send_wire, &sending);
+}
+
+bool network_client_delay(struct sim *sim, uint64_t *delay_ns)
+{
+    *delay_ns = 50000 + world_draw(&sim->world, sim->weather.delay_max_ns + 1);
+    return !world_chance(&sim->world, sim->weather.loss_permille);
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Each planted bug is found by the seed that plants.txt gives, and that seed passes without it.
+set -euo pipefail
+sim=$1
+table=$(dirname "$0")/plants.txt
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+count=0
+while read -r plant seed nodes _; do
+    case $plant in '' | '#'*) continue ;; esac
+    code=0
+    "$sim" --seed "$seed" --nodes "$nodes" --plant "$plant" >"${TMPDIR:-/tmp}/estreat-plant.$$" 2>/dev/null || code=$?
+    found=$(grep FAILED "${TMPDIR:-/tmp}/estreat-plant.$$" | head -n 1 || true)
+    rm -f "${TMPDIR:-/tmp}/estreat-plant.$$"
+    [ "$code" -eq 1 ] || fail "$plant: seed $seed exits $code"
+    printf '%-20s %s\n' "$plant" "$found"
+    "$sim" --seed "$seed" --nodes "$nodes" >/dev/null 2>&1 || fail "seed $seed fails without $plant"
+    count=$((count + 1))
+done <"$table"
+[ "$count" -ge 12 ] || fail "only $count plants are in the table"

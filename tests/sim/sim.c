@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+/* Faults go on at least until half of the operations have begun, and this long. */
+#define STORM_NS (3 * NS_PER_S)
+#define PATIENCE_NS (60 * NS_PER_S)
+
+/* Runs until `done`, at most `limit_ns` more. False if it was not reached. */
+static bool run_until(struct sim *sim, bool (*done)(const struct sim *sim), uint64_t limit_ns)
+{
+    uint64_t end_ns = sim->world.now_ns + limit_ns;
+    while (sim->world.broken == NULL && !done(sim)) {
+        if (sim->world.now_ns > end_ns || !world_step(&sim->world)) {
+            return false;
+        }
+    }
+    return sim->world.broken == NULL;
+}
+
+static bool storm_is_over(const struct sim *sim)
+{
+    return sim->world.now_ns >= STORM_NS && sim->ops_begun * 2 >= sim->op_count &&
+           sim->faults >= 10 && sim->crashes >= 1;
+}
+
+static bool all_is_answered(const struct sim *sim)
+{
+    return sim->ops_done == sim->op_count && checks_converged(sim);
+}
+
+static void end(struct sim *sim)
+{
+    if (!run_until(sim, storm_is_over, 10 * PATIENCE_NS)) {
+        world_break(&sim->world, "the cluster goes on under faults",
+                    "%" PRIu64 " of %" PRIu64 " operations after %" PRIu64 " s", sim->ops_done,
+                    sim->op_count, (uint64_t)(sim->world.now_ns / NS_PER_S));
+        return;
+    }
+    weather_heal(sim);
+    if (!run_until(sim, all_is_answered, PATIENCE_NS)) {
+        world_break(&sim->world, "all is answered and alike once faults have ended",
+                    "%" PRIu64 " of %" PRIu64 " operations", sim->ops_done, sim->op_count);
+        return;
+    }
+    checks_at_end(sim);
+}
+
+void sim_run(const struct sim_options *options, struct sim_result *result)
+{
+    struct sim *sim = calloc(1, sizeof *sim);
+    CHECK(sim != NULL);
+    world_init(&sim->world, options->seed, options->tracing);
+    sim->node_count = options->nodes;
+    sim->op_count = options->ops;
+    weather_draw(sim);
+    checks_init(sim);
+    clients_init(sim);
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        node_init(sim, i);
+    }
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        node_boot(&sim->nodes[i]);
+    }
+    clients_begin(sim);
+    weather_begin(sim);
+    end(sim);
+    *result = (struct sim_result){.broken = sim->world.broken,
+                                  .trace = sim->world.trace,
+                                  .ops = sim->ops_done,
+                                  .faults = sim->faults,
+                                  .crashes = sim->crashes,
+                                  .repeats = sim->repeats,
+                                  .events = sim->world.events_run,
+                                  .seconds = (double)sim->world.now_ns / 1e9};
+    memcpy(result->text, sim->world.broken_text, sizeof result->text);
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        node_release(&sim->nodes[i]);
+    }
+    checks_release(sim);
+    free(sim->ops);
+    world_release(&sim->world);
+    free(sim);
+}

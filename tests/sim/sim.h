@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sim: a whole cluster in one process and one thread: real replicas (driver, Raft core,
+ * WAL, engine, sessions, log tree) on simulated disks, clocks and a simulated network,
+ * real bytes on the wire, and clients that check what they are told. See README.md.
+ *
+ *     world.h     time, chance and the trace
+ *     network.c   packets: delayed, lost, repeated, cut off
+ *     node.c      a replica's life: its turns, its disk, its crashes
+ *     clients.c   appends, repeated until they are answered
+ *     checks.c    what must hold after every step, and at the end
+ *     weather.c   how bad this seed's world is, and what strikes when
+ *     sim.c       one seed from begin to end
+ */
+#ifndef ESTREAT_TESTS_SIM_SIM_H
+#define ESTREAT_TESTS_SIM_SIM_H
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "client/session.h"
+#include "merkle/hash.h"
+#include "node/replica.h"
+#include "testlib/executor_manual.h"
+#include "testlib/fs_crash.h"
+#include "testlib/io_queue_manual.h"
+#include "world.h"
+
+#define SIM_CLIENTS 4U
+#define SIM_OPS_DEFAULT 2000U
+#define SIM_IN_FLIGHT 8U
+#define SIM_EVENTS_PER_OP_MAX 3U
+
+struct sim;
+
+/* --- weather ----------------------------------------------------------------------------- */
+
+struct weather {
+    unsigned loss_permille;
+    unsigned repeat_permille;
+    uint64_t delay_max_ns;
+    uint64_t disk_max_ns;  /* of one write and sync */
+    uint64_t job_max_ns;   /* until a background job's next step */
+    uint64_t fault_max_ns; /* until the next fault */
+};
+
+void weather_draw(struct sim *sim);
+
+/* Strikes now and then until sim->healed. */
+void weather_begin(struct sim *sim);
+
+/* A node has come to a new term: a bad moment for others to fail. */
+void weather_election(struct sim *sim);
+
+/* How long a node is down. */
+uint64_t weather_down_ns(struct sim *sim);
+
+/* Everything works from now on. */
+void weather_heal(struct sim *sim);
+
+/* --- network ------------------------------------------------------------------------------ */
+
+/* Copies the message as bytes. */
+bool network_send(struct sim *sim, unsigned from, const struct raft_message *message);
+
+/* How long a client's message takes; false: it is lost. */
+bool network_client_delay(struct sim *sim, uint64_t *delay_ns);
+
+/* --- nodes -------------------------------------------------------------------------------- */
+
+struct sim_clock {
+    struct clock clock; /* first */
+    struct world *world;
+    int64_t offset_ns; /* of the time of day */
+};
+
+/* An append at a node, until it is answered or the node dies. */
+struct sim_call {
+    struct sim_call *next;
+    struct sim_call **link;
+    unsigned client;
+    uint64_t op;
+    unsigned attempt;
+};
+
+struct sim_replier {
+    struct replier replier; /* first */
+    struct sim_node *node;
+};
+
+struct sim_node {
+    struct sim *sim;
+    unsigned number; /* from 0 */
+    struct config config;
+    struct fs_crash *disk;
+    struct sim_clock clock;
+    struct rng_seeded rng;
+    /* of one life */
+    uint64_t life; /* events of an earlier one are void */
+    bool running;
+    bool dying; /* its answers reach nobody any more */
+    bool fatal;
+    struct error fatal_error;
+    struct replica *replica;
+    struct io_queue_manual io;
+    struct executor_manual engine;
+    struct executor_manual loads;
+    struct sim_replier replier;
+    struct sim_call *calls;
+    bool apply_posted;
+    bool engine_posted;
+    bool loads_posted;
+    bool io_posted;
+    bool timer_posted;
+    uint64_t timer_at_ns;
+    uint64_t paused_until_ns;
+    /* checks */
+    uint64_t applied_index;
+    uint64_t applied_size;
+    uint64_t commit;
+    uint64_t term;
+};
+
+void node_init(struct sim *sim, unsigned number);
+void node_release(struct sim_node *node);
+
+void node_boot(struct sim_node *node);
+
+/* The power fails: what was not synced is kept or lost by the seed. It comes back after
+ * `down_ns`. */
+void node_crash(struct sim_node *node, uint64_t down_ns);
+
+/* An append reaches the node: bytes of an AppendRequest. Takes the call. */
+void node_append(struct sim_node *node, struct slice request, struct sim_call *call);
+
+/* --- clients ------------------------------------------------------------------------------ */
+
+struct sim_op {
+    uint64_t sequence;
+    uint64_t first_attempt_ns; /* log time */
+    uint64_t floor;            /* positions below were acknowledged when it began */
+    uint64_t position;
+    unsigned client;
+    unsigned key;
+    unsigned events;
+    unsigned attempt;
+    bool done;
+};
+
+struct sim_client {
+    struct session session;
+    unsigned number;
+    unsigned leader_guess;
+    unsigned in_flight;
+};
+
+struct append_outcome {
+    bool ok;
+    bool repeated;
+    enum status status;
+    uint64_t position;
+    uint64_t time_ns;
+    uint32_t count;
+    unsigned leader; /* the node to try next; UINT_MAX: not told */
+};
+
+void clients_init(struct sim *sim);
+void clients_begin(struct sim *sim);
+
+/* The answer of a node leaves it now. Takes the call. */
+void clients_answer(struct sim *sim, struct sim_call *call, const struct append_outcome *outcome);
+
+/* The payload that event `i` of an operation has; returns its length. */
+size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128]);
+size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32]);
+
+/* --- checks ------------------------------------------------------------------------------- */
+
+struct sim_point {
+    bool known;
+    uint64_t term;
+    uint64_t size;
+};
+
+struct checks {
+    unsigned *leader_of; /* [term], number + 1; 0: none seen */
+    size_t leader_capacity;
+    struct sim_point *points; /* [index] */
+    size_t point_capacity;
+    struct hash *roots; /* [size]; all zeros: none seen */
+    size_t root_capacity;
+    uint64_t *owner; /* [position]: op + 1; 0: not acknowledged */
+    size_t owner_capacity;
+    uint64_t acknowledged_end; /* one past the highest position that was acknowledged */
+    struct hasher hasher;
+};
+
+void checks_init(struct sim *sim);
+void checks_release(struct sim *sim);
+
+/* After a turn of the node's. */
+void checks_after_driver(struct sim_node *node);
+void checks_after_applier(struct sim_node *node);
+
+/* An operation was acknowledged. */
+void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count);
+
+/* All nodes run, and have applied the same. */
+bool checks_converged(const struct sim *sim);
+
+/* Everything that was acknowledged is there, once, with its bytes, on every node. */
+void checks_at_end(struct sim *sim);
+
+/* --- one seed ------------------------------------------------------------------------------ */
+
+struct sim {
+    struct world world;
+    unsigned node_count;
+    uint64_t op_count;
+    struct sim_node nodes[MEMBERS_MAX];
+    struct weather weather;
+    bool cut[MEMBERS_MAX][MEMBERS_MAX]; /* from, to */
+    bool healed;
+    struct sim_client clients[SIM_CLIENTS];
+    struct sim_op *ops;
+    uint64_t ops_begun;
+    uint64_t ops_done;
+    struct checks checks;
+    /* counts */
+    uint64_t faults;
+    uint64_t crashes;
+    uint64_t packets;
+    uint64_t repeats; /* appends that were answered from the session */
+};
+
+struct sim_options {
+    uint64_t seed;
+    unsigned nodes;
+    uint64_t ops;
+    bool tracing;
+};
+
+struct sim_result {
+    const char *broken; /* NULL: all held */
+    char text[256];
+    uint64_t trace;
+    uint64_t ops;
+    uint64_t faults;
+    uint64_t crashes;
+    uint64_t repeats;
+    uint64_t events;
+    double seconds; /* simulated */
+};
+
+void sim_run(const struct sim_options *options, struct sim_result *result);
+
+#endif
