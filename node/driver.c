@@ -391,7 +391,6 @@ static void publish_status(struct driver *driver)
     struct driver_status status;
     raft_status(driver->raft, &status.raft);
     status.peer_count = raft_peers(driver->raft, status.peers, MEMBERS_MAX);
-    status.fdatasync_p50_ns = 0;
     mutex_lock(&driver->mutex);
     driver->status = status;
     mutex_unlock(&driver->mutex);
@@ -591,5 +590,9 @@ void driver_status(struct driver *driver, struct driver_status *out)
     mutex_lock(&driver->mutex);
     *out = driver->status;
     mutex_unlock(&driver->mutex);
-    out->fdatasync_p50_ns = wal_fdatasync_p50_ns(driver->options.wal);
+}
+
+uint64_t driver_fdatasync_p50_ns(const struct driver *driver)
+{
+    return wal_fdatasync_p50_ns(driver->options.wal);
 }

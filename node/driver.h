@@ -100,10 +100,12 @@ struct driver_status {
     struct raft_status raft;
     struct raft_peer peers[MEMBERS_MAX];
     size_t peer_count;
-    uint64_t fdatasync_p50_ns;
 };
 
 /* As of the driver's last turn. Any thread. */
 void driver_status(struct driver *driver, struct driver_status *out);
+
+/* How long the log's syncs take: their median since the start. Any thread. */
+uint64_t driver_fdatasync_p50_ns(const struct driver *driver);
 
 #endif

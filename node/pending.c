@@ -59,13 +59,15 @@ bool pending_take(struct pending *pending, uint64_t index, struct pending_call *
 void pending_drain(struct pending *pending, void (*each)(void *context, struct append_call *call),
                    void *context)
 {
-    for (size_t i = 0; i < PENDING_MAX; i++) {
+    bool any = true;
+    for (size_t i = 0; i < PENDING_MAX && any; i++) {
         mutex_lock(&pending->mutex);
         struct pending_call call = pending->ring[i];
         if (call.index != 0) {
             pending->ring[i] = (struct pending_call){0};
             pending->count--;
         }
+        any = pending->count > 0 || call.index != 0;
         mutex_unlock(&pending->mutex);
         if (call.index != 0) {
             each(context, call.call);

@@ -96,7 +96,7 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     response.applied_index = applied.index;
     response.commit_index = now.raft.commit;
     response.last_index = now.raft.last_index;
-    response.fdatasync_p50_ns = now.fdatasync_p50_ns;
+    response.fdatasync_p50_ns = driver_fdatasync_p50_ns(service->driver);
     response.rss_bytes = resident_bytes();
     response.state = state;
     response.version = text_of(ESTREAT_VERSION);

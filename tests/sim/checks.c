@@ -74,6 +74,7 @@ void checks_after_driver(struct sim_node *node)
                     status.raft.commit);
     }
     node->commit = status.raft.commit;
+    node->stored_index = status.raft.stored_index;
     if (status.raft.hard_state.term != node->term) {
         node->term = status.raft.hard_state.term;
         weather_election(node->sim);
@@ -121,12 +122,10 @@ void checks_after_applier(struct sim_node *node)
         return;
     }
     world_note(&node->sim->world, "applied", node->number, point.index);
-    struct driver_status status;
-    driver_status(node->replica->driver, &status);
-    if (point.index > status.raft.stored_index) {
+    if (point.index > node->stored_index) {
         world_break(&node->sim->world, "nothing is applied that is not durable on the node",
                     "n%u: %" PRIu64 " of %" PRIu64, node->number + 1, point.index,
-                    status.raft.stored_index);
+                    node->stored_index);
     }
     node->applied_index = point.index;
     node->applied_size = point.size;

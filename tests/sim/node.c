@@ -285,6 +285,7 @@ void node_boot(struct sim_node *node)
     node->timer_posted = false;
     node->applied_index = 0;
     node->applied_size = 0;
+    node->stored_index = 0;
     node->commit = 0;
     node->term = 0;
     io_queue_manual_init(&node->io, &node->clock.clock);
@@ -314,7 +315,6 @@ void node_boot(struct sim_node *node)
     node->running = true;
     world_note(&sim->world, "boot", node->number, node->replica->recovered.last_index);
     intake_open(&node->replica->intake, on_call, node);
-    checks_after_applier(node);
     settle(node);
 }
 

@@ -116,6 +116,7 @@ struct sim_node {
     /* checks */
     uint64_t applied_index;
     uint64_t applied_size;
+    uint64_t stored_index;
     uint64_t commit;
     uint64_t term;
 };
