@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verb ingest: files at the same time, each by ingest.h on a thread of its own.
+ * The verb ingest: the files of each key in their order, by ingest.h; several keys at
+ * the same time, each on a thread of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,17 +76,50 @@ static void ingest_file(struct ingest_job *job, struct ingest_file *file)
     file->status = ingest_run(job->client, &options, &file->result, &file->err);
 }
 
+static bool is_first_of_key(const struct ingest_job *job, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(job->files[i].key, job->files[index].key) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The files of one key go one after another, in the order of their naming: its history is theirs.
+ * After one that failed the others would stand at the wrong place. */
+static void ingest_key(struct ingest_job *job, size_t first)
+{
+    const char *failed = NULL;
+    for (size_t i = first; i < job->count; i++) {
+        struct ingest_file *file = &job->files[i];
+        if (strcmp(file->key, job->files[first].key) != 0) {
+            continue;
+        }
+        if (failed != NULL) {
+            file->status = error_set(&file->err, STATUS_CANCELLED,
+                                     "%s: not read, since %s before it failed", file->path, failed);
+            continue;
+        }
+        ingest_file(job, file);
+        failed = file->status == STATUS_OK ? NULL : file->path;
+    }
+}
+
 static void *run_worker(void *context)
 {
     struct ingest_job *job = context;
     for (;;) {
         mutex_lock(&job->mutex);
+        while (job->next < job->count && !is_first_of_key(job, job->next)) {
+            job->next++;
+        }
         size_t index = job->next++;
         mutex_unlock(&job->mutex);
         if (index >= job->count) {
             return NULL;
         }
-        ingest_file(job, &job->files[index]);
+        ingest_key(job, index);
     }
 }
 
@@ -294,7 +328,7 @@ const struct verb verb_ingest = {
     .synopsis = "FILE|-... [OPTION...]",
     .help = "append each line of files as an event, in order",
     .details = "Only the LF is removed from a line: CR, NUL and empty lines are kept. \"-\" is "
-               "stdin.",
+               "stdin. Files of one key are appended one after another, others at the same time.",
     .options = options,
     .arguments_min = 1,
     .arguments_max = SIZE_MAX,

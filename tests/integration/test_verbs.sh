@@ -43,6 +43,10 @@ seq 1 5000 | estreat -o json ingest --key numbers - >"$work/out"
 equal "$(json 'v["events"]' <"$work/out")" 5000
 from=$(json 'v["first"]' <"$work/out")
 seq 1 5000 | cmp - <(estreat -o raw history numbers) || fail "ingest from stdin"
+# files of one key stand one after another, like rotated logs; a failed one holds the next up
+for i in 1 2 3 4 5 6; do seq -f "$i-%.0f" 1 9000 >"$work/rotated.$i"; done
+estreat ingest --key rotated "$work"/rotated.* >/dev/null
+cat "$work"/rotated.* | cmp - <(estreat -o raw history rotated) || fail "files of one key are mixed"
 
 # read, count, tail
 equal "$(estreat -o raw read --from "$from" --to $((from + 3)) | paste -sd,)" 1,2,3
