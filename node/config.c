@@ -7,10 +7,15 @@
 
 #include "base/check.h"
 
+/* More than there are settings. */
+enum { SETTINGS_MAX = 64, SETTING_BYTES_MAX = 160 };
+
 struct parse {
     struct config *config;
     struct error *err;
     bool failed;
+    char seen[SETTINGS_MAX][SETTING_BYTES_MAX]; /* "section.name" of the file's */
+    unsigned seen_count;
 };
 
 static void set_defaults(struct config *config)
@@ -237,12 +242,31 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
     return fail(parse, "there is no setting [%s] %s", section, name);
 }
 
+/* A second value would silently win. */
+static bool is_first(struct parse *parse, const char *section, const char *name)
+{
+    char setting[SETTING_BYTES_MAX];
+    (void)snprintf(setting, sizeof setting, "%s.%s", section, name);
+    for (unsigned i = 0; i < parse->seen_count; i++) {
+        if (strcmp(parse->seen[i], setting) == 0) {
+            return fail(parse, "[%s] %s is set twice", section, name);
+        }
+    }
+    if (parse->seen_count < SETTINGS_MAX) {
+        memcpy(parse->seen[parse->seen_count++], setting, sizeof setting);
+    }
+    return true;
+}
+
 /* inih's callback: 0 stops, and ini_parse returns the line. */
 static int on_setting(void *context, const char *section, const char *name, const char *value)
 {
     struct parse *parse = context;
     if (parse->failed) {
         return 1;
+    }
+    if (!is_first(parse, section, name)) {
+        return 0;
     }
     return set(parse, section, name, value) ? 1 : 0;
 }

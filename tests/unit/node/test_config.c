@@ -79,6 +79,8 @@ static void mistakes_are_named(void **state)
         {"[log]\norigin = two words\n", ":2"},
         {"[log]\nsalt = maybe\n", ":2"},
         {"[server]\nlog_level = loud\n", ":2"},
+        {"[member.n1]\nclient = h:1\n[node]\nid = n1\n[member.n1]\nclient = h:2\n", ":6"},
+        {"[raft]\nheartbeat_ms = 100\nheartbeat_ms = 200\n", "twice"},
         {"", "id is missing"},
         {"[node]\nid = n1\ndata = /x\ncluster = c\n", "member.n1"},
         {"[node]\nid = n1\ndata = /x\ncluster = c\n[member.n1]\nclient = h:1\n", "peer"},
