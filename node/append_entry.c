@@ -2,10 +2,12 @@
 #include "node/append_entry.h"
 
 #include "base/check.h"
+#include "merkle/utf8.h"
 
 enum {
     LAYOUT = 1,
     FLAG_SALTED = 1,
+    OFFSET_COUNT = 2,
     OFFSET_TIME = 4,
     OFFSET_CLIENT_ID = 20,
     FIXED_BYTES = 21,
@@ -22,6 +24,9 @@ static enum status check_event(const Estreat__V1__NewEvent *event, size_t i, str
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "event %zu: the payload has %zu bytes; at most %lu are allowed", i,
                          event->payload.len, PAYLOAD_BYTES_MAX);
+    }
+    if (!utf8_valid(slice_of_string(event->type))) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "event %zu: the type is not UTF-8", i);
     }
     if (strlen(event->type) > TYPE_BYTES_MAX) {
         return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -173,12 +178,16 @@ void append_entry_set_time(uint8_t *entry, uint64_t time_ns)
     put_le64(entry + OFFSET_TIME, time_ns);
 }
 
+uint32_t append_entry_count(struct slice entry)
+{
+    bool known = entry.length >= FIXED_BYTES && entry.data[0] == LAYOUT;
+    return known ? get_le16(entry.data + OFFSET_COUNT) : 0;
+}
+
 uint64_t append_entry_last_time(struct slice entry)
 {
-    if (entry.length < FIXED_BYTES || entry.data[0] != LAYOUT) {
-        return 0;
-    }
-    return get_le64(entry.data + OFFSET_TIME) + get_le16(entry.data + 2) - 1;
+    uint32_t count = append_entry_count(entry);
+    return count == 0 ? 0 : get_le64(entry.data + OFFSET_TIME) + count - 1;
 }
 
 enum status append_entry_decode(struct slice bytes, struct append_entry *out, struct error *err)

@@ -69,6 +69,9 @@ void append_entry_encode(const Estreat__V1__AppendRequest *request, bool salted,
 /* Sets the time of the first event in an encoded entry. */
 void append_entry_set_time(uint8_t *entry, uint64_t time_ns);
 
+/* How many events an encoded entry has; 0 if it is not one. */
+uint32_t append_entry_count(struct slice entry);
+
 /* The time of the last event of an encoded entry; 0 if it is not one. */
 uint64_t append_entry_last_time(struct slice entry);
 

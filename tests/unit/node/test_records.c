@@ -146,6 +146,9 @@ static void requests_outside_the_limits_are_refused(void **state)
     memset(long_type, 'x', TYPE_BYTES_MAX + 1);
     event->type = long_type;
     assert_int_equal(append_request_check(request, &err), STATUS_INVALID_ARGUMENT);
+    event->type = "not \xff text";
+    assert_int_equal(append_request_check(request, &err), STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "UTF-8"));
     event->type = "";
     event->kind = ESTREAT__V1__KIND__KIND_SYSTEM;
     assert_int_equal(append_request_check(request, &err), STATUS_INVALID_ARGUMENT);
