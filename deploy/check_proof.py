@@ -120,4 +120,7 @@ def main():
     print(f"position {index} of {size}: proved")
 
 
-main()
+try:
+    main()
+except (ValueError, IndexError) as error:
+    sys.exit(f"not a proof of inclusion, or not a trust file: {error}")

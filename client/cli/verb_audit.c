@@ -132,6 +132,11 @@ static enum exit_code audit(struct cli *cli, const struct estreat_trust *trust)
         } else {
             print_table(cli, result);
         }
+        if (trust == NULL) {
+            (void)fprintf(cli->err,
+                          "estreat: no trusted keys were given (--trust), so no signature "
+                          "was checked\n");
+        }
         code = exit_code_of_verdict(result->verdict);
         estreat_audit_free(result);
     } else {
@@ -153,7 +158,7 @@ static enum exit_code run_audit(struct cli *cli)
 }
 
 static const struct option_spec options[] = {
-    {"deep", 0, NULL, "each node re-reads every byte from its disk and re-hashes it"},
+    {"deep", 0, NULL, "each node re-reads its tables from disk and re-hashes every event"},
     {NULL, 0, NULL, NULL},
 };
 

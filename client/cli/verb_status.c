@@ -3,10 +3,14 @@
 
 static void print_table(struct cli *cli, const struct estreat_status *status)
 {
-    (void)fprintf(cli->out, "cluster %s  leader %s  term %lu  size %lu  fdatasync p50 %.3f ms\n\n",
+    char fdatasync[32] = "-"; /* nobody leads, or nothing was written */
+    if (status->fdatasync_p50_ns > 0) {
+        (void)snprintf(fdatasync, sizeof fdatasync, "%.3f ms",
+                       (double)status->fdatasync_p50_ns / 1e6);
+    }
+    (void)fprintf(cli->out, "cluster %s  leader %s  term %lu  size %lu  fdatasync p50 %s\n\n",
                   status->cluster, status->leader_id[0] != '\0' ? status->leader_id : "none",
-                  (unsigned long)status->term, (unsigned long)status->size,
-                  (double)status->fdatasync_p50_ns / 1e6);
+                  (unsigned long)status->term, (unsigned long)status->size, fdatasync);
     (void)fprintf(cli->out, "%-12s %-22s %-10s %-6s %-12s %-8s %-9s %s\n", "ID", "ENDPOINT", "ROLE",
                   "TERM", "SIZE", "LAG", "MIB", "STATE");
     for (size_t i = 0; i < status->node_count; i++) {

@@ -6,8 +6,8 @@
  * leafHash, proof) or a consistency proof (size1, size2, root1, root2, proof),
  * hashes in base64, and wantErr: whether it is to be refused. Folders are read
  * with all below them, in the order of their names. Each case that comes out
- * wrong, or cannot be read, is named. Exit 0 if all came out right, 1 if not,
- * 64 without arguments.
+ * wrong, or cannot be read, is named. Exit 0 if all came out right, 1 if not or
+ * if there are none, 64 without arguments.
  */
 #include <errno.h>
 #include <fts.h>
@@ -240,7 +240,7 @@ int main(int argc, char **argv)
     struct hasher hasher;
     struct error err = ERROR_INIT;
     struct tally tally = {0};
-    if (argc < 2) {
+    if (argc < 2 || argv[1][0] == '-') {
         (void)fprintf(stderr, "usage: merkle-vectors DIR...\n");
         return EXIT_USAGE;
     }
@@ -257,5 +257,9 @@ int main(int argc, char **argv)
     free(vector);
     hasher_release(&hasher);
     printf("%lu right, %lu wrong\n", tally.right, tally.wrong);
+    if (tally.right + tally.wrong == 0) {
+        (void)fprintf(stderr, "merkle-vectors: no cases there\n");
+        return EXIT_FAILURE; /* what looked at nothing has shown nothing */
+    }
     return tally.wrong == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

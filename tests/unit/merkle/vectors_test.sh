@@ -24,6 +24,13 @@ find "$folder/wrong" -name '*.json' | while read -r case; do
 done || exit 1
 echo "$out" | grep -q "^$folder/absent: " || fail "the absent folder is not named: $out"
 
+empty=$(mktemp -d)
+"$program" "$empty" > /dev/null 2>&1
+[ $? -eq 1 ] || fail "a folder without cases must exit 1"
+rmdir "$empty"
+"$program" --help > /dev/null 2>&1
+[ $? -eq 64 ] || fail "an option must exit 64"
+
 "$program" > /dev/null 2>&1
 [ $? -eq 64 ] || fail "no arguments must exit 64"
 echo "ok"
