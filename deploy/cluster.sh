@@ -238,7 +238,18 @@ stop)
     ;;
 kill) must_exist "$id"; end_node KILL "$id" ;;
 stop-node) must_exist "$id"; end_node TERM "$id" ;;
-start-node) must_exist "$id"; start_node "$id" ;;
+start-node)
+    must_exist "$id"
+    start_node "$id"
+    # It serves once its port takes connections; before that it may still find a reason not to.
+    for _ in $(seq 300); do
+        must_run "$id"
+        port=$(setting "$id" "member.$id" client)
+        if (exec 3<>"/dev/tcp/${port%:*}/${port##*:}") 2>/dev/null; then break; fi
+        sleep 0.1
+    done
+    must_run "$id"
+    ;;
 -h | --help) usage ;;
 *)
     [ -z "$command" ] || printf 'cluster.sh: unknown command %s\n' "$command" >&2

@@ -202,12 +202,16 @@ if [ "$(wc -c <"$work/some")" -gt 4194304 ]; then
     head -c 4194304 "${inputs[0]}" >"$work/head"
     whole_lines "$work/head" >"$work/some"
 fi
-while [ "$(wc -c <"$work/some")" -lt 65536 ]; do
+while [ "$(wc -c <"$work/some")" -lt 65536 ] && [ "$(wc -l <"$work/some")" -lt 4000 ]; do
     cat "$work/some" "$work/some" >"$work/head"
     mv "$work/head" "$work/some"
 done
 touch "$work/feeding"
-feed() { while [ -e "$work/feeding" ] && cat "$work/some"; do :; done 2>/dev/null; }
+# Lines of a few bytes are paced, so that what waits in the pipe is not minutes of work.
+lines=$(wc -l <"$work/some")
+pause=0
+[ $(($(wc -c <"$work/some") / (lines + 1))) -ge 40 ] || pause=0.2
+feed() { while [ -e "$work/feeding" ] && cat "$work/some"; do sleep "$pause"; done 2>/dev/null; }
 printf '$ while sleep 0; do cat %q; done | estreat -o json ingest --key failover --batch 32 - &\n' "${inputs[0]}"
 estreat -o json ingest --key failover --batch 32 - < <(feed | tee "$work/fed") >"$work/ingested" 2>"$work/ingest.err" &
 ingest=$!

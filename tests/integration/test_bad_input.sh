@@ -23,6 +23,9 @@ said absent.conf
 printf '[node]\nid = n1\nshape = round\n' >"$work/bad.conf"
 expect 64 estreatd --config "$work/bad.conf"
 said bad.conf:3 shape
+printf '[member.n1]\nclient = h:1\nclient = h:2\n' >"$work/bad.conf"
+expect 64 estreatd --config "$work/bad.conf"
+said bad.conf:3 twice
 
 # --- endpoints that nobody is behind: bounded time, exit 2 ---
 begin=$SECONDS
@@ -38,6 +41,8 @@ client=$(sed -n 's/^# node n1 .* client 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/env
 peer=$(sed -n 's/^# node n1 .* peer 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/environment")
 data=$work/cluster/n1/data
 estreat append k before >/dev/null
+expect 64 estreat append k v --type $'not \xff text'
+said UTF-8
 for verb in "append k v" "get k" "history k" head; do
     # shellcheck disable=SC2086
     if estreat --endpoints "127.0.0.1:$peer" --timeout 3 $verb >/dev/null 2>"$work/said"; then
@@ -105,3 +110,9 @@ cluster start --dir "$work/cluster" >/dev/null
 equal "$(estreat -o json history log | lines_json 'len(v)')" 20
 equal "$(estreat -o raw get k)" before
 cluster stop --dir "$work/cluster"
+
+# --- a node that cannot start is not said to have started ---
+cluster start -n 1 --dir "$work/second" >/dev/null
+cluster stop --dir "$work/second"
+expect 1 cluster start-node n1 --dir "$work/second" -- --no-such-option
+grep -q "did not start" "$work/stderr" || { cat "$work/stderr" >&2; fail "start-node does not say so"; }
