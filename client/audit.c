@@ -306,7 +306,13 @@ static void init_node(struct audit *audit, struct audit_node *node, const struct
     memcpy(node->row.id, member->id, sizeof node->row.id);
     memcpy(node->row.endpoint, member->endpoint, sizeof node->row.endpoint);
     if (member->answered) {
-        node->applied = ((const Estreat__V1__StatusResponse *)member->reply.message)->size;
+        const Estreat__V1__StatusResponse *status =
+            (const Estreat__V1__StatusResponse *)member->reply.message;
+        node->applied = status->size;
+        /* What a node says of its own damage is believed. */
+        if (strncmp(status->state, "fault: ", 7) == 0) {
+            audit_verdict(node, ESTREAT_DIVERGENT, status->state + 7);
+        }
     } else {
         audit_verdict(node, ESTREAT_INCONCLUSIVE, member->err.text);
     }

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/data_dir.h"
 
-#include "base/buf.h"
+#include <stdio.h>
 
-enum { IDENTITY_BYTES_MAX = 1024 };
+#include "base/buf.h"
+#include "base/check.h"
+
+enum {
+    IDENTITY_BYTES_MAX = 1024,
+    MEMBERS_BYTES_MAX = 16 + MEMBERS_MAX * (NODE_ID_BYTES_MAX + 2),
+    FILE_BYTES_MAX = 4096,
+};
 
 /* Syncs the directory that holds `path`. */
 static enum status sync_parent(struct fs *fs, const char *path, struct error *err)
@@ -66,12 +73,13 @@ static int line_length(struct slice text)
     return length;
 }
 
-static enum status check_identity(struct fs *fs, const char *dir, struct slice expected,
-                                  struct error *err)
+/* The file says what it said when the directory was first used. */
+static enum status check_same(struct fs *fs, const char *dir, const char *name, const char *wrong,
+                              struct slice expected, struct error *err)
 {
     char path[PATH_BYTES_MAX];
     bool exists = false;
-    enum status status = path_join(path, dir, "identity", err);
+    enum status status = path_join(path, dir, name, err);
     if (status == STATUS_OK) {
         status = fs_exists(fs, path, &exists, err);
     }
@@ -82,13 +90,13 @@ static enum status check_identity(struct fs *fs, const char *dir, struct slice e
         return fs_replace_file(fs, dir, path, expected, err);
     }
     struct buf found;
-    buf_init(&found, alloc_default(), IDENTITY_BYTES_MAX);
+    buf_init(&found, alloc_default(), FILE_BYTES_MAX);
     status = fs_read_file(fs, path, &found, err);
     if (status == STATUS_OK && !slice_equal(buf_slice(&found), expected)) {
-        status = error_set(err, STATUS_FAILED_PRECONDITION,
-                           "%s belongs to another node: %s says \"%.*s\", this is \"%.*s\"", dir,
-                           path, line_length(buf_slice(&found)), (const char *)found.data,
-                           line_length(expected), (const char *)expected.data);
+        status =
+            error_set(err, STATUS_FAILED_PRECONDITION, "%s %s: %s says \"%.*s\", this is \"%.*s\"",
+                      dir, wrong, path, line_length(buf_slice(&found)), (const char *)found.data,
+                      line_length(expected), (const char *)expected.data);
     }
     buf_release(&found);
     return status;
@@ -114,11 +122,27 @@ enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, 
         return status;
     }
     int length = snprintf(identity, sizeof identity, "cluster %s node %s\n", cluster, node_id);
-    status = check_identity(fs, path, slice_of(identity, (size_t)length), err);
+    status = check_same(fs, path, "identity", "belongs to another node",
+                        slice_of(identity, (size_t)length), err);
     if (status != STATUS_OK) {
         file_close(held);
         return status;
     }
     *lock = held;
     return STATUS_OK;
+}
+
+enum status data_dir_check_members(struct fs *fs, const struct config *config, struct error *err)
+{
+    char text[MEMBERS_BYTES_MAX];
+    size_t length = 0;
+    for (unsigned i = 0; i < config->member_count; i++) {
+        int more = snprintf(text + length, sizeof text - length, "%s%s", i == 0 ? "members " : " ",
+                            config->members[i].id);
+        CHECK(more > 0 && (size_t)more < sizeof text - length);
+        length += (size_t)more;
+    }
+    text[length++] = '\n';
+    return check_same(fs, config->data, "members", "was begun with other members",
+                      slice_of(text, length), err);
 }

@@ -7,11 +7,17 @@
 #define ESTREAT_NODE_DATA_DIR_H
 
 #include "base/fs.h"
+#include "node/config.h"
 
 /* Makes `path` with its parents, durably, locks it and checks or writes its identity. *lock is
  * owned; the directory is locked until it is closed. FAILED_PRECONDITION if another process uses
  * it, or if it belongs to another node or cluster. */
 enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, const char *node_id,
                           struct file **lock, struct error *err) MUST_USE;
+
+/* The configuration names the members that it named when the directory was first used: with others
+ * it would count another quorum over the same log. FAILED_PRECONDITION if not. */
+enum status data_dir_check_members(struct fs *fs, const struct config *config,
+                                   struct error *err) MUST_USE;
 
 #endif

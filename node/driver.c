@@ -555,6 +555,11 @@ static void drain(struct driver *driver)
     proposals_fail_pending(&driver->proposals);
 }
 
+uint64_t driver_tail_events(const struct driver *driver)
+{
+    return driver->log.tail_events;
+}
+
 void driver_ask_to_stop(struct driver *driver)
 {
     intake_push(driver->options.intake, &driver->stop_item, INTAKE_STOP);

@@ -69,6 +69,10 @@ bool driver_turn(struct driver *driver, uint64_t *due_ns);
 /* Any thread, once. It hands leadership over, and ends when the WAL has what it was given. */
 void driver_ask_to_stop(struct driver *driver);
 
+/* Events in the log's entries past options.start: all that may be applied without anything new from
+ * others. */
+uint64_t driver_tail_events(const struct driver *driver);
+
 /* After the last turn, on any thread, the loader closed: fails what waits. */
 void driver_end(struct driver *driver);
 

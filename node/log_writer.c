@@ -17,7 +17,11 @@ static void note_time(struct log_writer *writer, uint32_t type, struct slice dat
 static enum status each_tail(void *context, const struct wal_entry *entry, struct error *err)
 {
     (void)err;
-    note_time(context, entry->type, entry->data);
+    struct log_writer *writer = context;
+    note_time(writer, entry->type, entry->data);
+    if (entry->type == ENTRY_APPEND) {
+        writer->tail_events += append_entry_count(entry->data);
+    }
     return STATUS_OK;
 }
 

@@ -20,6 +20,7 @@
 struct log_writer {
     struct alloc *alloc;
     struct wal *wal;
+    uint64_t tail_events;        /* in the entries that were there at the start */
     uint64_t last_time_ns;       /* of the newest event in the log */
     uint64_t given_sequence;     /* the newest store of which the WAL has something */
     uint64_t submitted_sequence; /* what the group under way covers */

@@ -4,6 +4,8 @@
  *
  *   DATA/lock        held while the node runs
  *   DATA/identity    cluster and node id: a directory serves nobody else
+ *   DATA/members     the members at its first start: others would be another quorum
+ *   DATA/fault       damage that was met, until an operator has mended it
  *   DATA/started     there was a log: one that is missing is lost, not new
  *   DATA/wal/        the log
  *   DATA/tables/     the engine

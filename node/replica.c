@@ -148,6 +148,16 @@ static enum status open_wal(struct replica *replica, struct error *err)
 
 /* A node that lost its log may have voted and acknowledged what it no longer knows of: it must not
  * come back under its id. The file "started" says that there was a log. */
+static enum status find_log_file(void *context, const char *name, struct error *err)
+{
+    bool *found = context;
+    size_t length = strlen(name);
+    (void)err;
+    *found = *found || (length > 4 && strcmp(name + length - 4, ".wal") == 0);
+    return STATUS_OK;
+}
+
+/* Before the log is opened, which would begin a new one. */
 static enum status check_log_not_lost(struct replica *replica, struct error *err)
 {
     char path[PATH_BYTES_MAX];
@@ -156,14 +166,34 @@ static enum status check_log_not_lost(struct replica *replica, struct error *err
     if (status == STATUS_OK) {
         status = fs_exists(replica->options.fs, path, &started, err);
     }
-    if (status == STATUS_OK && started && !replica->recovered.existed) {
+    bool there = false;
+    if (status == STATUS_OK && started) {
+        status = fs_exists(replica->options.fs, replica->wal_dir, &there, err);
+    }
+    if (status == STATUS_OK && there) {
+        there = false;
+        status = fs_list(replica->options.fs, replica->wal_dir, find_log_file, &there, err);
+    }
+    if (status == STATUS_OK && started && !there) {
         return error_set(err, STATUS_DATA_LOSS,
                          "%s held a log and it is gone; set this member up anew, under a new id",
                          replica->wal_dir);
     }
+    return status;
+}
+
+/* From now on a log or a key that is missing is lost, not new. */
+static enum status note_started(struct replica *replica, struct error *err)
+{
+    const char *data = replica->options.config->data;
+    char path[PATH_BYTES_MAX];
+    bool started = false;
+    enum status status = path_join(path, data, "started", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(replica->options.fs, path, &started, err);
+    }
     if (status == STATUS_OK && !started) {
-        status = fs_replace_file(replica->options.fs, replica->options.config->data, path,
-                                 slice_of_string("1\n"), err);
+        status = fs_replace_file(replica->options.fs, data, path, slice_of_string("1\n"), err);
     }
     return status;
 }
@@ -174,6 +204,12 @@ static enum status recover(struct replica *replica, struct error *err)
     enum status status = data_dir_open(replica->options.fs, config->data, config->cluster,
                                        config->node_id, &replica->lock, err);
     if (status == STATUS_OK) {
+        status = data_dir_check_members(replica->options.fs, config, err);
+    }
+    if (status == STATUS_OK) {
+        status = fault_open(&replica->fault, replica->options.fs, config->data, err);
+    }
+    if (status == STATUS_OK) {
         status = path_join(replica->wal_dir, config->data, "wal", err);
     }
     if (status == STATUS_OK) {
@@ -183,10 +219,10 @@ static enum status recover(struct replica *replica, struct error *err)
         status = open_engine(replica, err);
     }
     if (status == STATUS_OK) {
-        status = open_wal(replica, err);
+        status = check_log_not_lost(replica, err);
     }
     if (status == STATUS_OK) {
-        status = check_log_not_lost(replica, err);
+        status = open_wal(replica, err);
     }
     if (status == STATUS_OK) {
         status = tile_store_open(replica->options.alloc, replica->engine, replica->seal.tree,
@@ -197,12 +233,32 @@ static enum status recover(struct replica *replica, struct error *err)
                              config->data, config->origin, &replica->signer, err);
     }
     if (status == STATUS_OK) {
+        status = note_started(replica, err);
+    }
+    if (status == STATUS_OK) {
         status = fs_sync_dir(replica->options.fs, config->data, err);
     }
     return status;
 }
 
 /* --- taking part -------------------------------------------------------------------------- */
+
+/* What was signed was applied, so it was durable here. If log and tables cannot lead there any
+ * more, the log has lost its end, and with it what this node acknowledged and voted for. */
+static enum status check_signed_is_held(struct replica *replica, struct error *err)
+{
+    uint64_t size = 0;
+    struct hash root;
+    uint64_t held = replica->seal.size + driver_tail_events(replica->driver);
+    signer_last(replica->signer, &size, &root);
+    if (size <= held) {
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_DATA_LOSS,
+                     "%s lost its end: this node signed a tree head of %lu events, and has %lu at "
+                     "most; set this member up anew, under a new id",
+                     replica->wal_dir, (unsigned long)size, (unsigned long)held);
+}
 
 static enum status join(struct replica *replica, struct error *err)
 {
@@ -257,7 +313,7 @@ static enum status join(struct replica *replica, struct error *err)
         };
         status = driver_new(&driver_options, &replica->driver, err);
     }
-    return status;
+    return status == STATUS_OK ? check_signed_is_held(replica, err) : status;
 }
 
 enum status replica_open(const struct replica_options *options, struct replica **out,

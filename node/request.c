@@ -103,6 +103,13 @@ void request_start(struct request *request, const Estreat__V1__ReadConsistency *
     Estreat__V1__ConsistencyLevel level =
         consistency == NULL ? ESTREAT__V1__CONSISTENCY_LEVEL__LINEARIZABLE : consistency->level;
     struct service *service = request->service;
+    char fault[FAULT_TEXT_BYTES];
+    if (!request->audits && service->config->member_count > 1 && fault_get(service->fault, fault)) {
+        char text[sizeof request->text];
+        (void)snprintf(text, sizeof text, "what this node stores is damaged: %.80s", fault);
+        run_with(request, STATUS_DATA_LOSS, text);
+        return;
+    }
     switch (level) {
     case ESTREAT__V1__CONSISTENCY_LEVEL__LINEARIZABLE:
         request->barrier.deadline_ns = deadline_of(request);

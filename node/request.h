@@ -24,6 +24,7 @@ struct request {
     void (*release)(struct request *request); /* of the handler's own members; may be NULL */
     struct read_barrier barrier;
     struct applied_wait wait;
+    bool audits;        /* is about what this node holds, damaged or not */
     enum status status; /* of the wait */
     char text[128];
 };

@@ -103,6 +103,7 @@ static void begin(void *context, struct rpc_server_call *call, const ProtobufCMe
     local.level = ESTREAT__V1__CONSISTENCY_LEVEL__LOCAL;
     struct request *request = request_new(context, call, message, sizeof *request, run);
     if (request != NULL) {
+        request->audits = true;
         request_start(request, &local);
     }
 }

@@ -62,6 +62,23 @@ static bool send_progress(struct deep *deep, bool done)
     return rpc_call_send(deep->request.call, &message.base);
 }
 
+/* Events are done. What no position is behind is read through, too: versions, newest rows,
+ * sessions, filters, indexes. */
+static enum job_result finish_audit(struct deep *deep)
+{
+    struct error err = ERROR_INIT;
+    if (deep->audit.damaged_count > 0) {
+        (void)send_progress(deep, false);
+    }
+    enum status status = engine_verify(deep->request.service->engine, &err);
+    if (status != STATUS_OK) {
+        return request_fail(&deep->request, status == STATUS_CORRUPT ? STATUS_DATA_LOSS : status,
+                            err.text);
+    }
+    (void)send_progress(deep, true);
+    return request_finish(&deep->request);
+}
+
 static enum job_result run_audit(struct request *request)
 {
     struct deep *deep = (struct deep *)request;
@@ -70,8 +87,7 @@ static enum job_result run_audit(struct request *request)
     }
     bool more = deep_audit_step(&deep->audit);
     if (!more) {
-        (void)send_progress(deep, true);
-        return request_finish(request);
+        return finish_audit(deep);
     }
     bool worth_telling =
         deep->audit.damaged_count > 0 || deep->audit.position - deep->told >= PROGRESS_EVENTS;
@@ -121,6 +137,7 @@ void service_deep(void *context, struct rpc_server_call *call, const ProtobufCMe
     struct deep *deep = request_new(context, call, message, sizeof *deep, run_flush);
     if (deep != NULL) {
         deep->request.release = deep_release;
+        deep->request.audits = true;
         request_start(&deep->request, &local);
     }
 }

@@ -60,6 +60,22 @@ static enum status key_load(struct signer *signer, struct rng *rng, const char *
         return status;
     }
     if (!exists) {
+        bool started = false;
+        char started_path[PATH_BYTES_MAX];
+        status = path_join(started_path, signer->dir, "started", err);
+        if (status == STATUS_OK) {
+            status = fs_exists(signer->fs, started_path, &started, err);
+        }
+        if (status == STATUS_OK && started) {
+            /* A new key would be nobody's whom auditors trust. */
+            status = error_set(err, STATUS_DATA_LOSS,
+                               "%s is gone; bring it back, or set this member up anew, under a "
+                               "new id",
+                               path);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
         uint8_t seed[NOTE_SEED_BYTES];
         rng_fill(rng, seed, sizeof seed);
         status = note_signer_init(&signer->key, slice_of_string(origin), seed, err);

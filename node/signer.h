@@ -22,7 +22,8 @@
 struct signer;
 
 /* Loads the key, or makes one if there is none. Returns owned. CORRUPT if a file is damaged;
- * FAILED_PRECONDITION if the key signs for another origin. */
+ * FAILED_PRECONDITION if the key signs for another origin; DATA_LOSS if it is gone from a
+ * directory that was in use (DIR/started). */
 enum status signer_open(struct alloc *alloc, struct fs *fs, struct rng *rng, const char *dir,
                         const char *origin, struct signer **out, struct error *err) MUST_USE;
 void signer_close(struct signer *signer);
