@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "rpc/channel.h"
 #include "rpc/endpoint.h"
 #include "rpc/server.h"
@@ -54,6 +55,15 @@ static void on_state(void *context, bool connected)
     }
 }
 
+/* A wrong address, or one of another cluster: nothing else would tell it. */
+static void on_refused(void *context, const char *text)
+{
+    char quoted[ERROR_TEXT_BYTES];
+    (void)context;
+    log_write("peers", LOG_WARN, "a member's address refuses this node", "error=%s",
+              log_quote(quoted, sizeof quoted, text));
+}
+
 static enum status listen_for_peers(struct peers *peers, const struct config *config,
                                     struct error *err)
 {
@@ -99,6 +109,7 @@ static enum status connect_to(struct peers *peers, const struct config *config, 
         .cluster_id = config->cluster,
         .peer_id = config->node_id,
         .on_state = on_state,
+        .on_refused = on_refused,
         .context = peer,
     };
     status = rpc_channel_open(peers->loop, &options, &peer->channel, err);

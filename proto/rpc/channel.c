@@ -45,7 +45,11 @@ static void back_off(struct rpc_channel *channel, enum status status, const char
                      const char *text)
 {
     channel->refused = channel->refused && status == STATUS_RESOURCE_EXHAUSTED;
+    bool news = status != STATUS_UNAVAILABLE && status != channel->last_error.status;
     error_set(&channel->last_error, status, "%s: %s%s", channel->options.url, what, text);
+    if (news && channel->options.on_refused != NULL) {
+        channel->options.on_refused(channel->options.context, channel->last_error.text);
+    }
     channel->state = CHANNEL_BACKOFF;
     uint64_t pause_ms = channel->options.backoff_min_ms;
     for (unsigned i = 0; i < channel->failures && pause_ms < channel->options.backoff_max_ms; i++) {
@@ -78,6 +82,7 @@ static void on_ready(void *context)
         }
     }
     channel->state = CHANNEL_READY;
+    channel->last_error.status = STATUS_OK;
     rpc_timer_cancel(channel->loop, &channel->timer);
     tell_state(channel, true);
     while (channel->state == CHANNEL_READY && channel->pending.first != NULL) {

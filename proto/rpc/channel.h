@@ -44,6 +44,9 @@ struct rpc_channel_options {
     unsigned backoff_max_ms; /* 0: RECONNECT_BACKOFF_MAX_MS */
     /* Told on the loop's thread whenever the connection is up or down; may be NULL. */
     void (*on_state)(void *context, bool connected);
+    /* Told once when the server, which is there, begins to refuse connections, with the reason; may
+     * be NULL. */
+    void (*on_refused)(void *context, const char *text);
     /* Asked on the loop's thread after each handshake, before any call is sent, with the cluster
      * that the server told of ("": none). Anything but OK refuses the connection: calls end with
      * that. May be NULL. */

@@ -116,3 +116,12 @@ cluster start -n 1 --dir "$work/second" >/dev/null
 cluster stop --dir "$work/second"
 expect 1 cluster start-node n1 --dir "$work/second" -- --no-such-option
 grep -q "did not start" "$work/stderr" || { cat "$work/stderr" >&2; fail "start-node does not say so"; }
+
+# --- a node of another cluster behind a member's address: the log says so ---
+cluster start -n 3 --dir "$work/third" >"$work/third.environment"
+cluster stop-node n3 --dir "$work/third"
+sed 's/^cluster = .*/cluster = alien/; s|^data = .*|data = '"$work"'/alien|' "$work/third/n3/estreat.conf" >"$work/alien.conf"
+estreatd --config "$work/alien.conf" >"$work/alien.log" 2>&1 &
+started+=($!)
+told() { grep -q "refuses this node.*alien" "$work/third/n1/log"; }
+wait_until 20 told

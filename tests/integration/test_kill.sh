@@ -29,8 +29,12 @@ done
 
 for round in $(seq "$rounds"); do
     sleep "0.$((RANDOM % 10))"
-    case $((RANDOM % 4)) in
+    case $((RANDOM % 5)) in
     0) nodes=(n1 n2 n3) ;;
+    1)
+        nodes=(n1 n2 n3)
+        unset "nodes[RANDOM % 3]"
+        ;;
     *) nodes=("n$((RANDOM % 3 + 1))") ;;
     esac
     for node in "${nodes[@]}"; do
