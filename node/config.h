@@ -44,7 +44,7 @@ struct config {
     uint64_t block_cache_bytes;
     uint64_t segment_bytes;
     uint64_t retain_bytes;  /* log kept for members that lag */
-    uint64_t reserve_bytes; /* free disk below which appends are refused */
+    uint64_t reserve_bytes; /* free disk that appends leave; see config_free_bytes_min() */
     bool salt;
     enum log_level log_level;
 };
@@ -58,6 +58,13 @@ enum status config_load(const char *path, const char *const *overrides, unsigned
  * $XDG_STATE_HOME/estreat or ~/.local/state/estreat. */
 enum status config_dev(const char *data, const char *const *overrides, unsigned override_count,
                        struct config *out, struct error *err) MUST_USE;
+
+/* Free disk below which appends are refused: the reserve, and room for what the memtables hold to
+ * become tables; else what is committed could not be applied, and reads would wait for it. */
+static inline uint64_t config_free_bytes_min(const struct config *config)
+{
+    return config->reserve_bytes + config->memtable_bytes;
+}
 
 /* Index of this node in `members`. */
 unsigned config_self(const struct config *config);

@@ -303,13 +303,13 @@ static void watch_space(struct driver *driver)
     if (fs_free_bytes(driver->options.fs, config->data, &free_bytes, &err) != STATUS_OK) {
         return;
     }
-    bool low = free_bytes < config->reserve_bytes || log_writer_waits(&driver->log) ||
+    bool low = free_bytes < config_free_bytes_min(config) || log_writer_waits(&driver->log) ||
                !wal_has_room(driver->options.wal);
     if (low != driver->proposals.low_space) {
         log_write("node", low ? LOG_ERROR : LOG_INFO,
                   low ? "disk nearly full: appends are refused" : "disk has room again",
-                  "free_mib=%lu reserve_mib=%lu", (unsigned long)(free_bytes / MIB),
-                  (unsigned long)(config->reserve_bytes / MIB));
+                  "free_mib=%lu wanted_mib=%lu", (unsigned long)(free_bytes / MIB),
+                  (unsigned long)(config_free_bytes_min(config) / MIB));
         driver->proposals.low_space = low;
     }
 }

@@ -99,7 +99,7 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "the disk of %s has less than %lu MiB left; make room in %s",
                          proposals->config->node_id,
-                         (unsigned long)(proposals->config->reserve_bytes / MIB),
+                         (unsigned long)(config_free_bytes_min(proposals->config) / MIB),
                          proposals->config->data);
     }
     struct raft_status status;

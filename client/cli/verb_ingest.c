@@ -260,9 +260,13 @@ static enum exit_code find_cluster(struct ingest_job *job)
     struct estreat_head head;
     const struct estreat_proof_options options = {.consistency = {.level = ESTREAT_LOCAL},
                                                   .timeout_ms = job->reach_ms};
-    if (estreat_head(job->client, &options, NULL, &head, &error) == ESTREAT_OK) {
+    enum estreat_code code = estreat_head(job->client, &options, NULL, &head, &error);
+    if (code == ESTREAT_OK) {
         estreat_free(head.checkpoint);
         return EXIT_DONE;
+    }
+    if (code == ESTREAT_RESOURCE_EXHAUSTED) {
+        return EXIT_DONE; /* one whose disk is full; the leader's may not be */
     }
     return cli_fail_with(job->cli, &error);
 }

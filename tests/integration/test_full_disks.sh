@@ -17,7 +17,7 @@ for n in n1 n2 n3; do
     mount -t tmpfs -o size=96m tmpfs "$data" 2>/dev/null || { echo "skipped: cannot mount a tmpfs"; exit 77; }
     mounted+=("$data")
 done
-sets=(--set storage.reserve_mib=8 --set storage.segment_mib=8 --set storage.memtable_mib=8 --set storage.retain_mib=16)
+sets=(--set storage.reserve_mib=8 --set storage.segment_mib=8 --set storage.memtable_mib=8 --set storage.retain_mib=40)
 cluster start -n 3 --dir "$work/cluster" -- "${sets[@]}" >"$work/environment"
 eval "$(grep '^export' "$work/environment")"
 
@@ -61,9 +61,10 @@ expect 1 estreat --timeout 5 get refused
 
 lines 1 1000000 | estreat --timeout 5 -o json ingest --key filling - >"$work/out" 2>"$work/ingest-errors" &
 ingest=$!
+# Soon after each other: who lags by more than the log that is kept would need a snapshot.
 for n in n1 n2 n3; do
     fill "$n"
-    sleep 0.3
+    sleep 0.1
 done
 code=0
 wait "$ingest" || code=$?
