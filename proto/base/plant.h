@@ -29,7 +29,9 @@
     X(DROP_SESSIONS, "drop-sessions", "seals without the sessions")                                \
     X(NO_SESSIONS, "no-sessions", "applies repeated requests")                                     \
     X(CLOCK_TIME, "clock-time", "takes times from the clock as they come")                         \
-    X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")
+    X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")                   \
+    X(READ_LOCAL, "read-local", "serves linearizable reads from what is applied")                  \
+    X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")
 
 #define PLANT_ENUM(id, name, what) PLANT_##id,
 enum plant { PLANTS(PLANT_ENUM) PLANT_COUNT };

@@ -12,7 +12,7 @@ static void write_done(struct io_write *write)
     mutex_lock(&wal->mutex);
     CHECK(wal->flight_state == FLIGHT_WRITING);
     wal->flight_state = FLIGHT_FINISHED;
-    wal->flight_status = write->status;
+    wal->flight_status = PLANTED(GO_ON_AFTER_SYNC) ? STATUS_OK : write->status;
     condition_broadcast(&wal->changed);
     mutex_unlock(&wal->mutex);
     /* From here on the WAL may be closed by its owner. */

@@ -18,6 +18,7 @@
 #define PAUSE_MAX_NS (20 * NS_PER_MS)
 #define THINK_MAX_NS (8 * NS_PER_MS)
 #define KEYS 40U
+#define READ_MAX_NS (20 * NS_PER_MS)
 
 static void attempt(void *context, uint64_t op);
 static void begin_next(void *context, uint64_t client);
@@ -194,6 +195,19 @@ void clients_answer(struct sim *sim, struct sim_call *call, const struct append_
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static void read_now(void *context, uint64_t argument)
+{
+    struct sim *sim = context;
+    struct sim_node *node = &sim->nodes[world_draw(&sim->world, sim->node_count)];
+    (void)argument;
+    if (node->running && node->paused_until_ns <= sim->world.now_ns) {
+        node_read(node);
+    }
+    if (sim->ops_done < sim->op_count) {
+        world_post(&sim->world, world_draw(&sim->world, READ_MAX_NS), read_now, sim, 0);
+    }
+}
+
 static void begin_next(void *context, uint64_t number)
 {
     struct sim *sim = context;
@@ -224,6 +238,7 @@ void clients_init(struct sim *sim)
 
 void clients_begin(struct sim *sim)
 {
+    world_post(&sim->world, world_draw(&sim->world, READ_MAX_NS), read_now, sim, 0);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {
         world_post(&sim->world, world_draw(&sim->world, 50 * NS_PER_MS), begin_next, sim, i);
     }

@@ -111,6 +111,55 @@ void node_append(struct sim_node *node, struct slice request, struct sim_call *c
     driver_propose(node->replica->driver, proposal);
 }
 
+/* --- reads ---------------------------------------------------------------------------------- */
+
+struct sim_read {
+    struct read_barrier barrier; /* first */
+    struct sim_node *node;
+    uint64_t floor; /* events that were acknowledged when it began */
+};
+
+static void on_read_ready(struct read_barrier *barrier, enum status status, const char *text)
+{
+    struct sim_read *read = (struct sim_read *)barrier;
+    struct sim_node *node = read->node;
+    (void)text;
+    if (status == STATUS_OK && !node->dying) {
+        uint64_t size = applied_get(&node->replica->applied).size;
+        node->sim->reads++;
+        if (size < read->floor) {
+            world_break(&node->sim->world, "a linearizable read sees what was acknowledged before",
+                        "n%u: %" PRIu64 " of %" PRIu64, node->number + 1, size, read->floor);
+        }
+    }
+    free(read);
+}
+
+void node_read(struct sim_node *node)
+{
+    struct sim_read *read = calloc(1, sizeof *read);
+    CHECK(read != NULL);
+    *read = (struct sim_read){
+        .barrier = {.deadline_ns = monotonic_ns(&node->clock.clock) + 500 * NS_PER_MS,
+                    .ready = on_read_ready},
+        .node = node,
+        .floor = node->sim->checks.acknowledged_end};
+    driver_read(node->replica->driver, &read->barrier);
+}
+
+/* --- faults of the disk ---------------------------------------------------------------------- */
+
+void node_fail_sync(struct sim_node *node, uint64_t at)
+{
+    node->syncs_failed += fs_faulty_hit(&node->faulty);
+    fs_faulty_arm(&node->faulty, (struct fs_fault){.call = FS_CALL_SYNC, .at = at});
+}
+
+static bool has_sync_failed(struct sim_node *node)
+{
+    return node->syncs_failed + fs_faulty_hit(&node->faulty) > 0;
+}
+
 /* --- turns ---------------------------------------------------------------------------------- */
 
 /* Whether an event of `life` may run now; a paused node's events wait. */
@@ -230,7 +279,7 @@ static void settle(struct sim_node *node)
 {
     const struct weather *weather = &node->sim->weather;
     if (fs_crash_stopped(node->disk) || node->fatal) {
-        if (node->fatal && !fs_crash_stopped(node->disk)) {
+        if (node->fatal && !fs_crash_stopped(node->disk) && !has_sync_failed(node)) {
             world_break(&node->sim->world, "a node stops only for a fault of its disk",
                         "node %u: %s", node->number, node->fatal_error.text);
         }
@@ -270,6 +319,19 @@ static void on_fatal(void *context, const struct error *err)
     node->fatal_error = *err;
 }
 
+static void on_boot(void *context, uint64_t life);
+
+/* What was not synced is kept or lost; the disk works again. */
+static void power_returns(struct sim_node *node, uint64_t down_ns)
+{
+    struct sim *sim = node->sim;
+    fs_crash_now(node->disk, world_draw(&sim->world, UINT64_MAX));
+    fs_crash_stop_at(node->disk, UINT64_MAX);
+    node_fail_sync(node, UINT64_MAX);
+    node->syncs_failed = 0;
+    world_post(&sim->world, down_ns, on_boot, node, node->life);
+}
+
 void node_boot(struct sim_node *node)
 {
     struct sim *sim = node->sim;
@@ -296,7 +358,7 @@ void node_boot(struct sim_node *node)
         .alloc = alloc_default(),
         .clock = &node->clock.clock,
         .rng = &node->rng.rng,
-        .fs = fs_crash_fs(node->disk),
+        .fs = &node->faulty.fs,
         .io = &node->io.queue,
         .engine = &node->engine.executor,
         .loads = &node->loads.executor,
@@ -307,6 +369,10 @@ void node_boot(struct sim_node *node)
         .context = node,
     };
     enum status status = replica_open(&options, &node->replica, &err);
+    if (status != STATUS_OK && has_sync_failed(node)) {
+        power_returns(node, weather_down_ns(sim)); /* and it is started once more */
+        return;
+    }
     if (status != STATUS_OK) {
         world_break(&sim->world, "a node comes back after a crash", "node %u: %s: %s", node->number,
                     status_name(status), err.text);
@@ -315,6 +381,8 @@ void node_boot(struct sim_node *node)
     node->running = true;
     world_note(&sim->world, "boot", node->number, node->replica->recovered.last_index);
     intake_open(&node->replica->intake, on_call, node);
+    node->stored_index = node->replica->recovered.last_index;
+    checks_after_applier(node);
     settle(node);
 }
 
@@ -354,9 +422,7 @@ void node_crash(struct sim_node *node, uint64_t down_ns)
     fs_crash_stop(node->disk);
     bury(node);
     node->running = false;
-    fs_crash_now(node->disk, world_draw(&sim->world, UINT64_MAX));
-    fs_crash_stop_at(node->disk, UINT64_MAX);
-    world_post(&sim->world, down_ns, on_boot, node, node->life);
+    power_returns(node, down_ns);
 }
 
 void node_init(struct sim *sim, unsigned number)
@@ -364,6 +430,7 @@ void node_init(struct sim *sim, unsigned number)
     struct sim_node *node = &sim->nodes[number];
     *node = (struct sim_node){.sim = sim, .number = number};
     node->disk = fs_crash_new();
+    fs_faulty_init(&node->faulty, fs_crash_fs(node->disk));
     node->clock = (struct sim_clock){
         .clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns}, .world = &sim->world};
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));
@@ -398,5 +465,6 @@ void node_release(struct sim_node *node)
         bury(node);
         node->running = false;
     }
+    fs_faulty_release(&node->faulty);
     fs_crash_free(node->disk);
 }

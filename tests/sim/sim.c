@@ -76,6 +76,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .faults = sim->faults,
                                   .crashes = sim->crashes,
                                   .repeats = sim->repeats,
+                                  .reads = sim->reads,
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};
     memcpy(result->text, sim->world.broken_text, sizeof result->text);

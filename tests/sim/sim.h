@@ -22,6 +22,7 @@
 #include "node/replica.h"
 #include "testlib/executor_manual.h"
 #include "testlib/fs_crash.h"
+#include "testlib/fs_faulty.h"
 #include "testlib/io_queue_manual.h"
 #include "world.h"
 
@@ -92,6 +93,8 @@ struct sim_node {
     unsigned number; /* from 0 */
     struct config config;
     struct fs_crash *disk;
+    struct fs_faulty faulty; /* over it */
+    uint64_t syncs_failed;   /* of this life, before the last arming */
     struct sim_clock clock;
     struct rng_seeded rng;
     /* of one life */
@@ -129,6 +132,12 @@ void node_boot(struct sim_node *node);
 /* The power fails: what was not synced is kept or lost by the seed. It comes back after
  * `down_ns`. */
 void node_crash(struct sim_node *node, uint64_t down_ns);
+
+/* Of the node's syncs the one after `at` others fails, once. */
+void node_fail_sync(struct sim_node *node, uint64_t at);
+
+/* A linearizable read at the node, which checks that it sees all that was acknowledged before. */
+void node_read(struct sim_node *node);
 
 /* An append reaches the node: bytes of an AppendRequest. Takes the call. */
 void node_append(struct sim_node *node, struct slice request, struct sim_call *call);
@@ -230,6 +239,7 @@ struct sim {
     uint64_t faults;
     uint64_t crashes;
     uint64_t packets;
+    uint64_t reads;   /* that were served */
     uint64_t repeats; /* appends that were answered from the session */
 };
 
@@ -248,6 +258,7 @@ struct sim_result {
     uint64_t faults;
     uint64_t crashes;
     uint64_t repeats;
+    uint64_t reads;
     uint64_t events;
     double seconds; /* simulated */
 };

@@ -85,7 +85,10 @@ static void strike(void *context, uint64_t argument)
     uint64_t what = world_draw(world, 100);
     world_note(world, "fault", what, 0);
     sim->faults++;
-    if (what < 30) {
+    if (what < 6) {
+        /* A sync fails, once: the node must stop there and then. */
+        node_fail_sync(any_node(sim), world_draw(world, 20));
+    } else if (what < 30) {
         power_failure(sim, any_node(sim));
     } else if (what < 35) {
         for (unsigned i = 0; i < sim->node_count; i++) {
@@ -122,5 +125,6 @@ void weather_heal(struct sim *sim)
     for (unsigned i = 0; i < sim->node_count; i++) {
         sim->nodes[i].paused_until_ns = 0;
         fs_crash_stop_at(sim->nodes[i].disk, UINT64_MAX);
+        node_fail_sync(&sim->nodes[i], UINT64_MAX);
     }
 }
