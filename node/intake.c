@@ -47,6 +47,11 @@ void intake_push(struct intake_queue *queue, struct intake *item, enum intake_ki
     call_owner(queue);
 }
 
+void intake_wake(struct intake_queue *queue)
+{
+    call_owner(queue);
+}
+
 void intake_begin(struct intake_queue *queue)
 {
     (void)atomic_exchange(&queue->called, false);

@@ -54,7 +54,11 @@ void intake_push(struct intake_queue *queue, struct intake *item, enum intake_ki
 /* As intake_push, but calls nobody. */
 void intake_leave(struct intake_queue *queue, struct intake *item, enum intake_kind kind);
 
-/* The owner: begins to take; what is pushed from now on calls again. */
+/* Any thread: calls the owner though nothing was pushed. */
+void intake_wake(struct intake_queue *queue);
+
+/* The owner, when it was called, and only then: begins to take; what is pushed from now on calls
+ * again. */
 void intake_begin(struct intake_queue *queue);
 
 /* The owner: the oldest item, or NULL. Returns owned. */

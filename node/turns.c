@@ -22,8 +22,17 @@ static void post(void *context)
     rpc_loop_post(turns->loop, &turns->event);
 }
 
-static void turn(struct turns *turns)
+/* A turn comes of a call alone: one that came of the timer would tell the queue that the owner has
+ * begun while the event of a call is still posted, and the next call would post it twice. */
+static void on_timer(struct rpc_timer *timer)
 {
+    struct turns *turns = (struct turns *)(void *)((char *)timer - offsetof(struct turns, timer));
+    intake_wake(turns->intake);
+}
+
+static void on_event(struct rpc_event *event)
+{
+    struct turns *turns = (struct turns *)(void *)((char *)event - offsetof(struct turns, event));
     uint64_t due_ns = UINT64_MAX;
     if (!turns->ended) {
         turns->ended = !driver_turn(turns->driver, &due_ns);
@@ -41,16 +50,6 @@ static void turn(struct turns *turns)
     } else if (!turns->timer.set || turns->timer.at_ns != due_ns) {
         rpc_timer_set(turns->loop, &turns->timer, due_ns);
     }
-}
-
-static void on_event(struct rpc_event *event)
-{
-    turn((struct turns *)(void *)((char *)event - offsetof(struct turns, event)));
-}
-
-static void on_timer(struct rpc_timer *timer)
-{
-    turn((struct turns *)(void *)((char *)timer - offsetof(struct turns, timer)));
 }
 
 enum status turns_start(struct rpc_loop *loop, struct driver *driver, struct intake_queue *intake,

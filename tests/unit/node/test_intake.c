@@ -39,6 +39,23 @@ static void one_call_serves_all_that_comes_together(void **state)
     assert_int_equal(calls, 2);
 }
 
+/* A wake is a call like any other: it is not added to one that is on its way. */
+static void a_wake_is_one_call(void **state)
+{
+    (void)state;
+    struct intake_queue queue;
+    struct intake item;
+    atomic_uint calls = 0;
+    intake_init(&queue);
+    intake_open(&queue, count_call, &calls);
+    intake_wake(&queue);
+    assert_int_equal(calls, 1);
+    intake_begin(&queue);
+    intake_wake(&queue);
+    intake_push(&queue, &item, INTAKE_READ);
+    assert_int_equal(calls, 2);
+}
+
 /* After the shut nobody is called; the items still come out. */
 static void a_shut_queue_calls_nobody(void **state)
 {
@@ -126,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_call_serves_all_that_comes_together),
+        cmocka_unit_test(a_wake_is_one_call),
         cmocka_unit_test(a_shut_queue_calls_nobody),
         cmocka_unit_test(no_call_is_lost),
     };
