@@ -35,15 +35,10 @@ bool intake_shut(struct intake_queue *queue)
     return !atomic_exchange(&queue->called, true);
 }
 
-void intake_leave(struct intake_queue *queue, struct intake *item, enum intake_kind kind)
+void intake_push(struct intake_queue *queue, struct intake *item, enum intake_kind kind)
 {
     item->kind = kind;
     mpsc_push(&queue->items, &item->node);
-}
-
-void intake_push(struct intake_queue *queue, struct intake *item, enum intake_kind kind)
-{
-    intake_leave(queue, item, kind);
     call_owner(queue);
 }
 

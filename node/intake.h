@@ -5,8 +5,7 @@
  * driver's from the push on; how it ends stands with its type.
  *
  * Any thread pushes; one takes. The owner is called at the first push after it began
- * to take, however many follow: one wake-up for all that comes together. What need
- * not be seen at once is left (intake_leave): it is taken with whatever comes next.
+ * to take, however many follow: one wake-up for all that comes together.
  */
 #ifndef ESTREAT_NODE_INTAKE_H
 #define ESTREAT_NODE_INTAKE_H
@@ -50,9 +49,6 @@ bool intake_shut(struct intake_queue *queue);
 
 /* Any thread. Takes the item. */
 void intake_push(struct intake_queue *queue, struct intake *item, enum intake_kind kind);
-
-/* As intake_push, but calls nobody. */
-void intake_leave(struct intake_queue *queue, struct intake *item, enum intake_kind kind);
 
 /* Any thread: calls the owner though nothing was pushed. */
 void intake_wake(struct intake_queue *queue);

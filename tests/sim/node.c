@@ -16,7 +16,6 @@
 #include "sim.h"
 
 #define TURN_DELAY_MAX_NS 20000U
-#define WAITS_MAX 1000000U
 
 static void settle(struct sim_node *node);
 static void on_turn(void *context, uint64_t life);
