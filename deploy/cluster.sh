@@ -84,11 +84,24 @@ is_running() { # of node $1; a stale pid file may name somebody else's process
     [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$dir/$1/estreat.conf"
 }
 
+# A process that was killed has no command line any more, but holds its lock until it has ended.
+wait_for_end() { # of the process that was node $1
+    local pid state
+    pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 0
+    for _ in $(seq 200); do
+        state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || return 0
+        case $state in '' | Z | X) return 0 ;; esac
+        [ -z "$(tr -d '\0' <"/proc/$pid/cmdline" 2>/dev/null)" ] || return 0
+        sleep 0.05
+    done
+}
+
 must_exist() { [ -f "$dir/$1/estreat.conf" ] || die "there is no node $1 in $dir"; }
 
 start_node() {
     local node=$1
     is_running "$node" && return
+    wait_for_end "$node"
     find_bin
     # The descriptors of the caller are its own: a node must not hold its pipes open.
     setsid "${ESTREATD:-$bin/estreatd}" --config "$dir/$node/estreat.conf" \
