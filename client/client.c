@@ -253,9 +253,11 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
 {
     struct retry retry;
     struct client_detour detour = {.tried = 0};
+    enum route route = query->leader ? ROUTE_LEADER : ROUTE_ANY;
     retry_init(&retry, client_deadline_ns(client, query->timeout_ms));
     for (;;) {
-        unsigned endpoint = client_reads_at(client, &detour);
+        unsigned endpoint =
+            query->leader ? router_pick(&client->router, route) : client_reads_at(client, &detour);
         uint64_t now_ns = clock_monotonic_ns(client->clock);
         unsigned attempt_ms = retry_attempt_ms(&retry, now_ns);
         if (query->slow && retry.deadline_ns > now_ns + 2ULL * attempt_ms * NS_PER_MS) {
@@ -265,7 +267,8 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
         if (status == STATUS_OK) {
             return status;
         }
-        enum client_turn turn = client_detour(client, &detour, endpoint, err);
+        enum client_turn turn =
+            query->leader ? CLIENT_TURN_NONE : client_detour(client, &detour, endpoint, err);
         if (turn == CLIENT_TURN_OVER) {
             return err->status;
         }
@@ -275,7 +278,7 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
         }
         uint64_t pause_ns;
         struct retry_failure failure =
-            client_failure(client, ROUTE_ANY, endpoint, status, reply->refused, reply->metadata);
+            client_failure(client, route, endpoint, status, reply->refused, reply->metadata);
         if (!retry_again(&retry, &failure, clock_monotonic_ns(client->clock), client->rng,
                          &pause_ns)) {
             return client_explain(client, endpoint, &retry, err);

@@ -75,13 +75,14 @@ enum client_turn client_detour(struct estreat_client *client, struct client_deto
 /* The endpoint that a read tries now. */
 unsigned client_reads_at(struct estreat_client *client, const struct client_detour *detour);
 
-/* A question to any node, asked until it is answered, finally refused, or out of time. `reply`
- * is always filled; the caller releases it. */
+/* A question to any node, or to the leader, asked until it is answered, finally refused, or out of
+ * time. `reply` is always filled; the caller releases it. */
 struct client_query {
     const ProtobufCServiceDescriptor *service;
     unsigned method;
     const ProtobufCMessage *request;
     uint32_t timeout_ms; /* 0: the client's */
+    bool leader;         /* only the leader can answer it */
     bool slow;           /* one attempt may take half of the time that is left */
 };
 

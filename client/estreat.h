@@ -440,14 +440,19 @@ struct estreat_node_status {
     char id[ESTREAT_NAME_BYTES];       /* "" if the node did not answer and nobody named it */
     char endpoint[ESTREAT_NAME_BYTES]; /* where it was asked */
     bool answered;
-    char role[16];                  /* "leader", "follower", "candidate", "learner" */
-    char state[ESTREAT_NAME_BYTES]; /* "ok", "catching-up", "fault: ...", "unreachable: ..." */
+    char role[16]; /* "leader", "follower", "candidate", "learner" */
+    /* "ok", "catching-up", "waits to be added", "removed", "fault: ...", "unreachable: ..." */
+    char state[ESTREAT_NAME_BYTES];
     char leader_id[ESTREAT_NAME_BYTES];
     uint64_t term;
     uint64_t size; /* events applied */
     uint64_t applied_index;
     uint64_t commit_index;
-    uint64_t lag; /* events behind the largest size seen */
+    uint64_t lag;       /* events behind the largest size seen */
+    uint64_t lag_bytes; /* of the log's entries, not yet applied here */
+    uint64_t lag_ns;    /* how much older its newest event is than the newest one seen */
+    uint64_t applied_bytes;
+    uint64_t applied_time_ns;
     uint64_t fdatasync_p50_ns;
     uint64_t rss_bytes;
     char version[32];
@@ -471,6 +476,52 @@ ESTREAT_API enum estreat_code estreat_status(struct estreat_client *client, uint
                                              struct estreat_status **out,
                                              struct estreat_error *error);
 ESTREAT_API void estreat_status_free(struct estreat_status *status);
+
+/* ---- Membership ------------------------------------------------------------------------ */
+
+struct estreat_member {
+    char id[ESTREAT_NAME_BYTES];
+    char endpoint[ESTREAT_NAME_BYTES];      /* for clients */
+    char peer_endpoint[ESTREAT_NAME_BYTES]; /* for the other nodes */
+    bool voter;                             /* else a learner: gets everything, counts nowhere */
+    bool leads;
+    uint64_t match_index; /* of the log, durable there as far as the leader knows */
+};
+
+struct estreat_member_list {
+    size_t count;
+    struct estreat_member members[16];
+};
+
+/* Who belongs to the cluster, as the leader says, or whoever of those that answer knows most.
+ * UNAVAILABLE if none answers. */
+ESTREAT_API enum estreat_code estreat_members(struct estreat_client *client, uint32_t timeout_ms,
+                                              struct estreat_member_list *out,
+                                              struct estreat_error *error);
+
+/* Adds a node that was started with `join = on`, as a learner; once it has caught up it becomes a
+ * voter by itself. One change at a time. These three return when the change is committed, and are
+ * OK if it was made before. ALREADY_EXISTS: a member has this id and other endpoints;
+ * FAILED_PRECONDITION: the id was removed once, there are too many members, or it would take the
+ * last voter; NOT_FOUND. */
+ESTREAT_API enum estreat_code estreat_member_add(struct estreat_client *client, const char *id,
+                                                 const char *endpoint, const char *peer_endpoint,
+                                                 uint32_t timeout_ms, struct estreat_error *error);
+
+/* FAILED_PRECONDITION if it has not caught up: until then it would only hold up the others. */
+ESTREAT_API enum estreat_code estreat_member_promote(struct estreat_client *client, const char *id,
+                                                     uint32_t timeout_ms,
+                                                     struct estreat_error *error);
+
+/* For good: its id is not used again. A leader hands over first. */
+ESTREAT_API enum estreat_code estreat_member_remove(struct estreat_client *client, const char *id,
+                                                    uint32_t timeout_ms,
+                                                    struct estreat_error *error);
+
+/* Hands leadership to the voter `id`, or to whoever has most of the log (NULL); returns when it
+ * leads. */
+ESTREAT_API enum estreat_code estreat_transfer(struct estreat_client *client, const char *id,
+                                               uint32_t timeout_ms, struct estreat_error *error);
 
 /* ---- Audit ----------------------------------------------------------------------------- */
 

@@ -38,6 +38,8 @@ static void fill_node(const struct member *member, struct estreat_node_status *o
     out->size = response->size;
     out->applied_index = response->applied_index;
     out->commit_index = response->commit_index;
+    out->applied_bytes = response->applied_bytes;
+    out->applied_time_ns = response->applied_time_ns;
     out->fdatasync_p50_ns = response->fdatasync_p50_ns;
     out->rss_bytes = response->rss_bytes;
 }
@@ -72,8 +74,17 @@ static void summarize(const struct members *members, struct estreat_status *stat
             leader_found = leads;
         }
     }
+    uint64_t bytes = 0;
+    uint64_t time_ns = 0;
+    for (size_t i = 0; i < status->node_count; i++) {
+        const struct estreat_node_status *node = &status->nodes[i];
+        bytes = node->applied_bytes > bytes ? node->applied_bytes : bytes;
+        time_ns = node->applied_time_ns > time_ns ? node->applied_time_ns : time_ns;
+    }
     for (size_t i = 0; i < status->node_count; i++) {
         struct estreat_node_status *node = &status->nodes[i];
+        node->lag_bytes = node->answered ? bytes - node->applied_bytes : 0;
+        node->lag_ns = node->answered ? time_ns - node->applied_time_ns : 0;
         node->lag = node->answered ? status->size - node->size : 0;
         if (strcmp(node->id, status->leader_id) == 0) {
             status->fdatasync_p50_ns = node->fdatasync_p50_ns;

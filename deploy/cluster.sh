@@ -7,7 +7,7 @@ usage() {
     cat <<'EOF'
 usage: deploy/cluster.sh start [-n NODES] [--dir DIR] [-- ESTREATD OPTIONS]
        deploy/cluster.sh status|stop [--dir DIR]
-       deploy/cluster.sh kill|stop-node|start-node ID [--dir DIR] [-- ESTREATD OPTIONS]
+       deploy/cluster.sh kill|stop-node|start-node|new-node ID [--dir DIR] [-- ESTREATD OPTIONS]
 
 start       makes NODES (default 3) nodes n1, n2, ... on free ports, or starts those that
             are in DIR already, and waits until they have a leader. Prints lines for eval:
@@ -17,6 +17,7 @@ status      prints the same and asks the cluster; exits 0 if there is a leader, 
 stop        stops all nodes. The data stays; remove DIR to begin anew.
 kill ID     kill -9.   stop-node ID   SIGTERM: flushes, hands leadership over.
 start-node ID          starts it again.
+new-node ID            starts one more, which waits to be added, and prints how that is done.
 
 DIR is where the cluster lives, default $TMPDIR/estreat-cluster-UID.
 Programs come from $ESTREAT_BIN, else build/release/bin, else build/dev/bin; the server is
@@ -163,6 +164,19 @@ has_leader() {
         grep -Eq '"leader": ?"[^"]+"'
 }
 
+# A node that is no member of anything yet.
+write_joining() { # node
+    local ports cluster node
+    read -r node < <(all_nodes)
+    cluster=$(setting "$node" node cluster)
+    mapfile -t ports < <(free_ports 2)
+    mkdir -p "$dir/$1"
+    {
+        printf '[node]\nid = %s\ndata = %s\ncluster = %s\njoin = on\n\n' "$1" "$dir/$1/data" "$cluster"
+        printf '[member.%s]\nclient = 127.0.0.1:%s\npeer = 127.0.0.1:%s\n' "$1" "${ports[@]}"
+    } >"$dir/$1/estreat.conf"
+}
+
 write_configurations() {
     local ports i j
     mapfile -t ports < <(free_ports $((2 * nodes)))
@@ -251,7 +265,13 @@ stop)
     ;;
 kill) must_exist "$id"; end_node KILL "$id" ;;
 stop-node) must_exist "$id"; end_node TERM "$id" ;;
-start-node)
+start-node | new-node)
+    if [ "$command" = new-node ]; then
+        case $id in '' | *[!a-zA-Z0-9._-]*) die "new-node needs an ID of letters, digits, - _ ." ;; esac
+        [ -n "$(all_nodes)" ] || die "there is no cluster in $dir"
+        [ ! -e "$dir/$id" ] || die "$dir/$id is there already"
+        write_joining "$id"
+    fi
     must_exist "$id"
     start_node "$id"
     # It serves once its port takes connections; before that it may still find a reason not to.
@@ -262,6 +282,11 @@ start-node)
         sleep 0.1
     done
     must_run "$id"
+    if [ "$command" = new-node ]; then
+        collect_trust
+        printf 'estreat member add %s --client %s --peer %s\n' "$id" \
+            "$(setting "$id" "member.$id" client)" "$(setting "$id" "member.$id" peer)"
+    fi
     ;;
 -h | --help) usage ;;
 *)

@@ -15,10 +15,11 @@
 #include "base/sync.h"
 
 struct applied_point {
-    uint64_t index;   /* of the last applied entry */
-    uint64_t term;    /* of that entry */
-    uint64_t size;    /* events in the log */
-    uint64_t time_ns; /* of the last event, 0 if there is none */
+    uint64_t index;     /* of the last applied entry */
+    uint64_t term;      /* of that entry */
+    uint64_t size;      /* events in the log */
+    uint64_t time_ns;   /* of the last event, 0 if there is none */
+    uint64_t log_bytes; /* of all entries so far */
 };
 
 enum applied_target { APPLIED_INDEX, APPLIED_SIZE };

@@ -6,6 +6,7 @@
 #include "base/plant.h"
 #include "node/apply.h"
 #include "node/keyspaces.h"
+#include "node/members.h"
 
 /* One engine batch, and so one publication, covers about this much. */
 #define GROUP_BYTES MIB
@@ -223,6 +224,8 @@ static void seal_now(struct applier *applier, struct error *err)
         .size = state->size,
         .time_ns = state->time_ns,
         .session_floor_ns = session_floor_ns(state->sessions),
+        .log_bytes = state->log_bytes,
+        .membership = buf_slice(&state->membership),
         .tree = buf_slice(&tree),
     };
     seal_encode(&seal, &blob);
@@ -273,6 +276,7 @@ static void finish_group(struct applier *applier)
     applied_publish(applier->options.applied, (struct applied_point){.index = applier->index,
                                                                      .term = applier->term,
                                                                      .size = state->size,
+                                                                     .log_bytes = state->log_bytes,
                                                                      .time_ns = state->time_ns});
     send_replies(applier);
     give_back(applier);
@@ -536,6 +540,7 @@ void applier_free(struct applier *applier)
     batch_release(&applier->state.batch);
     version_rows_release(&applier->state.version_rows);
     buf_release(&applier->state.value);
+    buf_release(&applier->state.membership);
     buf_release(&applier->versions);
     condition_release(&applier->stop_condition);
     mutex_release(&applier->mutex);
@@ -548,13 +553,15 @@ static enum status state_init(struct applier *applier, struct error *err)
     const struct seal *start = applier->options.start;
     state->size = start->size;
     state->time_ns = start->time_ns;
+    state->log_bytes = start->log_bytes;
+    buf_append_slice(&state->membership, start->membership);
     enum status status = session_table_new(state->alloc, &state->sessions, err);
     if (status != STATUS_OK) {
         return status;
     }
     session_set_floor_ns(state->sessions, start->session_floor_ns);
     state->latest = latest_cache_new(state->alloc, LATEST_CACHE_BYTES);
-    if (state->latest == NULL) {
+    if (state->latest == NULL || buf_failed(&state->membership)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the applier");
     }
     if (tile_store_appended(state->tiles) != start->size) {
@@ -585,6 +592,7 @@ enum status applier_new(const struct applier_options *options, struct applier **
     batch_init(&applier->state.batch, options->alloc);
     version_rows_init(&applier->state.version_rows, options->alloc);
     buf_init(&applier->state.value, options->alloc, KEYSPACE_VALUE_BYTES_MAX);
+    buf_init(&applier->state.membership, options->alloc, MEMBERSHIP_BYTES_MAX);
     buf_init(&applier->versions, options->alloc,
              GROUP_ENTRIES * EVENTS_PER_REQUEST_MAX * sizeof(uint64_t));
     mutex_init(&applier->mutex);

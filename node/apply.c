@@ -5,6 +5,7 @@
 #include "base/plant.h"
 #include "node/append_entry.h"
 #include "node/event_record.h"
+#include "raft/entry.h"
 
 /* The newest row of a key: from the cache, if it changed since the last seal, or the engine. */
 static enum status latest_lookup(struct apply_state *state, struct slice key,
@@ -260,6 +261,7 @@ enum status apply_entry(struct apply_state *state, const struct apply_input *ent
                         struct apply_result *result, struct buf *versions, struct error *err)
 {
     struct slice bytes = entry->data;
+    state->log_bytes += bytes.length;
     *result = (struct apply_result){.status = STATUS_OK};
     enum status status = STATUS_OK;
     switch (entry->type) {
@@ -274,6 +276,13 @@ enum status apply_entry(struct apply_state *state, const struct apply_input *ent
                                bytes.length);
         } else {
             session_expire(state->sessions, get_le64(bytes.data));
+        }
+        break;
+    case RAFT_ENTRY_MEMBERSHIP:
+        buf_clear(&state->membership);
+        buf_append_slice(&state->membership, bytes);
+        if (buf_failed(&state->membership)) {
+            status = error_set(err, STATUS_INTERNAL, "no memory for the membership");
         }
         break;
     default:

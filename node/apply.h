@@ -20,6 +20,7 @@ enum entry_type {
     ENTRY_NOOP = 0,           /* the Raft core's own */
     ENTRY_APPEND = 1,         /* append_entry.h */
     ENTRY_EXPIRE_SESSIONS = 2 /* 8 bytes: sessions last used before this time are forgotten */
+    /* and RAFT_ENTRY_MEMBERSHIP: raft/membership.h */
 };
 
 struct apply_state {
@@ -31,8 +32,10 @@ struct apply_state {
     struct batch batch;               /* writes of the entries since the last engine_write */
     struct version_rows version_rows; /* as `batch`; put into it at the end of the group */
     struct buf value;                 /* of lookups */
+    struct buf membership;            /* in force: for seals */
     uint64_t size;                    /* events applied */
     uint64_t time_ns;                 /* of the last event */
+    uint64_t log_bytes;               /* of all entries so far */
 };
 
 /* What the caller of an append is told. */

@@ -73,6 +73,17 @@ static bool copy_number(struct parse *parse, const char *name, const char *value
     return true;
 }
 
+bool config_is_endpoint(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    char *end = NULL;
+    if (colon == NULL || colon == text || !isdigit((unsigned char)colon[1])) {
+        return false;
+    }
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    return *end == '\0' && port > 0 && port <= 65535;
+}
+
 /* HOST:PORT; an IPv6 host stands in brackets. */
 static bool copy_endpoint(struct parse *parse, const char *name, const char *value, char *out,
                           size_t size)
@@ -86,7 +97,7 @@ static bool copy_endpoint(struct parse *parse, const char *name, const char *val
            copy_text(parse, name, value, out, size);
 }
 
-static bool is_name(const char *text)
+bool config_is_name(const char *text)
 {
     for (; *text != '\0'; text++) {
         if (!isalnum((unsigned char)*text) && strchr("-_.", *text) == NULL) {
@@ -109,7 +120,7 @@ static struct config_member *member_named(struct parse *parse, const char *id)
         return NULL;
     }
     struct config_member *member = &config->members[config->member_count];
-    if (!is_name(id)) {
+    if (!config_is_name(id)) {
         (void)fail(parse, "member id %s has other bytes than letters, digits, - _ .", id);
         return NULL;
     }
@@ -146,6 +157,11 @@ static bool set_node(struct parse *parse, const char *name, const char *value)
     }
     if (strcmp(name, "cluster") == 0) {
         return copy_text(parse, name, value, config->cluster, sizeof config->cluster);
+    }
+    if (strcmp(name, "join") == 0) {
+        config->join = strcmp(value, "on") == 0;
+        return config->join || strcmp(value, "off") == 0 ||
+               fail(parse, "join = %s is neither on nor off", value);
     }
     return fail(parse, "[node] has no setting %s", name);
 }
@@ -423,12 +439,17 @@ unsigned config_self(const struct config *config)
     return 0;
 }
 
-uint64_t config_raft_id(const struct config *config, unsigned member)
+uint64_t raft_id_of(const char *member_id)
 {
-    CHECK(member < config->member_count);
     uint64_t number = 0xcbf29ce484222325ULL;
-    for (const char *at = config->members[member].id; *at != '\0'; at++) {
+    for (const char *at = member_id; *at != '\0'; at++) {
         number = (number ^ (uint8_t)*at) * 0x100000001b3ULL;
     }
     return number == 0 ? 1 : number; /* 0 means nobody */
+}
+
+uint64_t config_raft_id(const struct config *config, unsigned member)
+{
+    CHECK(member < config->member_count);
+    return raft_id_of(config->members[member].id);
 }

@@ -4,6 +4,7 @@
  * Any error is fatal and names file and line. The result is immutable.
  *
  *   [node]      id = n1            data = /var/lib/estreat      cluster = NAME
+ *               join = on|off      (waits to be added to a cluster that is there)
  *   [member.n1] client = HOST:PORT peer = HOST:PORT             (one for each member)
  *   [raft]      heartbeat_ms, election_ms
  *   [storage]   memtable_mib, block_cache_mib, segment_mib, retain_mib, reserve_mib
@@ -38,6 +39,7 @@ struct config {
     char origin[CLUSTER_BYTES_MAX + 1];
     struct config_member members[MEMBERS_MAX]; /* sorted by id; this node is one of them */
     unsigned member_count;
+    bool join; /* at its first start it is no member of anything */
     uint32_t heartbeat_ms;
     uint32_t election_ms;
     uint64_t memtable_bytes;
@@ -66,11 +68,16 @@ static inline uint64_t config_free_bytes_min(const struct config *config)
     return config->reserve_bytes + config->memtable_bytes;
 }
 
+/* What a member's id and its endpoints look like. */
+bool config_is_name(const char *text);
+bool config_is_endpoint(const char *text); /* HOST:PORT */
+
 /* Index of this node in `members`. */
 unsigned config_self(const struct config *config);
 
 /* The number by which Raft knows a member: FNV-1a of its id, so that it does not depend on who
  * else is a member. Two members with the same number are refused when the file is read. */
+uint64_t raft_id_of(const char *member_id);
 uint64_t config_raft_id(const struct config *config, unsigned member);
 
 #endif

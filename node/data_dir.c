@@ -132,17 +132,64 @@ enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, 
     return STATUS_OK;
 }
 
-enum status data_dir_check_members(struct fs *fs, const struct config *config, struct error *err)
+/* The names that the file holds: "members", then each behind a space, then a newline. */
+static enum status parse_members(const char *path, char *text, struct member_names *out,
+                                 struct error *err)
+{
+    char *rest = NULL;
+    char *newline = strchr(text, '\n');
+    bool good = newline != NULL && newline[1] == '\0';
+    if (good) {
+        *newline = '\0';
+        char *word = strtok_r(text, " ", &rest);
+        good = word != NULL && strcmp(word, "members") == 0;
+        out->count = 0;
+        while (good && (word = strtok_r(NULL, " ", &rest)) != NULL) {
+            good = out->count < MEMBERS_MAX && strlen(word) <= NODE_ID_BYTES_MAX;
+            if (good) {
+                memcpy(out->of[out->count++], word, strlen(word) + 1);
+            }
+        }
+    }
+    return good ? STATUS_OK : error_set(err, STATUS_CORRUPT, "%s is damaged", path);
+}
+
+static enum status write_members(struct fs *fs, const struct config *config, const char *path,
+                                 struct error *err)
 {
     char text[MEMBERS_BYTES_MAX];
-    size_t length = 0;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        int more = snprintf(text + length, sizeof text - length, "%s%s", i == 0 ? "members " : " ",
-                            config->members[i].id);
+    size_t length = (size_t)snprintf(text, sizeof text, "members");
+    for (unsigned i = 0; i < config->member_count && !config->join; i++) {
+        int more = snprintf(text + length, sizeof text - length, " %s", config->members[i].id);
         CHECK(more > 0 && (size_t)more < sizeof text - length);
         length += (size_t)more;
     }
     text[length++] = '\n';
-    return check_same(fs, config->data, "members", "was begun with other members",
-                      slice_of(text, length), err);
+    return fs_replace_file(fs, config->data, path, slice_of(text, length), err);
+}
+
+enum status data_dir_members(struct fs *fs, const struct config *config, struct member_names *out,
+                             struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    bool exists = false;
+    struct buf found;
+    buf_init(&found, alloc_default(), MEMBERS_BYTES_MAX);
+    enum status status = path_join(path, config->data, "members", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(fs, path, &exists, err);
+    }
+    if (status == STATUS_OK && !exists) {
+        status = write_members(fs, config, path, err);
+    }
+    if (status == STATUS_OK) {
+        status = fs_read_file(fs, path, &found, err);
+    }
+    if (status == STATUS_OK) {
+        buf_put_u8(&found, 0);
+        status = buf_failed(&found) ? error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory")
+                                    : parse_members(path, (char *)found.data, out, err);
+    }
+    buf_release(&found);
+    return status;
 }

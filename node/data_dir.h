@@ -15,9 +15,15 @@
 enum status data_dir_open(struct fs *fs, const char *path, const char *cluster, const char *node_id,
                           struct file **lock, struct error *err) MUST_USE;
 
-/* The configuration names the members that it named when the directory was first used: with others
- * it would count another quorum over the same log. FAILED_PRECONDITION if not. */
-enum status data_dir_check_members(struct fs *fs, const struct config *config,
-                                   struct error *err) MUST_USE;
+struct member_names {
+    size_t count;
+    char of[MEMBERS_MAX][NODE_ID_BYTES_MAX + 1];
+};
+
+/* Who was a member when the directory was first used: from then on only the log changes that, for
+ * with others this node would count another quorum over the same log. At the first use it is who
+ * the configuration names; nobody, if it says to join. CORRUPT if the record is damaged. */
+enum status data_dir_members(struct fs *fs, const struct config *config, struct member_names *out,
+                             struct error *err) MUST_USE;
 
 #endif

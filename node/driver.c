@@ -19,6 +19,9 @@ struct driver {
     struct log_writer log;
     struct proposals proposals;
     struct reads reads;
+    struct members members;
+    struct admin admin;
+    bool members_news; /* on_members is to be told */
     struct intake stop_item;
 
     uint64_t next_tick_ns;
@@ -168,18 +171,7 @@ static void hand_over(struct driver *driver)
         return;
     }
     driver->handed_over = true;
-    /* Whoever has most of the log takes over with the least delay. */
-    struct raft_peer peers[MEMBERS_MAX];
-    size_t count = raft_peers(driver->raft, peers, MEMBERS_MAX);
-    uint64_t self = config_raft_id(driver->options.config, config_self(driver->options.config));
-    const struct raft_peer *best = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (peers[i].id != self && (best == NULL || peers[i].match > best->match)) {
-            best = &peers[i];
-        }
-    }
-    struct error err = ERROR_INIT;
-    if (best == NULL || raft_transfer(driver->raft, best->id, &err) != STATUS_OK) {
+    if (!admin_hand_over(&driver->admin)) {
         driver->stop_at_ns = now(driver);
     }
 }
@@ -211,6 +203,9 @@ static void take(struct driver *driver, struct intake *item)
     case INTAKE_LOADED:
         loaded(driver, (struct entry_load *)item);
         break;
+    case INTAKE_ADMIN:
+        admin_add(&driver->admin, (struct admin_request *)item);
+        break;
     case INTAKE_STOP:
         begin_to_stop(driver);
         break;
@@ -232,11 +227,36 @@ static void send_messages(struct driver *driver, const struct raft_ready *ready)
 
 static void change_role(struct driver *driver, const struct raft_soft_state *soft)
 {
-    const struct config_member *leader = proposals_member(&driver->proposals, soft->leader);
+    const struct member *leader = members_find(&driver->members, soft->leader);
     driver->soft = *soft;
     log_write("raft", LOG_INFO, "role", "role=%s term=%lu leader=%s", raft_role_name(soft->role),
-              (unsigned long)soft->term, leader == NULL ? "none" : leader->id);
+              (unsigned long)soft->term, leader == NULL ? "none" : leader->at.id);
     proposals_set_leader(&driver->proposals, soft->role == RAFT_LEADER, soft->leader);
+}
+
+/* Asks the core who belongs to the cluster now. */
+static void read_members(struct driver *driver)
+{
+    uint64_t index = 0;
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    size_t count = raft_peers(driver->raft, peers, RAFT_PEERS_MAX);
+    const struct raft_membership *now = raft_members_now(driver->raft, &index);
+    members_fill(&driver->members, now, index, peers, count, driver->options.config);
+    driver->members_news = true;
+}
+
+static void change_members(struct driver *driver)
+{
+    read_members(driver);
+    for (size_t i = 0; i < driver->members.count; i++) {
+        const struct member *member = &driver->members.of[i];
+        log_write("raft", LOG_INFO, "member", "index=%lu id=%s role=%s peer=%s",
+                  (unsigned long)driver->members.index, member->at.id,
+                  member->leaving
+                      ? "leaving"
+                      : raft_member_role_name(member->voter ? RAFT_VOTER : RAFT_LEARNER),
+                  member->at.peer);
+    }
 }
 
 /* Gives the applier what is committed, as much as it should have at a time. */
@@ -287,6 +307,9 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     }
     if (ready->has_commit) {
         driver->commit = ready->commit;
+    }
+    if (ready->has_membership) {
+        change_members(driver);
     }
     if (ready->has_soft_state) {
         change_role(driver, &ready->soft_state);
@@ -344,8 +367,7 @@ static void purge(struct driver *driver)
 
 static void watch_fault(struct driver *driver)
 {
-    if (!driver->faulty && driver->options.config->member_count > 1 &&
-        fault_get(driver->options.fault, NULL)) {
+    if (!driver->faulty && driver->members.count > 1 && fault_get(driver->options.fault, NULL)) {
         driver->faulty = true;
         raft_set_electable(driver->raft, false);
     }
@@ -360,6 +382,7 @@ static void keep_house(struct driver *driver, uint64_t now_ns)
     struct error err = ERROR_INIT;
     watch_space(driver);
     watch_fault(driver);
+    admin_promote(&driver->admin);
     purge(driver);
     expire_sessions(driver, now_ns);
     enum status status = wal_idle(driver->options.wal, &err);
@@ -390,9 +413,14 @@ static void publish_status(struct driver *driver)
 {
     struct driver_status status;
     raft_status(driver->raft, &status.raft);
-    status.peer_count = raft_peers(driver->raft, status.peers, MEMBERS_MAX);
+    status.peer_count = raft_peers(driver->raft, status.peers, RAFT_PEERS_MAX);
     mutex_lock(&driver->mutex);
-    driver->status = status;
+    driver->status.raft = status.raft;
+    driver->status.peer_count = status.peer_count;
+    memcpy(driver->status.peers, status.peers, status.peer_count * sizeof status.peers[0]);
+    if (driver->members_news) {
+        driver->status.members = driver->members;
+    }
     mutex_unlock(&driver->mutex);
 }
 
@@ -431,6 +459,7 @@ static void work(struct driver *driver)
         carry_out(driver, &ready);
     }
     feed_applier(driver);
+    admin_settle(&driver->admin, driver->commit, now(driver));
     if (status == STATUS_OK && !driver->failed) {
         status = log_writer_submit(&driver->log, &err);
     }
@@ -438,6 +467,10 @@ static void work(struct driver *driver)
         fatal(driver, &err);
     }
     publish_status(driver);
+    if (driver->members_news && driver->options.on_members != NULL) {
+        driver->options.on_members(driver->options.send_context, &driver->members);
+    }
+    driver->members_news = false;
 }
 
 bool driver_turn(struct driver *driver, uint64_t *due_ns)
@@ -462,10 +495,6 @@ static enum status core_new(struct driver *driver, struct error *err)
 {
     const struct driver_options *options = &driver->options;
     const struct config *config = options->config;
-    uint64_t members[MEMBERS_MAX];
-    for (unsigned i = 0; i < config->member_count; i++) {
-        members[i] = config_raft_id(config, i);
-    }
     const struct wal_recovered *recovered = options->recovered;
     uint64_t base_term = 0;
     if (!wal_term_at(options->wal, recovered->first_index - 1, &base_term) &&
@@ -486,9 +515,10 @@ static enum status core_new(struct driver *driver, struct error *err)
                                          .term = recovered->runs[i].term};
     }
     const struct raft_options raft_options = {
-        .id = members[config_self(config)],
-        .members = members,
-        .member_count = config->member_count,
+        .id = config_raft_id(config, config_self(config)),
+        .membership = options->start->membership,
+        .changes = driver->log.changes,
+        .change_count = driver->log.change_count,
         .election_ticks = (unsigned)(config->election_ms * NS_PER_MS / TICK_NS),
         .heartbeat_ticks = (unsigned)((config->heartbeat_ms * NS_PER_MS + TICK_NS - 1) / TICK_NS),
         .message_bytes_max = RAFT_MESSAGE_BYTES_DEFAULT,
@@ -507,6 +537,7 @@ static enum status core_new(struct driver *driver, struct error *err)
     };
     enum status status = raft_new(&raft_options, &driver->raft, err);
     alloc_free(options->alloc, runs);
+    log_writer_drop_changes(&driver->log);
     return status;
 }
 
@@ -530,12 +561,19 @@ enum status driver_new(const struct driver_options *options, struct driver **out
         status = core_new(driver, err);
     }
     if (status == STATUS_OK) {
-        proposals_init(&driver->proposals, options->clock, options->config, driver->raft,
-                       &driver->log, options->pending, options->replier);
+        admin_init(&driver->admin, options->alloc, driver->raft, options->config, &driver->members);
+        proposals_init(&driver->proposals, options->clock, options->config, &driver->members,
+                       driver->raft, &driver->log, options->pending, options->replier);
+        read_members(driver);
     }
     if (status == STATUS_OK) {
         watch_space(driver);
         publish_status(driver);
+        if (options->config->join && driver->members.count == 0) {
+            log_write("node", LOG_INFO, "waits to be added",
+                      "run=\"estreat member add %s --client HOST:PORT --peer HOST:PORT\"",
+                      options->config->node_id);
+        }
     }
     if (status != STATUS_OK) {
         driver_free(driver);
@@ -552,6 +590,7 @@ static void drain(struct driver *driver)
     driver->proposals.closed = true;
     proposals_refuse_held(&driver->proposals);
     reads_close(&driver->reads);
+    admin_close(&driver->admin);
     proposals_fail_pending(&driver->proposals);
 }
 
@@ -588,6 +627,19 @@ void driver_free(struct driver *driver)
 void driver_read(struct driver *driver, struct read_barrier *barrier)
 {
     intake_push(driver->options.intake, &barrier->intake, INTAKE_READ);
+}
+
+void driver_admin(struct driver *driver, struct admin_request *request)
+{
+    intake_push(driver->options.intake, &request->intake, INTAKE_ADMIN);
+}
+
+bool driver_is_alone(struct driver *driver)
+{
+    mutex_lock(&driver->mutex);
+    bool alone = driver->status.members.count <= 1;
+    mutex_unlock(&driver->mutex);
+    return alone;
 }
 
 void driver_status(struct driver *driver, struct driver_status *out)

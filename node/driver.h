@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "node/admin.h"
 #include "node/applied.h"
 #include "node/applier.h"
 #include "node/config.h"
@@ -47,7 +48,9 @@ struct driver_options {
     const struct seal *start;
     /* Sends to another member; false if that cannot be done now. Raft repeats what gets lost. */
     bool (*send)(void *context, const struct raft_message *message);
-    void *send_context;
+    void *send_context; /* also of on_members */
+    /* In the first turn, and whenever they change; may be NULL. */
+    void (*on_members)(void *context, const struct members *members);
     struct loader *loader; /* on the same intake */
     struct applier *applier;
     struct pending *pending;
@@ -98,16 +101,25 @@ void driver_propose(struct driver *driver, struct proposal *first);
 /* Any thread. Borrows the barrier until `ready`. */
 void driver_read(struct driver *driver, struct read_barrier *barrier);
 
+/* --- membership and leadership --- */
+
+/* Any thread. Takes the request until its `done`. */
+void driver_admin(struct driver *driver, struct admin_request *request);
+
 /* --- status --- */
 
 struct driver_status {
     struct raft_status raft;
-    struct raft_peer peers[MEMBERS_MAX];
+    struct raft_peer peers[RAFT_PEERS_MAX];
     size_t peer_count;
+    struct members members;
 };
 
 /* As of the driver's last turn. Any thread. */
 void driver_status(struct driver *driver, struct driver_status *out);
+
+/* True if no other node has a copy of what this one has. Any thread. */
+bool driver_is_alone(struct driver *driver);
 
 /* How long the log's syncs take: their median since the start. Any thread. */
 uint64_t driver_fdatasync_p50_ns(const struct driver *driver);

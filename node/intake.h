@@ -22,6 +22,7 @@ enum intake_kind {
     INTAKE_WAL_DONE,    /* the driver's own: a group is durable */
     INTAKE_APPLIED,     /* struct apply_batch: comes back from the applier */
     INTAKE_LOADED,      /* struct entry_load: comes back from the loader */
+    INTAKE_ADMIN,       /* struct admin_request: a membership change, a transfer */
     INTAKE_STOP,        /* the driver's own: shut down */
 };
 

@@ -14,10 +14,39 @@ static void note_time(struct log_writer *writer, uint32_t type, struct slice dat
     }
 }
 
+static enum status keep_change(struct log_writer *writer, const struct wal_entry *from,
+                               struct error *err)
+{
+    struct raft_entry *entry = raft_entry_new(writer->alloc, from->index, from->term, from->type,
+                                              (uint32_t)from->data.length);
+    if (entry != NULL && writer->change_count == writer->change_capacity) {
+        size_t capacity = writer->change_capacity * 2 + 4;
+        struct raft_entry **changes =
+            alloc_resize(writer->alloc, writer->changes, capacity * sizeof(struct raft_entry *));
+        if (changes == NULL) {
+            raft_entry_unref(entry);
+            entry = NULL;
+        } else {
+            writer->changes = changes;
+            writer->change_capacity = capacity;
+        }
+    }
+    if (entry == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the log's memberships");
+    }
+    if (from->data.length > 0) {
+        memcpy(entry->data, from->data.data, from->data.length);
+    }
+    writer->changes[writer->change_count++] = entry;
+    return STATUS_OK;
+}
+
 static enum status each_tail(void *context, const struct wal_entry *entry, struct error *err)
 {
-    (void)err;
     struct log_writer *writer = context;
+    if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+        return keep_change(writer, entry, err);
+    }
     note_time(writer, entry->type, entry->data);
     if (entry->type == ENTRY_APPEND) {
         writer->tail_events += append_entry_count(entry->data);
@@ -42,8 +71,20 @@ enum status log_writer_init(struct log_writer *writer, struct alloc *alloc, stru
     return status;
 }
 
+void log_writer_drop_changes(struct log_writer *writer)
+{
+    for (size_t i = 0; i < writer->change_count; i++) {
+        raft_entry_unref(writer->changes[i]);
+    }
+    alloc_free(writer->alloc, writer->changes);
+    writer->changes = NULL;
+    writer->change_count = 0;
+    writer->change_capacity = 0;
+}
+
 void log_writer_release(struct log_writer *writer)
 {
+    log_writer_drop_changes(writer);
     for (size_t i = writer->next; i < writer->count; i++) {
         raft_entry_unref(writer->entries[i]);
     }

@@ -24,7 +24,10 @@ struct log_writer {
     uint64_t last_time_ns;       /* of the newest event in the log */
     uint64_t given_sequence;     /* the newest store of which the WAL has something */
     uint64_t submitted_sequence; /* what the group under way covers */
-    bool waits;                  /* for disk space, until the next tick */
+    struct raft_entry **changes; /* of the membership, in the entries that were there */
+    size_t change_count;
+    size_t change_capacity;
+    bool waits;       /* for disk space, until the next tick */
     bool group_again; /* the group under way had no room: what it covers stays as it is */
     /* The store that the WAL has not taken whole yet. */
     bool has_hard_state;
@@ -45,11 +48,14 @@ struct log_stored {
 };
 
 /* Borrows `wal`. Reads the log from `from_index` to `last_index` for the time of its newest
- * event; `time_ns` is that of the state before. */
+ * event, and for changes of the membership; `time_ns` is that of the state before. */
 enum status log_writer_init(struct log_writer *writer, struct alloc *alloc, struct wal *wal,
                             uint64_t from_index, uint64_t last_index, uint64_t time_ns,
                             struct error *err) MUST_USE;
 void log_writer_release(struct log_writer *writer);
+
+/* Lets go of `changes`. */
+void log_writer_drop_changes(struct log_writer *writer);
 
 /* False while something of the last store waits: the core is then asked for nothing more. */
 bool log_writer_ready(const struct log_writer *writer);

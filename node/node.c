@@ -47,6 +47,12 @@ static bool send_to_peer(void *context, const struct raft_message *message)
     return peers_send(node->peers, message);
 }
 
+static void on_members(void *context, const struct members *members)
+{
+    const struct node *node = context;
+    peers_set(node->peers, members);
+}
+
 static enum status open_replica(struct node *node, struct error *err)
 {
     struct replica_options options = {
@@ -57,6 +63,7 @@ static enum status open_replica(struct node *node, struct error *err)
         .fs = node->options.fs == NULL ? fs_posix() : node->options.fs,
         .replier = &node->replier.replier,
         .send = send_to_peer,
+        .on_members = on_members,
         .on_fatal = on_fatal,
         .context = node,
     };

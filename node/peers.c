@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/peers.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -10,10 +12,14 @@
 #include "schema/raft.pb-c.h"
 
 #define DRAIN_MS 100
+#define PEERS_KNOWN_MAX 64U /* members, former ones, and who claims to be one */
 
+/* Whom this node sends to. Who is no member any more keeps its connection until the end: closing
+ * one waits for the loop that this runs on. */
 struct peer {
     struct peers *peers;
     uint64_t raft_id;
+    char endpoint[ENDPOINT_BYTES_MAX + 1];
     struct rpc_channel *channel;
 };
 
@@ -21,24 +27,23 @@ struct peers {
     struct alloc *alloc;
     struct clock *clock;
     struct intake_queue *intake;
+    const struct config *config;
     uint64_t self;
+    char self_endpoint[ENDPOINT_BYTES_MAX + 1];
     struct rpc_loop *loop;
     struct rpc_server *server;
-    struct peer others[MEMBERS_MAX];
+    struct peer *others[PEERS_KNOWN_MAX]; /* owned; on the loop's thread */
     unsigned other_count;
 };
 
-static void on_step(void *context, struct rpc_server_call *call, const ProtobufCMessage *request)
+static struct peer *find_peer(struct peers *peers, uint64_t raft_id)
 {
-    struct peers *peers = context;
-    const Estreat__V1__RaftMessage *wire = (const Estreat__V1__RaftMessage *)request;
-    if (wire->to == peers->self) { /* else it is of another cluster, or of none */
-        struct peer_message *message = peer_message_new(peers->alloc, wire);
-        if (message != NULL) { /* else it counts as lost on the way */
-            intake_push(peers->intake, &message->intake, INTAKE_MESSAGE);
+    for (unsigned i = 0; i < peers->other_count; i++) {
+        if (peers->others[i]->raft_id == raft_id) {
+            return peers->others[i];
         }
     }
-    rpc_call_finish(call);
+    return NULL;
 }
 
 static void on_state(void *context, bool connected)
@@ -62,6 +67,82 @@ static void on_refused(void *context, const char *text)
     (void)context;
     log_write("peers", LOG_WARN, "a member's address refuses this node", "error=%s",
               log_quote(quoted, sizeof quoted, text));
+}
+
+/* Begins to connect to the member, unless it is known there. */
+static enum status connect_to(struct peers *peers, uint64_t raft_id, const char *endpoint,
+                              struct error *err)
+{
+    const struct config *config = peers->config;
+    char url[RPC_URL_BYTES_MAX];
+    if (raft_id == peers->self || endpoint[0] == '\0' || find_peer(peers, raft_id) != NULL) {
+        return STATUS_OK;
+    }
+    if (peers->other_count == PEERS_KNOWN_MAX) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%u peers are known already",
+                         PEERS_KNOWN_MAX);
+    }
+    enum status status = rpc_endpoint_url(endpoint, 0, url, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct peer *peer = alloc_zeroed(peers->alloc, 1, sizeof *peer);
+    if (peer == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a peer");
+    }
+    peer->peers = peers;
+    peer->raft_id = raft_id;
+    (void)snprintf(peer->endpoint, sizeof peer->endpoint, "%s", endpoint);
+    const struct rpc_channel_options options = {
+        .url = url,
+        .frame_bytes_max = PEER_FRAME_BYTES_MAX,
+        .cluster_id = config->cluster,
+        .peer_id = config->node_id,
+        .on_state = on_state,
+        .on_refused = on_refused,
+        .context = peer,
+    };
+    status = rpc_channel_open(peers->loop, &options, &peer->channel, err);
+    if (status != STATUS_OK) {
+        alloc_free(peers->alloc, peer);
+        return status;
+    }
+    peers->others[peers->other_count++] = peer;
+    return STATUS_OK;
+}
+
+static void connect_or_say(struct peers *peers, uint64_t raft_id, const char *endpoint)
+{
+    struct error err = ERROR_INIT;
+    if (connect_to(peers, raft_id, endpoint, &err) != STATUS_OK) {
+        char quoted[ERROR_TEXT_BYTES];
+        log_write("peers", LOG_WARN, "cannot connect to a member", "endpoint=%s error=%s", endpoint,
+                  log_quote(quoted, sizeof quoted, err.text));
+    }
+}
+
+/* A member that this node has not heard of tells where it is to be answered: the leader that adds
+ * this node, or one that was added while this node was away. */
+static void get_acquainted(struct peers *peers, const Estreat__V1__RaftMessage *wire)
+{
+    if (wire->sender_endpoint[0] != '\0' && find_peer(peers, wire->from) == NULL &&
+        strlen(wire->sender_endpoint) <= ENDPOINT_BYTES_MAX) {
+        connect_or_say(peers, wire->from, wire->sender_endpoint);
+    }
+}
+
+static void on_step(void *context, struct rpc_server_call *call, const ProtobufCMessage *request)
+{
+    struct peers *peers = context;
+    const Estreat__V1__RaftMessage *wire = (const Estreat__V1__RaftMessage *)request;
+    if (wire->to == peers->self) { /* else it is of another cluster, or of none */
+        get_acquainted(peers, wire);
+        struct peer_message *message = peer_message_new(peers->alloc, wire);
+        if (message != NULL) { /* else it counts as lost on the way */
+            intake_push(peers->intake, &message->intake, INTAKE_MESSAGE);
+        }
+    }
+    rpc_call_finish(call);
 }
 
 static enum status listen_for_peers(struct peers *peers, const struct config *config,
@@ -92,33 +173,6 @@ static enum status listen_for_peers(struct peers *peers, const struct config *co
     return status;
 }
 
-static enum status connect_to(struct peers *peers, const struct config *config, unsigned member,
-                              struct error *err)
-{
-    struct peer *peer = &peers->others[peers->other_count];
-    char url[RPC_URL_BYTES_MAX];
-    peer->peers = peers;
-    peer->raft_id = config_raft_id(config, member);
-    enum status status = rpc_endpoint_url(config->members[member].peer, 0, url, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    const struct rpc_channel_options options = {
-        .url = url,
-        .frame_bytes_max = PEER_FRAME_BYTES_MAX,
-        .cluster_id = config->cluster,
-        .peer_id = config->node_id,
-        .on_state = on_state,
-        .on_refused = on_refused,
-        .context = peer,
-    };
-    status = rpc_channel_open(peers->loop, &options, &peer->channel, err);
-    if (status == STATUS_OK) {
-        peers->other_count++;
-    }
-    return status;
-}
-
 enum status peers_open(const struct peers_options *options, struct peers **out, struct error *err)
 {
     const struct config *config = options->config;
@@ -132,12 +186,9 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     unsigned self = config_self(config);
     peers->self = config_raft_id(config, self);
     peers->loop = options->loop;
+    peers->config = config;
+    memcpy(peers->self_endpoint, config->members[self].peer, sizeof peers->self_endpoint);
     enum status status = listen_for_peers(peers, config, err);
-    for (unsigned i = 0; i < config->member_count && status == STATUS_OK; i++) {
-        if (i != self) {
-            status = connect_to(peers, config, i, err);
-        }
-    }
     if (status != STATUS_OK) {
         peers_close(peers);
         return status;
@@ -153,7 +204,8 @@ void peers_close(struct peers *peers)
     }
     rpc_server_close(peers->server, DRAIN_MS);
     for (unsigned i = 0; i < peers->other_count; i++) {
-        rpc_channel_close(peers->others[i].channel);
+        rpc_channel_close(peers->others[i]->channel);
+        alloc_free(peers->alloc, peers->others[i]);
     }
     alloc_free(peers->alloc, peers);
 }
@@ -163,19 +215,27 @@ uint16_t peers_port(const struct peers *peers)
     return rpc_server_port(peers->server);
 }
 
+void peers_set(struct peers *peers, const struct members *members)
+{
+    for (size_t i = 0; i < members->count; i++) {
+        connect_or_say(peers, members->of[i].raft_id, members->of[i].at.peer);
+    }
+}
+
+/* Who is added must learn where to answer. Entries follow questions, so those need not say it. */
 static bool send_wire(void *context, const Estreat__V1__RaftMessage *wire)
 {
-    return rpc_channel_send(context, &estreat__v1__raft__descriptor, 0, &wire->base);
+    const struct peer *peer = context;
+    Estreat__V1__RaftMessage message = *wire;
+    if (message.n_entries == 0) {
+        message.sender_endpoint = peer->peers->self_endpoint;
+    }
+    return rpc_channel_send(peer->channel, &estreat__v1__raft__descriptor, 0, &message.base);
 }
 
 bool peers_send(struct peers *peers, const struct raft_message *message)
 {
-    struct rpc_channel *channel = NULL;
-    for (unsigned i = 0; i < peers->other_count; i++) {
-        if (peers->others[i].raft_id == message->to) {
-            channel = peers->others[i].channel;
-        }
-    }
-    return channel != NULL && rpc_channel_connected(channel) &&
-           peer_wire(message, clock_realtime_ns(peers->clock), peers->alloc, send_wire, channel);
+    struct peer *peer = find_peer(peers, message->to);
+    return peer != NULL && rpc_channel_connected(peer->channel) &&
+           peer_wire(message, clock_realtime_ns(peers->clock), peers->alloc, send_wire, peer);
 }

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "node/config.h"
+#include "node/members.h"
 #include "node/peer_message.h"
 
 struct peers;
@@ -26,8 +27,7 @@ struct peers_options {
     struct intake_queue *intake; /* the driver's */
 };
 
-/* Binds the peer port of this node and begins to connect. Returns owned. UNAVAILABLE if the
- * port is in use. */
+/* Binds the peer port of this node. Returns owned. UNAVAILABLE if the port is in use. */
 enum status peers_open(const struct peers_options *options, struct peers **out,
                        struct error *err) MUST_USE;
 
@@ -37,7 +37,10 @@ void peers_close(struct peers *peers);
 /* The bound port: the configured one, or what the system chose for port 0. */
 uint16_t peers_port(const struct peers *peers);
 
-/* Any thread. False if it was dropped. */
+/* Begins to connect to those that it is not connected to yet. On the loop's thread. */
+void peers_set(struct peers *peers, const struct members *members);
+
+/* On the loop's thread. False if it was dropped. */
 bool peers_send(struct peers *peers, const struct raft_message *message);
 
 #endif

@@ -14,11 +14,12 @@
 #define HELD_NS_MAX (5 * NS_PER_MS)
 
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    struct raft *raft, struct log_writer *log, struct pending *pending,
-                    struct replier *replier)
+                    const struct members *members, struct raft *raft, struct log_writer *log,
+                    struct pending *pending, struct replier *replier)
 {
     *proposals = (struct proposals){.clock = clock,
                                     .config = config,
+                                    .members = members,
                                     .raft = raft,
                                     .log = log,
                                     .pending = pending,
@@ -52,22 +53,10 @@ enum status proposal_new(struct alloc *alloc, const Estreat__V1__AppendRequest *
     return STATUS_OK;
 }
 
-const struct config_member *proposals_member(const struct proposals *proposals, uint64_t raft_id)
-{
-    const struct config *config = proposals->config;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        if (config_raft_id(config, i) == raft_id) {
-            return &config->members[i];
-        }
-    }
-    return NULL;
-}
-
 static void refuse_for_leader(struct proposals *proposals, struct append_call *call)
 {
-    const struct config_member *leader = proposals_member(proposals, proposals->leader);
-    const struct config_member *self = &proposals->config->members[config_self(proposals->config)];
-    if (leader == NULL || leader == self) {
+    const struct member *leader = members_find(proposals->members, proposals->leader);
+    if (leader == NULL || strcmp(leader->at.id, proposals->config->node_id) == 0) {
         /* The empty name says, as another would, that the append was not taken. */
         const struct append_failure failure = {
             .status = STATUS_UNAVAILABLE, .text = "no leader is known", .leader_endpoint = ""};
@@ -75,9 +64,9 @@ static void refuse_for_leader(struct proposals *proposals, struct append_call *c
         return;
     }
     char text[NODE_ID_BYTES_MAX + 64];
-    (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->id);
+    (void)snprintf(text, sizeof text, "this node does not lead; %s does", leader->at.id);
     const struct append_failure failure = {
-        .status = STATUS_UNAVAILABLE, .text = text, .leader_endpoint = leader->client};
+        .status = STATUS_UNAVAILABLE, .text = text, .leader_endpoint = leader->at.client};
     proposals->replier->refuse(proposals->replier, call, &failure);
 }
 

@@ -17,6 +17,7 @@
 #include "node/config.h"
 #include "node/intake.h"
 #include "node/log_writer.h"
+#include "node/members.h"
 #include "node/pending.h"
 #include "node/replier.h"
 #include "raft/raft.h"
@@ -41,6 +42,7 @@ enum status proposal_new(struct alloc *alloc, const Estreat__V1__AppendRequest *
 struct proposals {
     struct clock *clock;
     const struct config *config;
+    const struct members *members;
     struct raft *raft;
     struct log_writer *log;
     struct pending *pending;
@@ -59,8 +61,8 @@ struct proposals {
 
 /* Borrows all. */
 void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    struct raft *raft, struct log_writer *log, struct pending *pending,
-                    struct replier *replier);
+                    const struct members *members, struct raft *raft, struct log_writer *log,
+                    struct pending *pending, struct replier *replier);
 
 /* Takes the list. */
 void proposals_add(struct proposals *proposals, struct proposal *first);
@@ -82,8 +84,5 @@ void proposals_applied(struct proposals *proposals, const struct raft_entry *ent
 
 /* Fails all calls that wait, as when leadership is lost. */
 void proposals_fail_pending(struct proposals *proposals);
-
-/* The member with that Raft number, or NULL. */
-const struct config_member *proposals_member(const struct proposals *proposals, uint64_t raft_id);
 
 #endif

@@ -198,14 +198,31 @@ static enum status note_started(struct replica *replica, struct error *err)
     return status;
 }
 
+/* Who the members are as of the seal. */
+static enum status find_members(struct replica *replica, struct error *err)
+{
+    const struct config *config = replica->options.config;
+    struct member_names first;
+    struct raft_membership membership;
+    buf_init(&replica->first_members, replica->options.alloc, MEMBERSHIP_BYTES_MAX);
+    enum status status = data_dir_members(replica->options.fs, config, &first, err);
+    if (status == STATUS_OK) {
+        status = members_encode(&first, config, &replica->first_members, err);
+    }
+    if (status == STATUS_OK && replica->seal.membership.length == 0) {
+        replica->seal.membership = buf_slice(&replica->first_members);
+    }
+    if (status == STATUS_OK) {
+        status = raft_membership_decode(replica->seal.membership, &membership, err);
+    }
+    return status == STATUS_OK ? members_check_config(config, &first, &membership, err) : status;
+}
+
 static enum status recover(struct replica *replica, struct error *err)
 {
     const struct config *config = replica->options.config;
     enum status status = data_dir_open(replica->options.fs, config->data, config->cluster,
                                        config->node_id, &replica->lock, err);
-    if (status == STATUS_OK) {
-        status = data_dir_check_members(replica->options.fs, config, err);
-    }
     if (status == STATUS_OK) {
         status = fault_open(&replica->fault, replica->options.fs, config->data, err);
     }
@@ -217,6 +234,9 @@ static enum status recover(struct replica *replica, struct error *err)
     }
     if (status == STATUS_OK) {
         status = open_engine(replica, err);
+    }
+    if (status == STATUS_OK) {
+        status = find_members(replica, err);
     }
     if (status == STATUS_OK) {
         status = check_log_not_lost(replica, err);
@@ -266,6 +286,7 @@ static enum status join(struct replica *replica, struct error *err)
     applied_init(&replica->applied, (struct applied_point){.index = replica->seal.index,
                                                            .term = replica->seal.term,
                                                            .size = replica->seal.size,
+                                                           .log_bytes = replica->seal.log_bytes,
                                                            .time_ns = replica->seal.time_ns});
     replica->has_applied = true;
     const struct applier_options applier_options = {
@@ -302,6 +323,7 @@ static enum status join(struct replica *replica, struct error *err)
             .start = &replica->seal,
             .send = options->send,
             .send_context = options->context,
+            .on_members = options->on_members,
             .loader = replica->loader,
             .applier = replica->applier,
             .pending = &replica->pending,
@@ -377,6 +399,9 @@ void replica_close(struct replica *replica)
     engine_close(replica->engine);
     if (replica->seal_bytes.alloc != NULL) {
         buf_release(&replica->seal_bytes);
+    }
+    if (replica->first_members.alloc != NULL) {
+        buf_release(&replica->first_members);
     }
     if (replica->has_applied) {
         applied_release(&replica->applied);

@@ -39,11 +39,14 @@ struct replica_options {
     struct executor *loads;  /* one step at a time; taken */
     struct replier *replier;
     bool (*send)(void *context, const struct raft_message *message); /* see driver_options */
+    /* Tells who the others are: in the driver's first turn, and whenever that changes. May be
+     * NULL. */
+    void (*on_members)(void *context, const struct members *members);
     /* The replica cannot go on. Any thread; nothing more may be acknowledged. */
     void (*on_fatal)(void *context, const struct error *err);
     /* If given, called over and over instead of sleeping wherever somebody would. */
     void (*on_wait)(void *context);
-    void *context; /* of send, on_fatal and on_wait */
+    void *context; /* of send, on_members, on_fatal and on_wait */
 };
 
 struct replica {
@@ -53,7 +56,8 @@ struct replica {
     char table_dir[PATH_BYTES_MAX];
     struct engine *engine;
     struct buf seal_bytes;
-    struct seal seal; /* what the engine began with; borrows from seal_bytes */
+    struct seal seal;         /* what the engine began with; borrows from the two bufs */
+    struct buf first_members; /* the membership before the log said anything */
     struct wal_notice wal_notice;
     struct wal *wal;
     struct wal_recovered recovered;

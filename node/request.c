@@ -104,7 +104,7 @@ void request_start(struct request *request, const Estreat__V1__ReadConsistency *
         consistency == NULL ? ESTREAT__V1__CONSISTENCY_LEVEL__LINEARIZABLE : consistency->level;
     struct service *service = request->service;
     char fault[FAULT_TEXT_BYTES];
-    if (!request->audits && service->config->member_count > 1 && fault_get(service->fault, fault)) {
+    if (!request->audits && fault_get(service->fault, fault) && !driver_is_alone(service->driver)) {
         char text[sizeof request->text];
         (void)snprintf(text, sizeof text, "what this node stores is damaged: %.80s", fault);
         run_with(request, STATUS_DATA_LOSS, text);

@@ -4,8 +4,9 @@
  * after a restart: where in the log its tables stand, and the state that lives
  * outside them.
  *
- *   layout 1 (1 byte), index, term, size, last time, session floor (8 each,
- *   little-endian), the log tree's state (the rest)
+ *   layout 2 (1 byte), index, term, size, last time, session floor, log bytes (8 each,
+ *   little-endian), length of the membership (4), the membership
+ *   (raft/membership.h), the log tree's state (the rest)
  */
 #ifndef ESTREAT_NODE_SEAL_H
 #define ESTREAT_NODE_SEAL_H
@@ -19,7 +20,9 @@ struct seal {
     uint64_t size;    /* events */
     uint64_t time_ns; /* of the last event */
     uint64_t session_floor_ns;
-    struct slice tree; /* tile_store_encode() */
+    uint64_t log_bytes;      /* of all entries so far */
+    struct slice membership; /* in force at `index`; empty: of a node that was not added yet */
+    struct slice tree;       /* tile_store_encode() */
 };
 
 /* Replaces the content of `out`; ask buf_failed(). */

@@ -25,9 +25,19 @@ static uint64_t resident_bytes(void)
     return resident == NULL ? 0 : strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static Estreat__V1__Role role_of(enum raft_role role)
+static const struct member *self_of(const struct service *service,
+                                    const struct driver_status *status)
 {
-    switch (role) {
+    return members_named(&status->members, service->config->node_id);
+}
+
+static Estreat__V1__Role role_of(const struct service *service, const struct driver_status *status)
+{
+    const struct member *self = self_of(service, status);
+    if (self == NULL || !self->voter) {
+        return ESTREAT__V1__ROLE__ROLE_LEARNER;
+    }
+    switch (status->raft.role) {
     case RAFT_LEADER:
         return ESTREAT__V1__ROLE__ROLE_LEADER;
     case RAFT_CANDIDATE:
@@ -44,27 +54,30 @@ static char *text_of(const char *text)
     return (char *)(uintptr_t)text; /* protobuf-c's structs are not const; packing only reads */
 }
 
-static void fill_members(struct service *service, const struct driver_status *status,
-                         Estreat__V1__Member *members, Estreat__V1__Member **pointers,
-                         Estreat__V1__StatusResponse *response)
+static void fill_members(const struct driver_status *status, Estreat__V1__Member *members,
+                         Estreat__V1__Member **pointers, Estreat__V1__StatusResponse *response)
 {
-    const struct config *config = service->config;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        estreat__v1__member__init(&members[i]);
-        members[i].id = text_of(config->members[i].id);
-        members[i].client_endpoint = text_of(config->members[i].client);
-        members[i].peer_endpoint = text_of(config->members[i].peer);
+    for (size_t i = 0; i < status->members.count; i++) {
+        const struct member *member = &status->members.of[i];
+        if (member->leaving) {
+            continue;
+        }
+        Estreat__V1__Member *out = &members[response->n_members];
+        estreat__v1__member__init(out);
+        out->id = text_of(member->at.id);
+        out->client_endpoint = text_of(member->at.client);
+        out->peer_endpoint = text_of(member->at.peer);
+        out->learner = !member->voter;
         for (size_t j = 0; j < status->peer_count && status->raft.role == RAFT_LEADER; j++) {
-            if (status->peers[j].id == config_raft_id(config, i)) {
-                members[i].match_index = status->peers[j].match;
+            if (status->peers[j].id == member->raft_id) {
+                out->match_index = status->peers[j].match;
             }
         }
-        if (config_raft_id(config, i) == status->raft.leader) {
-            response->leader_id = members[i].id;
+        if (member->raft_id == status->raft.leader) {
+            response->leader_id = out->id;
         }
-        pointers[i] = &members[i];
+        pointers[response->n_members++] = out;
     }
-    response->n_members = config->member_count;
     response->members = pointers;
 }
 
@@ -73,8 +86,8 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     struct service *service = context;
     struct driver_status now;
     struct error err = ERROR_INIT;
-    Estreat__V1__Member members[MEMBERS_MAX];
-    Estreat__V1__Member *pointers[MEMBERS_MAX];
+    Estreat__V1__Member members[RAFT_PEERS_MAX];
+    Estreat__V1__Member *pointers[RAFT_PEERS_MAX];
     Estreat__V1__StatusResponse response = ESTREAT__V1__STATUS_RESPONSE__INIT;
     (void)message;
     driver_status(service->driver, &now);
@@ -85,15 +98,20 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
         (void)snprintf(state, sizeof state, "fault: %s", err.text);
     } else if (fault_get(service->fault, fault)) {
         (void)snprintf(state, sizeof state, "fault: %s", fault);
+    } else if (self_of(service, &now) == NULL) {
+        (void)snprintf(state, sizeof state, "%s",
+                       now.members.count == 0 ? "waits to be added" : "removed");
     } else if (applied.index < now.raft.commit) {
         (void)snprintf(state, sizeof state, "catching-up");
     }
     response.cluster = text_of(service->config->cluster);
     response.node_id = text_of(service->config->node_id);
-    response.role = role_of(now.raft.role);
+    response.role = role_of(service, &now);
     response.term = now.raft.hard_state.term;
     response.size = applied.size;
     response.applied_index = applied.index;
+    response.applied_bytes = applied.log_bytes;
+    response.applied_time_ns = applied.time_ns;
     response.commit_index = now.raft.commit;
     response.last_index = now.raft.last_index;
     response.fdatasync_p50_ns = driver_fdatasync_p50_ns(service->driver);
@@ -101,14 +119,110 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     response.state = state;
     response.version = text_of(ESTREAT_VERSION);
     response.verifier_key = text_of(signer_verifier_key(service->signer));
-    fill_members(service, &now, members, pointers, &response);
+    fill_members(&now, members, pointers, &response);
     rpc_call_reply(call, &response.base);
+}
+
+/* ---- changes ------------------------------------------------------------------------------- */
+
+struct change {
+    struct admin_request request; /* first */
+    struct alloc *alloc;
+    struct rpc_server_call *call;
+};
+
+static void on_changed(struct admin_request *request, const struct append_failure *failure)
+{
+    struct change *change = (struct change *)request;
+    Estreat__V1__ChangeResponse response = ESTREAT__V1__CHANGE_RESPONSE__INIT;
+    struct rpc_metadata pair = {.name = RPC_METADATA_LEADER_ENDPOINT};
+    struct rpc_metadata_list metadata = {.pairs = &pair, .count = 0};
+    if (failure == NULL) {
+        rpc_call_reply(change->call, &response.base);
+    } else {
+        if (failure->leader_endpoint != NULL) {
+            pair.value = slice_of_string(failure->leader_endpoint);
+            metadata.count = 1;
+        }
+        rpc_call_fail_with(change->call, failure->status, failure->text, metadata);
+    }
+    alloc_free(change->alloc, change);
+}
+
+static bool is_id(const char *id)
+{
+    size_t length = strlen(id);
+    return length > 0 && length <= NODE_ID_BYTES_MAX && config_is_name(id);
+}
+
+static bool is_endpoint(const char *endpoint)
+{
+    return strlen(endpoint) <= ENDPOINT_BYTES_MAX && config_is_endpoint(endpoint);
+}
+
+/* Hands a change to the driver; `member` is copied. */
+static void ask(struct service *service, struct rpc_server_call *call, enum admin_kind kind,
+                const char *id, const char *client, const char *peer)
+{
+    if (!is_id(id) && !(kind == ADMIN_TRANSFER && id[0] == '\0')) {
+        rpc_call_fail(call, STATUS_INVALID_ARGUMENT,
+                      "a member's id has 1 to 64 letters, digits, - _ .");
+        return;
+    }
+    if (kind == ADMIN_ADD && (!is_endpoint(client) || !is_endpoint(peer))) {
+        rpc_call_fail(call, STATUS_INVALID_ARGUMENT,
+                      "a member needs a client and a peer endpoint, each HOST:PORT");
+        return;
+    }
+    struct change *change = alloc_zeroed(service->alloc, 1, sizeof *change);
+    if (change == NULL) {
+        rpc_call_fail(call, STATUS_RESOURCE_EXHAUSTED, "no memory for the request");
+        return;
+    }
+    change->alloc = service->alloc;
+    change->call = call;
+    change->request.kind = kind;
+    change->request.done = on_changed;
+    uint64_t latest = clock_monotonic_ns(service->clock) + DEADLINE_DEFAULT_MS * NS_PER_MS;
+    uint64_t asked = rpc_call_deadline_ns(call);
+    change->request.deadline_ns = asked < latest ? asked : latest;
+    struct config_member *member = &change->request.member;
+    (void)snprintf(member->id, sizeof member->id, "%s", id);
+    (void)snprintf(member->client, sizeof member->client, "%s", client);
+    (void)snprintf(member->peer, sizeof member->peer, "%s", peer);
+    driver_admin(service->driver, &change->request);
+}
+
+static void add_member(void *context, struct rpc_server_call *call, const ProtobufCMessage *message)
+{
+    const Estreat__V1__AddMemberRequest *request = (const void *)message;
+    ask(context, call, ADMIN_ADD, request->id, request->client_endpoint, request->peer_endpoint);
+}
+
+static void promote_member(void *context, struct rpc_server_call *call,
+                           const ProtobufCMessage *message)
+{
+    ask(context, call, ADMIN_PROMOTE,
+        ((const Estreat__V1__PromoteMemberRequest *)(const void *)message)->id, "", "");
+}
+
+static void remove_member(void *context, struct rpc_server_call *call,
+                          const ProtobufCMessage *message)
+{
+    ask(context, call, ADMIN_REMOVE,
+        ((const Estreat__V1__RemoveMemberRequest *)(const void *)message)->id, "", "");
+}
+
+static void transfer(void *context, struct rpc_server_call *call, const ProtobufCMessage *message)
+{
+    ask(context, call, ADMIN_TRANSFER,
+        ((const Estreat__V1__TransferRequest *)(const void *)message)->id, "", "");
 }
 
 enum status service_cluster_register(struct service *service, struct rpc_server *server,
                                      struct error *err)
 {
-    const rpc_handler_fn handlers[] = {status};
+    const rpc_handler_fn handlers[] = {status, add_member, promote_member, remove_member, transfer};
     CHECK(sizeof handlers / sizeof handlers[0] == estreat__v1__cluster__descriptor.n_methods);
     return rpc_server_register(server, &estreat__v1__cluster__descriptor, handlers, service, err);
 }

@@ -61,6 +61,8 @@ extern const struct verb verb_prove;
 extern const struct verb verb_verify;
 extern const struct verb verb_audit;
 extern const struct verb verb_status;
+extern const struct verb verb_member;
+extern const struct verb verb_transfer;
 extern const struct verb verb_bench;
 
 /* Runs a command line, argv[0] being the program. Borrows all. */

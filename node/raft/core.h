@@ -12,12 +12,14 @@
  *     recv_heartbeat.c   HEARTBEAT and its reply
  *     read_index.c       READ_INDEX and its reply
  *     transfer.c         TIMEOUT_NOW
- *     progress.c, log.c  members and log
+ *     change.c           changes of the membership
+ *     progress.c, log.c, changes.c   members, log, and what the log says of the members
  */
 #ifndef ESTREAT_RAFT_CORE_H
 #define ESTREAT_RAFT_CORE_H
 
 #include "base/plant.h"
+#include "raft/changes.h"
 #include "raft/log.h"
 #include "raft/progress.h"
 #include "raft/raft.h"
@@ -91,7 +93,9 @@ struct raft {
     uint64_t retain;         /* every member has the log durably up to here */
     uint64_t store_sequence; /* of the last ready with something to store */
 
-    struct raft_members members;
+    struct raft_changes changes; /* who belongs to the cluster */
+    struct raft_members members; /* what is known of each */
+    bool membership_news;        /* for the next ready */
 
     /* Follower: what it may tell this term's leader. */
     uint64_t checked;      /* equal to the leader's log up to here */
@@ -204,6 +208,13 @@ void raft_tick_reads(struct raft *raft);
 /* Tells the target to campaign once it has the whole log. */
 void raft_continue_transfer(struct raft *raft);
 void raft_tick_transfer(struct raft *raft);
+
+/* ---- change.c ---- */
+
+/* What raft->changes says is in force now. leave_index: see raft_members_set. */
+void raft_adopt_membership(struct raft *raft, uint64_t leave_index);
+/* True if `id` has been removed for good. */
+bool raft_knows_removed(const struct raft *raft, uint64_t id);
 
 /* ---- ready.c ---- */
 

@@ -32,6 +32,7 @@ void raft_become_follower(struct raft *raft, uint64_t term, uint64_t leader)
     raft->role = RAFT_FOLLOWER;
     raft->leader = leader;
     raft->transfer_target = 0;
+    raft_members_part(&raft->members, UINT64_MAX);
     raft_members_clear_ballots(&raft->members);
     /* A newer term alone does not put off this node's own campaign: only a leader, a vote given
      * or a try of its own does (5.2), else a node that cannot win could keep others from it. */
@@ -57,7 +58,7 @@ enum status raft_follow(struct raft *raft, uint64_t from, struct error *err)
 bool raft_in_lease(const struct raft *raft)
 {
     if (raft->role == RAFT_LEADER) {
-        return raft->members.count > 1; /* it checks its quorum at each tick */
+        return raft_members_voters(&raft->members) > 1; /* it checks its quorum at each tick */
     }
     return raft->leader != 0 && raft->election_elapsed < raft->election_ticks;
 }
@@ -111,7 +112,7 @@ static enum status become_leader(struct raft *raft, struct error *err)
 static void ask_for_ballots(struct raft *raft, enum raft_campaign kind)
 {
     for (size_t i = 0; i < raft->members.count; i++) {
-        if (raft->members.of[i].id == raft->id) {
+        if (raft->members.of[i].id == raft->id || !raft->members.of[i].voter) {
             continue;
         }
         raft_send(raft, (struct raft_message){
@@ -151,7 +152,8 @@ enum status raft_count_ballots(struct raft *raft, struct error *err)
          * says must not be forgotten in a crash, so it waits. */
         return raft_hard_state_is_safe(raft) ? become_leader(raft, err) : STATUS_OK;
     }
-    if (raft_members_ballots(&raft->members, RAFT_BALLOT_REFUSED) > raft->members.count - quorum) {
+    size_t spare = raft_members_voters(&raft->members) - quorum;
+    if (raft_members_ballots(&raft->members, RAFT_BALLOT_REFUSED) > spare) {
         raft_become_follower(raft, raft->hard.term, 0);
     }
     return STATUS_OK;
@@ -162,8 +164,9 @@ enum status raft_tick_election(struct raft *raft, struct error *err)
     CHECK(raft->role != RAFT_LEADER);
     raft->election_elapsed++;
     /* Alone there is nobody to wait for; but a vote under way is to become durable. */
-    bool alone = raft->members.count == 1 && raft->role == RAFT_FOLLOWER;
-    if (!raft->electable || (!alone && raft->election_elapsed < raft->election_timeout)) {
+    bool alone = raft_members_voters(&raft->members) == 1 && raft->role == RAFT_FOLLOWER;
+    if (!raft->electable || !raft_members_is_voter(&raft->members, raft->id) ||
+        (!alone && raft->election_elapsed < raft->election_timeout)) {
         return STATUS_OK;
     }
     return raft_campaign(raft, RAFT_CAMPAIGN_PRE_VOTE, err);
@@ -175,8 +178,8 @@ void raft_check_quorum(struct raft *raft)
     size_t alive = 0;
     for (size_t i = 0; i < raft->members.count; i++) {
         const struct raft_progress *progress = &raft->members.of[i];
-        alive +=
-            progress->id == raft->id || raft->now - progress->contact_tick < raft->election_ticks;
+        alive += progress->voter && (progress->id == raft->id ||
+                                     raft->now - progress->contact_tick < raft->election_ticks);
     }
     if (alive < raft_members_quorum(&raft->members)) {
         raft_become_follower(raft, raft->hard.term, 0);

@@ -19,7 +19,8 @@
 /* Types from 1 to RAFT_ENTRY_TYPE_MAX belong to the driver; the core does not look at them. */
 #define RAFT_ENTRY_NOOP 0U /* the core's own, empty: the first entry of each term */
 #define RAFT_ENTRY_DATA 1U
-#define RAFT_ENTRY_TYPE_MAX 0x7fffffffU /* above: kept for the core (membership) */
+#define RAFT_ENTRY_TYPE_MAX 0x7fffffffU
+#define RAFT_ENTRY_MEMBERSHIP 0x80000000U /* the core's own: membership.h */
 
 struct raft_entry {
     atomic_uint refs;

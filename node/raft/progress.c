@@ -3,76 +3,94 @@
 
 #include "base/check.h"
 
-static enum status check_ids(const struct raft_options *options, struct error *err)
+void raft_members_init(struct raft_members *members, struct alloc *alloc, size_t flights_max)
 {
-    if (options->member_count < 1 || options->member_count > MEMBERS_MAX) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "%zu members; 1 to %zu are possible",
-                         options->member_count, (size_t)MEMBERS_MAX);
-    }
-    bool self = false;
-    for (size_t i = 0; i < options->member_count; i++) {
-        if (options->members[i] == 0) {
-            return error_set(err, STATUS_INVALID_ARGUMENT, "a member's id is 0");
-        }
-        for (size_t j = 0; j < i; j++) {
-            if (options->members[i] == options->members[j]) {
-                return error_set(err, STATUS_INVALID_ARGUMENT, "member %llu appears twice",
-                                 (unsigned long long)options->members[i]);
-            }
-        }
-        self = self || options->members[i] == options->id;
-    }
-    if (!self) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "this node, %llu, is not a member",
-                         (unsigned long long)options->id);
-    }
-    return STATUS_OK;
+    *members = (struct raft_members){.alloc = alloc, .flights_max = flights_max};
 }
 
-static void insert_sorted(struct raft_members *members, uint64_t id)
+static void release(struct raft_members *members, struct raft_progress *progress)
 {
+    raft_progress_drop_loaded(progress);
+    alloc_free(members->alloc, progress->loaded);
+    alloc_free(members->alloc, progress->flights);
+}
+
+void raft_members_release(struct raft_members *members)
+{
+    for (size_t i = 0; i < members->count; i++) {
+        release(members, &members->of[i]);
+    }
+    members->count = 0;
+}
+
+static struct raft_progress *insert(struct raft_members *members, uint64_t id)
+{
+    CHECK(members->count < RAFT_PEERS_MAX);
     size_t at = members->count++;
     while (at > 0 && members->of[at - 1].id > id) {
         members->of[at] = members->of[at - 1];
         at--;
     }
     members->of[at] = (struct raft_progress){.id = id, .next = 1};
+    return &members->of[at];
 }
 
-enum status raft_members_init(struct raft_members *members, const struct raft_options *options,
-                              struct error *err)
+static void drop(struct raft_members *members, size_t at)
 {
-    enum status status = check_ids(options, err);
-    if (status != STATUS_OK) {
-        return status;
+    release(members, &members->of[at]);
+    members->count--;
+    memmove(&members->of[at], &members->of[at + 1], (members->count - at) * sizeof members->of[0]);
+}
+
+void raft_members_set(struct raft_members *members, const struct raft_membership *membership,
+                      uint64_t leave_index, uint64_t last_index, uint64_t now)
+{
+    for (size_t i = members->count; i-- > 0;) {
+        struct raft_progress *progress = &members->of[i];
+        if (raft_membership_find(membership, progress->id) != NULL) {
+            continue;
+        }
+        if (leave_index == 0 && progress->leave_index != 0) {
+            continue;
+        }
+        if (leave_index == 0 || progress->leave_index != 0) {
+            drop(members, i); /* one leaves at a time */
+            continue;
+        }
+        progress->voter = false;
+        progress->leave_index = leave_index;
+        progress->leave_tick = now;
     }
-    *members = (struct raft_members){
-        .alloc = options->alloc,
-        .flights_max = options->inflight_messages_max,
-    };
-    for (size_t i = 0; i < options->member_count; i++) {
-        insert_sorted(members, options->members[i]);
+    for (size_t i = 0; i < membership->count; i++) {
+        const struct raft_member *member = &membership->of[i];
+        struct raft_progress *progress = raft_members_find(members, member->id);
+        if (progress == NULL) {
+            progress = insert(members, member->id);
+            raft_progress_reset(progress, last_index, now);
+        }
+        progress->voter = member->role == RAFT_VOTER;
+        progress->leave_index = 0;
     }
-    for (size_t i = 0; i < members->count; i++) {
-        members->of[i].flights =
-            alloc_zeroed(options->alloc, members->flights_max, sizeof(struct raft_flight));
-        if (members->of[i].flights == NULL) {
-            raft_members_release(members);
-            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the members");
+}
+
+void raft_members_part(struct raft_members *members, uint64_t tick)
+{
+    for (size_t i = members->count; i-- > 0;) {
+        const struct raft_progress *progress = &members->of[i];
+        if (progress->leave_index != 0 &&
+            (progress->commit_sent >= progress->leave_index || progress->leave_tick < tick)) {
+            drop(members, i);
         }
     }
-    return STATUS_OK;
 }
 
-void raft_members_release(struct raft_members *members)
+bool raft_members_track(struct raft_members *members, struct raft_progress *progress)
 {
-    for (size_t i = 0; i < members->count; i++) {
-        struct raft_progress *progress = &members->of[i];
-        raft_progress_drop_loaded(progress);
-        alloc_free(members->alloc, progress->loaded);
-        alloc_free(members->alloc, progress->flights);
+    if (progress->flights == NULL) {
+        progress->flights =
+            alloc_zeroed(members->alloc, members->flights_max, sizeof(struct raft_flight));
     }
-    members->count = 0;
+    return progress->flights != NULL;
 }
 
 struct raft_progress *raft_members_find(struct raft_members *members, uint64_t id)
@@ -85,33 +103,53 @@ struct raft_progress *raft_members_find(struct raft_members *members, uint64_t i
     return NULL;
 }
 
+bool raft_members_is_voter(struct raft_members *members, uint64_t id)
+{
+    const struct raft_progress *progress = raft_members_find(members, id);
+    return progress != NULL && progress->voter;
+}
+
+size_t raft_members_voters(const struct raft_members *members)
+{
+    size_t voters = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        voters += members->of[i].voter;
+    }
+    return voters;
+}
+
 size_t raft_members_quorum(const struct raft_members *members)
 {
-    CHECK(members->count > 0);
-    return members->count / 2 + 1;
+    return raft_members_voters(members) / 2 + 1;
 }
 
 uint64_t raft_members_quorum_match(const struct raft_members *members, uint64_t id, uint64_t own)
 {
-    uint64_t sorted[MEMBERS_MAX]; /* descending */
+    uint64_t sorted[RAFT_PEERS_MAX]; /* descending */
+    size_t voters = 0;
     for (size_t i = 0; i < members->count; i++) {
+        if (!members->of[i].voter) {
+            continue;
+        }
         uint64_t match = members->of[i].id == id ? own : members->of[i].match;
-        size_t at = i;
+        size_t at = voters++;
         while (at > 0 && sorted[at - 1] < match) {
             sorted[at] = sorted[at - 1];
             at--;
         }
         sorted[at] = match;
     }
-    return sorted[raft_members_quorum(members) - 1];
+    CHECK(voters > 0);
+    return sorted[voters / 2];
 }
 
 uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own)
 {
     uint64_t least = own;
     for (size_t i = 0; i < members->count; i++) {
-        if (members->of[i].id != id && members->of[i].match < least) {
-            least = members->of[i].match;
+        const struct raft_progress *progress = &members->of[i];
+        if (progress->id != id && progress->leave_index == 0 && progress->match < least) {
+            least = progress->match;
         }
     }
     return least;
@@ -121,7 +159,7 @@ size_t raft_members_ballots(const struct raft_members *members, enum raft_ballot
 {
     size_t count = 0;
     for (size_t i = 0; i < members->count; i++) {
-        count += members->of[i].ballot == ballot;
+        count += members->of[i].voter && members->of[i].ballot == ballot;
     }
     return count;
 }

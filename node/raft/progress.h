@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Progress: what a leader knows of each member, and the members as a set with
- * its quorums. Membership is fixed for now; everything that counts a quorum
- * goes through here, so that learners and changes have one place to come to.
+ * its quorums. Everything that counts a quorum goes through here: voters count,
+ * learners and those who leave are only sent to.
  *
  *     match < next; (match, next) is in flight
  *
@@ -31,6 +31,9 @@ enum raft_ballot {
 
 struct raft_progress {
     uint64_t id;
+    bool voter;
+    uint64_t leave_index; /* 0: a member; else removed by this entry, which it is to learn of */
+    uint64_t leave_tick;  /* since when */
     uint64_t match;
     uint64_t next;
     uint64_t applied;
@@ -51,7 +54,7 @@ struct raft_progress {
     size_t loaded_count;
     size_t loaded_capacity;
 
-    struct raft_flight *flights; /* ring of inflight_messages_max */
+    struct raft_flight *flights; /* ring of inflight_messages_max; NULL until it is sent to */
     size_t flight_first;
     size_t flight_count;
     size_t flight_bytes;
@@ -61,27 +64,39 @@ struct raft_members {
     struct alloc *alloc;
     size_t count;
     size_t flights_max;
-    struct raft_progress of[MEMBERS_MAX]; /* ascending by id */
+    struct raft_progress of[RAFT_PEERS_MAX]; /* ascending by id */
 };
 
-/* Copies the ids. INVALID_ARGUMENT: none or too many, 0 or an id twice. */
-MUST_USE enum status raft_members_init(struct raft_members *members,
-                                       const struct raft_options *options, struct error *err);
+void raft_members_init(struct raft_members *members, struct alloc *alloc, size_t flights_max);
 void raft_members_release(struct raft_members *members);
+
+/* Makes them those of `membership`; who stays keeps what is known of him. With leave_index a
+ * member that is gone is kept as leaving (a leader's removal), else dropped. */
+void raft_members_set(struct raft_members *members, const struct raft_membership *membership,
+                      uint64_t leave_index, uint64_t last_index, uint64_t now);
+
+/* Drops who was leaving, if he has learned of it or has had until `tick`. */
+void raft_members_part(struct raft_members *members, uint64_t tick);
+
+/* True if messages to this one can be kept count of; false if there is no memory. */
+bool raft_members_track(struct raft_members *members, struct raft_progress *progress);
 
 /* NULL if `id` is not a member. */
 struct raft_progress *raft_members_find(struct raft_members *members, uint64_t id);
 
+bool raft_members_is_voter(struct raft_members *members, uint64_t id);
+size_t raft_members_voters(const struct raft_members *members);
+
 /* More than half of the voters. */
 size_t raft_members_quorum(const struct raft_members *members);
 
-/* The largest index that a quorum has: `match` of each member, and `own` for member `id`. */
+/* The largest index that a quorum has: `match` of each voter, and `own` for member `id`. */
 uint64_t raft_members_quorum_match(const struct raft_members *members, uint64_t id, uint64_t own);
 
 /* The smallest index that all members have, with `own` for member `id`. */
 uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own);
 
-/* How many members have this ballot. */
+/* How many voters have this ballot. */
 size_t raft_members_ballots(const struct raft_members *members, enum raft_ballot ballot);
 void raft_members_clear_ballots(struct raft_members *members);
 

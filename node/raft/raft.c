@@ -44,8 +44,8 @@ const char *raft_peer_state_name(enum raft_peer_state state)
 
 static enum status check_options(const struct raft_options *options, struct error *err)
 {
-    if (options->id == 0 || options->members == NULL) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "a node needs an id and members");
+    if (options->id == 0) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "a node needs an id");
     }
     if (options->heartbeat_ticks < 1 || options->election_ticks <= options->heartbeat_ticks) {
         return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -103,16 +103,19 @@ enum status raft_new(const struct raft_options *options, struct raft **out, stru
     if (raft == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the core");
     }
-    status = raft_members_init(&raft->members, options, err);
+    status = raft_changes_init(&raft->changes, options, err);
     if (status != STATUS_OK) {
         goto fail;
     }
     status = raft_log_init(&raft->log, options, err);
     if (status != STATUS_OK) {
-        raft_members_release(&raft->members);
+        raft_changes_release(&raft->changes);
         goto fail;
     }
     init_state(raft, options);
+    raft_members_init(&raft->members, options->alloc, options->inflight_messages_max);
+    raft_adopt_membership(raft, 0);
+    raft->membership_news = false; /* who made the core knows */
     *out = raft;
     return STATUS_OK;
 fail:
@@ -128,6 +131,7 @@ void raft_free(struct raft *raft)
     struct alloc *alloc = raft->alloc;
     raft_let_go(raft);
     raft_members_release(&raft->members);
+    raft_changes_release(&raft->changes);
     raft_log_release(&raft->log);
     alloc_free(alloc, raft->reads.pending);
     alloc_free(alloc, raft->reads_done);
@@ -185,8 +189,7 @@ enum status raft_tick(struct raft *raft, struct error *err)
 static enum status check_message(struct raft *raft, const struct raft_message *message,
                                  struct error *err)
 {
-    if (message->to != raft->id || message->from == raft->id ||
-        raft_members_find(&raft->members, message->from) == NULL) {
+    if (message->to != raft->id || message->from == raft->id || message->from == 0) {
         return error_set(err, STATUS_INVALID_ARGUMENT, "message from %llu to %llu at node %llu",
                          (unsigned long long)message->from, (unsigned long long)message->to,
                          (unsigned long long)raft->id);
@@ -244,10 +247,27 @@ static bool settle_term(struct raft *raft, const struct raft_message *message)
     return type == RAFT_MESSAGE_VOTE; /* is refused with the newer term */
 }
 
+static bool is_reply(enum raft_message_type type)
+{
+    return type == RAFT_MESSAGE_APPEND_REPLY || type == RAFT_MESSAGE_PRE_VOTE_REPLY ||
+           type == RAFT_MESSAGE_VOTE_REPLY || type == RAFT_MESSAGE_HEARTBEAT_REPLY;
+}
+
+/* Who asks may be a member that this node has not heard of yet; whose answer is awaited is known.
+ * A node that was removed could disturb with its terms. */
+static bool is_welcome(struct raft *raft, const struct raft_message *message)
+{
+    if (is_reply(message->type)) {
+        const struct raft_progress *from = raft_members_find(&raft->members, message->from);
+        return from != NULL && (from->leave_index == 0 || message->term <= raft->hard.term);
+    }
+    return !raft_knows_removed(raft, message->from);
+}
+
 enum status raft_receive(struct raft *raft, const struct raft_message *message, struct error *err)
 {
     enum status status = check_message(raft, message, err);
-    if (status != STATUS_OK || !settle_term(raft, message)) {
+    if (status != STATUS_OK || !is_welcome(raft, message) || !settle_term(raft, message)) {
         return status;
     }
     switch (message->type) {
@@ -369,9 +389,9 @@ enum status raft_loaded(struct raft *raft, uint64_t peer, struct raft_entry *con
                         size_t count, struct error *err)
 {
     struct raft_progress *progress = raft_members_find(&raft->members, peer);
-    CHECK(progress != NULL);
-    if (raft->role != RAFT_LEADER || progress->state != RAFT_PEER_REPLICATE || !progress->loading ||
-        progress->loaded_count > 0 || !is_wanted(raft, progress, entries, count)) {
+    if (raft->role != RAFT_LEADER || progress == NULL || progress->state != RAFT_PEER_REPLICATE ||
+        !progress->loading || progress->loaded_count > 0 ||
+        !is_wanted(raft, progress, entries, count)) {
         return STATUS_OK;
     }
     if (count == 0) {
@@ -392,8 +412,7 @@ enum status raft_loaded(struct raft *raft, uint64_t peer, struct raft_entry *con
 void raft_unreachable(struct raft *raft, uint64_t peer)
 {
     struct raft_progress *progress = raft_members_find(&raft->members, peer);
-    CHECK(progress != NULL);
-    if (raft->role == RAFT_LEADER && progress->state == RAFT_PEER_REPLICATE) {
+    if (raft->role == RAFT_LEADER && progress != NULL && progress->state == RAFT_PEER_REPLICATE) {
         raft_progress_probe(progress, progress->match + 1);
     }
 }
@@ -458,6 +477,8 @@ size_t raft_peers(const struct raft *raft, struct raft_peer *out, size_t max)
         const struct raft_progress *progress = &raft->members.of[i];
         out[i] = (struct raft_peer){
             .id = progress->id,
+            .voter = progress->voter,
+            .leaving = progress->leave_index != 0,
             .match = progress->match,
             .next = progress->next,
             .applied = progress->applied,

@@ -36,6 +36,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "raft/entry.h"
+#include "raft/membership.h"
 #include "raft/message.h"
 
 struct raft; /* opaque */
@@ -61,9 +62,12 @@ struct raft_hard_state {
 };
 
 struct raft_options {
-    uint64_t id; /* this node; not 0, one of `members` */
-    const uint64_t *members;
-    size_t member_count; /* 1 to MEMBERS_MAX */
+    uint64_t id; /* this node; not 0 */
+    /* The membership as of applied_index, encoded; empty for a node that waits to be added. */
+    struct slice membership;
+    /* The log's entries past applied_index that change it, ascending; references are taken. */
+    struct raft_entry *const *changes;
+    size_t change_count;
 
     unsigned election_ticks;  /* followers wait this to twice this; > heartbeat_ticks */
     unsigned heartbeat_ticks; /* at least 1 */
@@ -86,7 +90,6 @@ struct raft_options {
     size_t run_count;                 /* 0 if last_index == snapshot_index */
 };
 
-/* 2 members and up are quorum-counted the usual way; see DESIGN.md. */
 #define RAFT_READS_PENDING_MAX 65536U
 #define RAFT_MESSAGES_QUEUED_MAX 4096U
 
@@ -98,7 +101,7 @@ struct raft_options {
 #define RAFT_CACHE_BYTES_DEFAULT (64UL * 1024UL * 1024UL)
 
 /* Copies what `options` points to, except alloc and rng. On success *out is owned.
- * INVALID_ARGUMENT: options out of range; DATA_LOSS: recovered values contradict each other. */
+ * INVALID_ARGUMENT: options out of range; CORRUPT: recovered values contradict each other. */
 MUST_USE enum status raft_new(const struct raft_options *options, struct raft **out,
                               struct error *err);
 
@@ -110,8 +113,9 @@ void raft_free(struct raft *raft);
 /* One tick has passed. RESOURCE_EXHAUSTED: no memory to begin a term; tried again later. */
 MUST_USE enum status raft_tick(struct raft *raft, struct error *err);
 
-/* A message has come in. Borrows it; takes references to the entries that it keeps. Messages
- * from nodes that are not members, or to another node, are INVALID_ARGUMENT and ignored. */
+/* A message has come in. Borrows it; takes references to the entries that it keeps. One to
+ * another node is INVALID_ARGUMENT. Whoever asks is answered, member or not (this node may not
+ * know yet who is), but for those whose removal is committed; replies count from members only. */
 MUST_USE enum status raft_receive(struct raft *raft, const struct raft_message *message,
                                   struct error *err);
 
@@ -120,6 +124,13 @@ MUST_USE enum status raft_receive(struct raft *raft, const struct raft_message *
  * leader; UNAVAILABLE: leadership is being handed over; RESOURCE_EXHAUSTED: no memory, or
  * more than cache_bytes_max wait for the disk; INVALID_ARGUMENT: type is not the driver's. */
 MUST_USE enum status raft_propose(struct raft *raft, struct raft_entry *entry, struct error *err);
+
+/* Proposes a membership that is one step from the present one: `entry` is of type
+ * RAFT_ENTRY_MEMBERSHIP; on success as raft_propose. It is in force at once on each node that has
+ * it in its log. FAILED_PRECONDITION: not the leader, no such step, or it would remove the leader
+ * itself (hand over first); UNAVAILABLE: an earlier change or this term's first entry is not yet
+ * committed, or leadership is being handed over; CORRUPT: malformed. */
+MUST_USE enum status raft_change(struct raft *raft, struct raft_entry *entry, struct error *err);
 
 /* What readies up to the one with `store_sequence` gave to store is durable, of that one itself
  * as far as the entry (index, term), usually its last. May be called for some readies only, as
@@ -148,7 +159,7 @@ MUST_USE enum status raft_loaded(struct raft *raft, uint64_t peer,
                                  struct error *err);
 
 /* Hands leadership to `target`: proposals are refused until it leads or an election timeout has
- * passed. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not another member. */
+ * passed. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not another voter. */
 MUST_USE enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err);
 
 /* The connection to `peer` was lost: what is in flight has to be sent again. Only saves time. */
@@ -207,6 +218,8 @@ struct raft_ready {
 
     bool has_soft_state;
     struct raft_soft_state soft_state;
+
+    bool has_membership; /* another one is in force: ask raft_members_now */
 };
 
 /* Fills *out and returns true if there is anything to do. Lets go of the last ready. */
@@ -225,6 +238,10 @@ bool raft_term_at(const struct raft *raft, uint64_t index, uint64_t *term);
 /* Up to here every member has the log durably: nobody will ask for it again. */
 uint64_t raft_retain_index(const struct raft *raft);
 
+/* The membership in force and the index of its entry (0: before the log). Valid until the next
+ * input. It may be taken back as long as the index is not committed. */
+const struct raft_membership *raft_members_now(const struct raft *raft, uint64_t *index);
+
 enum raft_peer_state {
     RAFT_PEER_PROBE,     /* where the logs agree is being found out, one message at a time */
     RAFT_PEER_REPLICATE, /* entries stream */
@@ -236,6 +253,8 @@ const char *raft_peer_state_name(enum raft_peer_state state);
 /* What a leader knows of a member; of itself too. */
 struct raft_peer {
     uint64_t id;
+    bool voter;
+    bool leaving;     /* removed, and not yet told so */
     uint64_t match;   /* durable there, as far as it said */
     uint64_t next;    /* the next index to send */
     uint64_t applied; /* applied there, as far as it said */
@@ -263,6 +282,8 @@ struct raft_status {
 };
 
 void raft_status(const struct raft *raft, struct raft_status *out);
+
+#define RAFT_PEERS_MAX (MEMBERS_MAX + 1) /* one may be leaving */
 
 /* Fills up to `max` of *out with the members in ascending order of id; returns how many. Match
  * and what follows have a meaning on the leader only. */

@@ -71,7 +71,10 @@ static void answer(struct raft *raft, const struct raft_pending_read *read, uint
                         .context = read->context,
                     });
     /* The follower must also learn that it may apply that far. */
-    raft_members_find(&raft->members, read->from)->heartbeat_due = true;
+    struct raft_progress *progress = raft_members_find(&raft->members, read->from);
+    if (progress != NULL) {
+        progress->heartbeat_due = true;
+    }
 }
 
 /* Answers the round under way and takes it out of the queue. */
@@ -144,7 +147,8 @@ void raft_release_reads(struct raft *raft)
     size_t confirmed = 0;
     for (size_t i = 0; i < raft->members.count; i++) {
         const struct raft_progress *progress = &raft->members.of[i];
-        confirmed += progress->id == raft->id || progress->round == reads->round;
+        confirmed +=
+            progress->voter && (progress->id == raft->id || progress->round == reads->round);
     }
     if (confirmed >= raft_members_quorum(&raft->members)) {
         end_round(raft, reads->round_index, true);

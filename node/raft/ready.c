@@ -158,6 +158,8 @@ bool raft_ready(struct raft *raft, struct raft_ready *ready)
     point_to_entries(raft);
     give_commit(raft, ready);
     give_soft_state(raft, ready);
+    ready->has_membership = raft->membership_news;
+    raft->membership_news = false;
     if (ready->has_hard_state || out->store_count > 0) {
         ready->store_sequence = ++raft->store_sequence;
     }
@@ -172,5 +174,6 @@ bool raft_ready(struct raft *raft, struct raft_ready *ready)
     uint64_t unneeded = raft->applied < raft->retain ? raft->applied : raft->retain;
     raft_log_evict(&raft->log, unneeded, raft->cache_bytes_max);
     return ready->store_sequence != 0 || ready->message_count > 0 || ready->read_count > 0 ||
-           ready->load_count > 0 || ready->has_commit || ready->has_soft_state;
+           ready->load_count > 0 || ready->has_commit || ready->has_soft_state ||
+           ready->has_membership;
 }

@@ -32,6 +32,13 @@ enum status raft_check_append(const struct raft_message *message, struct error *
                              (unsigned long long)(message->index + i), (unsigned long long)term);
         }
         term = entry->term;
+        struct raft_membership membership;
+        if (entry->type == RAFT_ENTRY_MEMBERSHIP &&
+            raft_membership_decode(raft_entry_slice(entry), &membership, err) != STATUS_OK) {
+            return error_set(err, STATUS_INVALID_ARGUMENT,
+                             "APPEND's entry (%llu, %llu) is no membership",
+                             (unsigned long long)entry->index, (unsigned long long)entry->term);
+        }
     }
     return STATUS_OK;
 }
@@ -129,15 +136,27 @@ static enum status take_entries(struct raft *raft, const struct raft_message *me
                              (unsigned long long)raft->hard.term);
         }
     }
-    if (!raft_log_reserve(&raft->log, message->entry_count - held)) {
+    if (!raft_log_reserve(&raft->log, message->entry_count - held) ||
+        !raft_changes_reserve(&raft->changes, message->entries + held,
+                              message->entry_count - held)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for %zu entries",
                          message->entry_count - held);
     }
+    bool changed = false;
     if (first <= raft->log.last_index) {
         raft_log_truncate(&raft->log, first, raft->store_sequence + 1);
+        changed = raft_changes_truncate(&raft->changes, first);
     }
     for (size_t i = held; i < message->entry_count; i++) {
-        raft_log_append(&raft->log, raft_entry_ref(message->entries[i]));
+        struct raft_entry *entry = message->entries[i];
+        raft_log_append(&raft->log, raft_entry_ref(entry));
+        if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+            raft_changes_push(&raft->changes, entry, raft->commit);
+            changed = true;
+        }
+    }
+    if (changed) {
+        raft_adopt_membership(raft, 0);
     }
     return STATUS_OK;
 }

@@ -7,6 +7,9 @@
 #include "raft/core.h"
 #include "raft/grow.h"
 
+/* Who was removed is told so for this many election timeouts. */
+#define LEAVE_TIMEOUTS 4U
+
 void raft_advance_commit(struct raft *raft)
 {
     CHECK(raft->role == RAFT_LEADER);
@@ -213,10 +216,13 @@ void raft_replicate(struct raft *raft)
 {
     CHECK(raft->role == RAFT_LEADER);
     CHECK(raft_hard_state_is_safe(raft));
+    raft_members_part(&raft->members, raft->now < LEAVE_TIMEOUTS * raft->election_ticks
+                                          ? 0
+                                          : raft->now - LEAVE_TIMEOUTS * raft->election_ticks);
     raise_retain(raft);
     for (size_t i = 0; i < raft->members.count; i++) {
         struct raft_progress *progress = &raft->members.of[i];
-        if (progress->id == raft->id) {
+        if (progress->id == raft->id || !raft_members_track(&raft->members, progress)) {
             continue;
         }
         if (progress->heartbeat_due) {

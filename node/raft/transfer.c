@@ -11,8 +11,8 @@ enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err)
     if (raft->role != RAFT_LEADER) {
         return error_set(err, STATUS_FAILED_PRECONDITION, "not the leader");
     }
-    if (target == raft->id || raft_members_find(&raft->members, target) == NULL) {
-        return error_set(err, STATUS_INVALID_ARGUMENT, "%llu is not another member",
+    if (target == raft->id || !raft_members_is_voter(&raft->members, target)) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%llu is not another voter",
                          (unsigned long long)target);
     }
     raft->transfer_target = target;
@@ -28,6 +28,7 @@ void raft_continue_transfer(struct raft *raft)
     }
     CHECK(raft->role == RAFT_LEADER);
     const struct raft_progress *target = raft_members_find(&raft->members, raft->transfer_target);
+    CHECK(target != NULL); /* no change of the members meanwhile */
     if (target->match == raft->log.last_index) {
         raft_send(raft, (struct raft_message){
                             .type = RAFT_MESSAGE_TIMEOUT_NOW,
@@ -53,7 +54,8 @@ enum status raft_receive_timeout_now(struct raft *raft, const struct raft_messag
                                      struct error *err)
 {
     CHECK(message->type == RAFT_MESSAGE_TIMEOUT_NOW);
-    if (raft->role != RAFT_FOLLOWER || raft->leader != message->from || !raft->electable) {
+    if (raft->role != RAFT_FOLLOWER || raft->leader != message->from || !raft->electable ||
+        !raft_members_is_voter(&raft->members, raft->id)) {
         return STATUS_OK;
     }
     return raft_campaign(raft, RAFT_CAMPAIGN_TRANSFER, err);

@@ -55,6 +55,7 @@ static void world_open(struct world *world)
     batch_init(&state->batch, alloc_default());
     version_rows_init(&state->version_rows, alloc_default());
     buf_init(&state->value, alloc_default(), MIB);
+    buf_init(&state->membership, alloc_default(), MIB);
     buf_init(&world->versions, alloc_default(), MIB);
     world->time_ns = 1000;
 }
@@ -68,6 +69,7 @@ static void world_close(struct world *world)
     batch_release(&state->batch);
     version_rows_release(&state->version_rows);
     buf_release(&state->value);
+    buf_release(&state->membership);
     buf_release(&world->versions);
     engine_close(world->engine);
     fs_crash_free(world->fs);

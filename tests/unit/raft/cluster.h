@@ -37,7 +37,8 @@ struct disk {
     struct raft_entry **entries;
     size_t count;
     size_t capacity;
-    struct disk_write *writes; /* in order, not yet durable */
+    struct raft_entry *membership; /* the newest one that was purged; NULL: none */
+    struct disk_write *writes;     /* in order, not yet durable */
     size_t write_count;
     size_t write_capacity;
 };
@@ -144,6 +145,7 @@ static inline void disk_release(struct disk *disk)
     while (disk->count > 0) {
         raft_entry_unref(disk->entries[--disk->count]);
     }
+    raft_entry_unref(disk->membership);
     free(disk->writes);
     free(disk->entries);
     *disk = (struct disk){0};
@@ -159,6 +161,10 @@ static inline void disk_purge(struct disk *disk, uint64_t index)
     size_t gone = (size_t)(index - disk->base_index);
     disk->base_term = disk->entries[gone - 1]->term;
     for (size_t i = 0; i < gone; i++) {
+        if (disk->entries[i]->type == RAFT_ENTRY_MEMBERSHIP) {
+            raft_entry_unref(disk->membership);
+            disk->membership = raft_entry_ref(disk->entries[i]);
+        }
         raft_entry_unref(disk->entries[i]);
     }
     disk->count -= gone;
@@ -234,7 +240,25 @@ struct node {
     uint64_t applied; /* what the state machine has, durably: it survives a crash */
 };
 
-/* A core for this node on what its disk has. */
+/* The bytes of a membership of voters 1 to `count`. Valid until the next call. */
+static inline struct slice voters_up_to(size_t count)
+{
+    static uint8_t bytes[256];
+    struct raft_membership membership = {.count = count};
+    struct buf encoded;
+    for (size_t i = 0; i < count; i++) {
+        membership.of[i] = (struct raft_member){.id = i + 1, .role = RAFT_VOTER};
+    }
+    buf_init(&encoded, alloc_default(), sizeof bytes);
+    raft_membership_encode(&membership, &encoded);
+    assert_false(buf_failed(&encoded));
+    memcpy(bytes, encoded.data, encoded.length);
+    struct slice slice = slice_of(bytes, encoded.length);
+    buf_release(&encoded);
+    return slice;
+}
+
+/* A core for this node on what its disk has. common->membership is what the log began with. */
 static inline enum status node_boot(struct node *node, const struct raft_options *common,
                                     struct error *err)
 {
@@ -242,7 +266,21 @@ static inline enum status node_boot(struct node *node, const struct raft_options
     struct disk *disk = &node->disk;
     struct raft_options options = *common;
     struct raft_term_run *runs = calloc(disk->count + 1, sizeof *runs);
+    struct raft_entry **changes = calloc(disk->count + 1, sizeof *changes);
     assert_non_null(runs);
+    assert_non_null(changes);
+    if (disk->membership != NULL) {
+        options.membership = raft_entry_slice(disk->membership);
+    }
+    for (size_t i = 0; i < disk->count; i++) {
+        struct raft_entry *entry = disk->entries[i];
+        if (entry->type == RAFT_ENTRY_MEMBERSHIP && entry->index <= node->applied) {
+            options.membership = raft_entry_slice(entry);
+        } else if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+            changes[options.change_count++] = entry;
+        }
+    }
+    options.changes = changes;
     size_t run_count = 0;
     for (size_t i = 0; i < disk->count; i++) {
         if (i == 0 || disk->entries[i]->term != disk->entries[i - 1]->term) {
@@ -260,6 +298,7 @@ static inline enum status node_boot(struct node *node, const struct raft_options
     options.run_count = run_count;
     enum status status = raft_new(&options, &node->raft, err);
     free(runs);
+    free(changes);
     node->commit = node->applied;
     return status;
 }

@@ -5,7 +5,8 @@
  *
  *   election safety       at most one leader a term
  *   log matching          an (index, term) has one content and one predecessor
- *   commit                when an entry is committed first, a quorum has it on disk
+ *   commit                when an entry is committed first, a quorum of the voters that the node
+ *                         goes by has it on disk
  *   state machine safety  an index is committed with one (term, content) for ever
  *   leader completeness   a leader's log has all that was committed before it led
  *
@@ -51,9 +52,16 @@ struct oracle {
         }                                                                                          \
     } while (0)
 
-/* An entry's first 8 bytes name it; a no-op is named by its term. */
+/* An entry's first 8 bytes name it; a no-op is named by its term, a membership by all bytes. */
 static inline uint64_t entry_value(const struct raft_entry *entry)
 {
+    if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+        uint64_t hash = 14695981039346656037ULL;
+        for (uint32_t i = 0; i < entry->length; i++) {
+            hash = (hash ^ entry->data[i]) * 1099511628211ULL;
+        }
+        return hash;
+    }
     return entry->type == RAFT_ENTRY_NOOP ? ~entry->term : get_le64(entry->data);
 }
 
@@ -104,16 +112,20 @@ static inline void oracle_see_entry(struct oracle *oracle, const struct raft_ent
 }
 
 /* State machine safety, and commit if this is the first time. */
-static inline void oracle_see_commit(struct oracle *oracle, const struct node *nodes, size_t count,
-                                     const struct raft_entry *entry)
+static inline void oracle_see_commit(struct oracle *oracle, const struct node *nodes,
+                                     const struct node *by, const struct raft_entry *entry)
 {
     if (entry->index > oracle->commit) {
         HOLDS(oracle, entry->index == oracle->commit + 1);
         size_t durable = 0;
-        for (size_t i = 0; i < count; i++) {
-            durable += disk_has(&nodes[i].disk, entry->index, entry->term);
+        uint64_t at = 0;
+        const struct raft_membership *members = raft_members_now(by->raft, &at);
+        for (size_t i = 0; i < members->count; i++) {
+            const struct disk *disk = &nodes[members->of[i].id - 1].disk;
+            durable +=
+                members->of[i].role == RAFT_VOTER && disk_has(disk, entry->index, entry->term);
         }
-        HOLDS(oracle, durable >= count / 2 + 1);
+        HOLDS(oracle, durable >= raft_membership_voters(members) / 2 + 1);
         oracle->commit = entry->index;
         oracle->committed = test_grow(oracle->committed, &oracle->committed_capacity,
                                       (size_t)entry->index + 1, sizeof *oracle->committed);

@@ -13,15 +13,12 @@
 #define MODEL_STEPS 200U
 #define MODEL_MAX 1000U
 
-static const uint64_t three[] = {3, 1, 2};
-
-static struct raft_options options_of(struct alloc *alloc, const uint64_t *members, size_t count,
-                                      struct rng *rng)
+/* Of voters 1 to `count`. */
+static struct raft_options options_of(struct alloc *alloc, size_t count, struct rng *rng)
 {
     return (struct raft_options){
         .id = 1,
-        .members = members,
-        .member_count = count,
+        .membership = voters_up_to(count),
         .election_ticks = 10,
         .heartbeat_ticks = 2,
         .message_bytes_max = RAFT_MESSAGE_BYTES_DEFAULT,
@@ -46,23 +43,15 @@ static void refused(struct raft_options options, enum status expected)
 static void test_options_are_checked(void **state)
 {
     (void)state;
-    static const uint64_t twice[] = {1, 2, 2};
-    static const uint64_t zero[] = {1, 0};
-    static const uint64_t others[] = {2, 3};
-    static const uint64_t many[] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct rng_seeded rng;
     rng_seeded_init(&rng, 1);
-    const struct raft_options good = options_of(alloc_default(), three, 3, &rng.rng);
+    const struct raft_options good = options_of(alloc_default(), 3, &rng.rng);
     struct raft_options bad;
 #define REFUSED(field, value)                                                                      \
     bad = good;                                                                                    \
     bad.field = (value);                                                                           \
     refused(bad, STATUS_INVALID_ARGUMENT)
     REFUSED(id, 0);
-    REFUSED(id, 4);
-    REFUSED(members, twice);
-    REFUSED(members, NULL);
-    REFUSED(member_count, 0);
     REFUSED(election_ticks, 2);
     REFUSED(heartbeat_ticks, 0);
     REFUSED(message_bytes_max, 0);
@@ -70,12 +59,9 @@ static void test_options_are_checked(void **state)
     REFUSED(inflight_messages_max, 0);
     REFUSED(inflight_messages_max, 5000);
 #undef REFUSED
-    bad = options_of(alloc_default(), zero, 2, &rng.rng);
-    refused(bad, STATUS_INVALID_ARGUMENT);
-    bad = options_of(alloc_default(), others, 2, &rng.rng);
-    refused(bad, STATUS_INVALID_ARGUMENT);
-    bad = options_of(alloc_default(), many, 8, &rng.rng);
-    refused(bad, STATUS_INVALID_ARGUMENT);
+    bad = good;
+    bad.membership = slice_of_string("nonsense");
+    refused(bad, STATUS_CORRUPT);
 }
 
 /* Recovered values that contradict each other come from a damaged disk: DATA_LOSS. */
@@ -84,7 +70,7 @@ static void test_recovered_state_is_checked(void **state)
     (void)state;
     struct rng_seeded rng;
     rng_seeded_init(&rng, 1);
-    struct raft_options good = options_of(alloc_default(), three, 3, &rng.rng);
+    struct raft_options good = options_of(alloc_default(), 3, &rng.rng);
     struct raft_term_run runs[] = {{6, 2}, {8, 4}};
     good.hard_state = (struct raft_hard_state){.term = 4};
     good.snapshot_index = 5;
@@ -134,7 +120,7 @@ static void test_proposals_are_checked(void **state)
     struct error err = ERROR_INIT;
     struct raft *raft = NULL;
     rng_seeded_init(&rng, 1);
-    struct raft_options options = options_of(alloc_default(), three, 3, &rng.rng);
+    struct raft_options options = options_of(alloc_default(), 3, &rng.rng);
     assert_ok(raft_new(&options, &raft, &err), &err);
     struct raft_entry *entry = raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_NOOP, 0);
     assert_status(raft_propose(raft, entry, &err), STATUS_INVALID_ARGUMENT, &err);
@@ -178,7 +164,6 @@ static void serve_alone(struct raft *raft, uint64_t *commit, uint64_t *reads)
 static void test_each_allocation_fails(void **state)
 {
     (void)state;
-    static const uint64_t alone[] = {1};
     struct fail_alloc fail;
     fail_alloc_init(&fail);
     bool hit = true;
@@ -189,7 +174,7 @@ static void test_each_allocation_fails(void **state)
         uint64_t commit = 0;
         uint64_t reads = 0;
         rng_seeded_init(&rng, 1);
-        struct raft_options options = options_of(&fail.alloc, alone, 1, &rng.rng);
+        struct raft_options options = options_of(&fail.alloc, 1, &rng.rng);
         fail_alloc_arm(&fail, n);
         while (raft == NULL) {
             if (raft_new(&options, &raft, &err) != STATUS_OK) {
@@ -226,7 +211,6 @@ static void test_each_allocation_fails(void **state)
 static void test_entries_are_shared(void **state)
 {
     (void)state;
-    static const uint64_t alone[] = {1};
     struct fail_alloc fail;
     struct rng_seeded rng;
     struct error err = ERROR_INIT;
@@ -235,7 +219,7 @@ static void test_entries_are_shared(void **state)
     uint64_t reads = 0;
     fail_alloc_init(&fail);
     rng_seeded_init(&rng, 1);
-    struct raft_options options = options_of(&fail.alloc, alone, 1, &rng.rng);
+    struct raft_options options = options_of(&fail.alloc, 1, &rng.rng);
     assert_ok(raft_new(&options, &raft, &err), &err);
     assert_ok(raft_tick(raft, &err), &err);
     serve_alone(raft, &commit, &reads);
@@ -355,7 +339,7 @@ static void test_log_against_arrays(void **state)
         uint64_t sequence = 0;
         rng_seeded_init(&rng, seed + round);
         memset(&model, 0, sizeof model);
-        struct raft_options options = options_of(alloc_default(), three, 3, &rng.rng);
+        struct raft_options options = options_of(alloc_default(), 3, &rng.rng);
         assert_ok(raft_log_init(&log, &options, &err), &err);
         for (unsigned i = 0; i < MODEL_STEPS; i++) {
             change(&log, &model, &rng.rng, &sequence);
@@ -371,12 +355,13 @@ static void test_quorum_match(void **state)
     (void)state;
     struct rng_seeded rng;
     rng_seeded_init(&rng, test_seed());
-    static const uint64_t ids[] = {1, 2, 3, 4, 5, 6, 7};
     for (size_t count = 1; count <= MEMBERS_MAX; count++) {
         struct raft_members members;
         struct error err = ERROR_INIT;
-        struct raft_options options = options_of(alloc_default(), ids, count, &rng.rng);
-        assert_ok(raft_members_init(&members, &options, &err), &err);
+        struct raft_membership membership;
+        assert_ok(raft_membership_decode(voters_up_to(count), &membership, &err), &err);
+        raft_members_init(&members, alloc_default(), 16);
+        raft_members_set(&members, &membership, 0, 0, 0);
         assert_int_equal(raft_members_quorum(&members), count / 2 + 1);
         for (unsigned round = 0; round < 500; round++) {
             uint64_t own = rng_below(&rng.rng, 10);

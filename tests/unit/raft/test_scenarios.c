@@ -28,10 +28,10 @@ struct stage {
     bool quiet;
     struct network network;
     size_t count;
+    size_t voters; /* at the start; the others wait to be added */
     struct node nodes[NODES_MAX];
     struct fixed_rng rngs[NODES_MAX];
     struct raft_options options;
-    uint64_t members[NODES_MAX];
     bool manual_disk[NODES_MAX];
     bool cut[NODES_MAX][NODES_MAX];
     bool manual_loads;
@@ -118,6 +118,18 @@ static void say_message(struct stage *stage, const struct raft_message *message,
     say(stage, "%s\n", fate);
 }
 
+/* Voters, and learners in brackets. */
+static void say_members(struct stage *stage, const struct node *node)
+{
+    uint64_t index = 0;
+    const struct raft_membership *now = raft_members_now(node->raft, &index);
+    say(stage, "  %" PRIu64 " members at %" PRIu64 ":", node->id, index);
+    for (size_t i = 0; i < now->count; i++) {
+        say(stage, now->of[i].role == RAFT_VOTER ? " %" PRIu64 : " (%" PRIu64 ")", now->of[i].id);
+    }
+    say(stage, "\n");
+}
+
 static void say_ready(struct stage *stage, const struct node *node, const struct raft_ready *ready)
 {
     if (ready->has_soft_state) {
@@ -133,6 +145,9 @@ static void say_ready(struct stage *stage, const struct node *node, const struct
         }
         say_entries(stage, ready->entries, ready->entry_count);
         say(stage, "\n");
+    }
+    if (ready->has_membership) {
+        say_members(stage, node);
     }
     if (ready->has_commit) {
         say(stage, "  %" PRIu64 " commit %" PRIu64 "\n", node->id, ready->commit);
@@ -349,6 +364,8 @@ static void boot(struct stage *stage, struct node *node)
 {
     struct error err = ERROR_INIT;
     stage->options.rng = &stage->rngs[node->id - 1].rng;
+    stage->options.membership =
+        node->id <= stage->voters ? voters_up_to(stage->voters) : slice_of_string("");
     enum status status = node_boot(node, &stage->options, &err);
     say_status(stage, node, status, &err);
     if (status == STATUS_OK) {
@@ -359,16 +376,14 @@ static void boot(struct stage *stage, struct node *node)
 static void do_cluster(struct stage *stage, const char *arguments)
 {
     assert_int_equal(stage->count, 0);
-    stage->count = number(arguments, 0, 3);
+    size_t voters = number(arguments, 0, 3);
+    stage->count = voters + option(arguments, "spare", 0);
     assert_in_range(stage->count, 1, NODES_MAX);
     for (size_t i = 0; i < stage->count; i++) {
-        stage->members[i] = i + 1;
         stage->nodes[i].id = i + 1;
         stage->rngs[i] = (struct fixed_rng){.rng.fill = fixed_fill};
     }
     stage->options = (struct raft_options){
-        .members = stage->members,
-        .member_count = stage->count,
         .election_ticks = (unsigned)option(arguments, "election", 8), /* a power of two */
         .heartbeat_ticks = (unsigned)option(arguments, "heartbeat", 2),
         .message_bytes_max = option(arguments, "message_bytes", 1000000),
@@ -377,6 +392,7 @@ static void do_cluster(struct stage *stage, const char *arguments)
         .cache_bytes_max = option(arguments, "cache_bytes", 64000000),
         .alloc = alloc_default(),
     };
+    stage->voters = voters;
     stage->manual_loads = option(arguments, "manual_loads", 0) == 1;
     if (option(arguments, "boot", 1) == 1) {
         for (size_t i = 0; i < stage->count; i++) {
@@ -463,6 +479,47 @@ static void do_propose(struct stage *stage, const char *arguments)
         }
     }
     drain(stage, node);
+}
+
+/* member LEADER add|promote|remove ID; with "unready" nothing is given out yet. */
+static void do_member(struct stage *stage, const char *arguments)
+{
+    struct node *node = node_of(stage, number(arguments, 0, 0));
+    uint64_t id = number(arguments, 2, 0);
+    struct error err = ERROR_INIT;
+    struct buf bytes;
+    uint64_t index = 0;
+    const struct raft_membership *now = raft_members_now(node->raft, &index);
+    buf_init(&bytes, alloc_default(), 4096);
+    enum status status;
+    if (strstr(arguments, " add ") != NULL) {
+        status = raft_membership_add(now, id, slice_of_string(""), &bytes, &err);
+    } else if (strstr(arguments, " promote ") != NULL) {
+        status = raft_membership_promote(now, id, &bytes, &err);
+    } else {
+        assert_non_null(strstr(arguments, " remove "));
+        status = raft_membership_remove(now, id, &bytes, &err);
+    }
+    if (status == STATUS_OK) {
+        struct raft_entry *entry =
+            raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_MEMBERSHIP, (uint32_t)bytes.length);
+        assert_non_null(entry);
+        memcpy(entry->data, bytes.data, bytes.length);
+        status = raft_change(node->raft, entry, &err);
+        if (status != STATUS_OK) {
+            raft_entry_unref(entry);
+        }
+    }
+    buf_release(&bytes);
+    say_status(stage, node, status, &err);
+    if (strstr(arguments, " unready") == NULL) {
+        drain(stage, node);
+    }
+}
+
+static void do_members(struct stage *stage, const char *arguments)
+{
+    say_members(stage, node_of(stage, number(arguments, 0, 0)));
 }
 
 static size_t first_on_link(const struct stage *stage, uint64_t from, uint64_t to)
@@ -739,6 +796,7 @@ static const struct command {
     {"purge", do_purge},       {"unreachable", do_unreachable},
     {"inject", do_inject},     {"electable", do_electable},
     {"status", do_status},     {"log", do_log},
+    {"member", do_member},     {"members", do_members},
 };
 
 static void run_command(struct stage *stage, const char *line)

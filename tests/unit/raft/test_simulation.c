@@ -66,7 +66,8 @@ struct sim {
     struct oracle oracle;
     size_t count;
     struct node nodes[NODES_MAX];
-    uint64_t members[NODES_MAX];
+    size_t voters; /* at the start; the others wait to be added */
+    bool changes;  /* the membership changes */
     uint64_t paused_until[NODES_MAX];
     unsigned tick_permille[NODES_MAX]; /* clocks run at different speeds */
     struct pending_load loads[NODES_MAX][LOADS_MAX];
@@ -83,6 +84,7 @@ struct sim {
     size_t loads_answered;
     size_t crashes;
     size_t purges;
+    size_t changes_made;
 };
 
 static bool chance(struct sim *sim, unsigned of_thousand)
@@ -187,7 +189,7 @@ static void take_commit(struct sim *sim, struct node *node)
     /* First all that the core takes for committed, whether or not it is durable here. */
     for (uint64_t index = sim->oracle.commit + 1; index <= status.commit; index++) {
         struct raft_entry *entry = node_fetch(node, index);
-        oracle_see_commit(&sim->oracle, sim->nodes, sim->count, entry);
+        oracle_see_commit(&sim->oracle, sim->nodes, node, entry);
         raft_entry_unref(entry);
     }
 }
@@ -197,7 +199,7 @@ static void apply(struct sim *sim, struct node *node, uint64_t up_to)
     HOLDS(&sim->oracle, up_to <= disk_last(&node->disk));
     for (uint64_t index = node->applied + 1; index <= up_to; index++) {
         struct raft_entry *entry = node_fetch(node, index);
-        oracle_see_commit(&sim->oracle, sim->nodes, sim->count, entry);
+        oracle_see_commit(&sim->oracle, sim->nodes, node, entry);
         HOLDS(&sim->oracle, disk_has(&node->disk, index, entry->term));
         raft_entry_unref(entry);
     }
@@ -241,6 +243,8 @@ static bool is_running(const struct sim *sim, size_t at)
 static void boot(struct sim *sim, struct node *node)
 {
     struct error err = ERROR_INIT;
+    sim->options.membership =
+        node->id <= sim->voters ? voters_up_to(sim->voters) : slice_of_string("");
     tolerate(sim, node_boot(node, &sim->options, &err), &err);
 }
 
@@ -378,6 +382,9 @@ static void read(struct sim *sim, struct node *node)
 static void purge(struct sim *sim, struct node *node)
 {
     uint64_t index = raft_retain_index(node->raft);
+    if (sim->changes) {
+        return; /* who is added would need a snapshot */
+    }
     for (size_t i = 0; i < sim->count && index > 0; i++) {
         HOLDS(&sim->oracle, disk_last(&sim->nodes[i].disk) >= index);
     }
@@ -397,7 +404,44 @@ static void transfer(struct sim *sim, struct node *node)
     uint64_t target = 1 + draw(sim, (unsigned)sim->count);
     enum status status = raft_transfer(node->raft, target, &err);
     HOLDS(&sim->oracle, status == STATUS_OK || status == STATUS_FAILED_PRECONDITION ||
-                            (status == STATUS_INVALID_ARGUMENT && target == node->id));
+                            status == STATUS_INVALID_ARGUMENT);
+}
+
+/* Adds, promotes or removes somebody, if that is possible now. Three voters stay at least, so that
+ * a crash does not end the run. */
+static void change_members(struct sim *sim, struct node *node)
+{
+    struct error err = ERROR_INIT;
+    uint64_t index = 0;
+    uint64_t id = 1 + draw(sim, (unsigned)sim->count);
+    const struct raft_membership *now = raft_members_now(node->raft, &index);
+    const struct raft_member *member = raft_membership_find(now, id);
+    struct buf bytes;
+    buf_init(&bytes, alloc_default(), 4096);
+    enum status status = STATUS_FAILED_PRECONDITION;
+    if (member == NULL) {
+        status = raft_membership_add(now, id, slice_of_string("info"), &bytes, &err);
+    } else if (member->role == RAFT_LEARNER && chance(sim, 800)) {
+        status = raft_membership_promote(now, id, &bytes, &err);
+    } else if (raft_membership_voters(now) > 3) {
+        status = raft_membership_remove(now, id, &bytes, &err);
+    }
+    if (status == STATUS_OK) {
+        struct raft_entry *entry =
+            raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_MEMBERSHIP, (uint32_t)bytes.length);
+        assert_non_null(entry);
+        memcpy(entry->data, bytes.data, bytes.length);
+        status = raft_change(node->raft, entry, &err);
+        HOLDS(&sim->oracle, status == STATUS_OK || status == STATUS_FAILED_PRECONDITION ||
+                                status == STATUS_UNAVAILABLE ||
+                                status == STATUS_RESOURCE_EXHAUSTED);
+        if (status == STATUS_OK) {
+            sim->changes_made++;
+        } else {
+            raft_entry_unref(entry);
+        }
+    }
+    buf_release(&bytes);
 }
 
 static void deliver(struct sim *sim)
@@ -516,6 +560,9 @@ static void strike(struct sim *sim)
             uint64_t peer = 1 + (at + 1) % sim->count;
             raft_unreachable(node->raft, peer);
         }
+        if (sim->changes && chance(sim, 200)) {
+            change_members(sim, node);
+        }
     }
 }
 
@@ -557,16 +604,16 @@ static void sim_init(struct sim *sim, uint64_t seed)
     sim->memory = (struct weak_alloc){.alloc.resize = weak_resize, .rng = &sim->rng.rng};
     draw_weather(sim);
     static const size_t counts[] = {3, 3, 3, 5, 5, 1, 2, 4};
-    sim->count = counts[draw(sim, 8)];
+    sim->voters = counts[draw(sim, 8)];
+    sim->changes = chance(sim, 400);
+    sim->count =
+        sim->voters + (sim->changes ? 1 + draw(sim, NODES_MAX - (unsigned)sim->voters) : 0);
     for (size_t i = 0; i < sim->count; i++) {
-        sim->members[i] = i + 1;
         sim->nodes[i].id = i + 1;
         sim->tick_permille[i] = chance(sim, 700) ? 950 : 200;
     }
     bool narrow = chance(sim, 500);
     sim->options = (struct raft_options){
-        .members = sim->members,
-        .member_count = sim->count,
         .election_ticks = 10 + draw(sim, 10),
         .heartbeat_ticks = 1 + draw(sim, 4),
         .message_bytes_max = narrow ? 200 + draw(sim, 400) : 4000,
@@ -592,18 +639,36 @@ static void sim_release(struct sim *sim)
     oracle_release(&sim->oracle);
 }
 
-static bool is_settled(struct sim *sim, uint64_t goal)
+/* The membership that the one leader goes by and that is committed; NULL if there is none. */
+static const struct raft_membership *settled_members(const struct sim *sim)
 {
-    size_t leaders = 0;
+    const struct raft_membership *found = NULL;
     for (size_t i = 0; i < sim->count; i++) {
         struct raft_status status;
+        uint64_t index = 0;
         raft_status(sim->nodes[i].raft, &status);
-        leaders += status.role == RAFT_LEADER;
-        if (sim->nodes[i].applied < goal) {
+        if (status.role != RAFT_LEADER) {
+            continue;
+        }
+        const struct raft_membership *now = raft_members_now(sim->nodes[i].raft, &index);
+        if (found != NULL || index > status.commit) {
+            return NULL;
+        }
+        found = now;
+    }
+    return found;
+}
+
+/* Who is no member (any more) need not have anything, and disturbs nobody. */
+static bool is_settled(struct sim *sim, uint64_t goal)
+{
+    const struct raft_membership *members = settled_members(sim);
+    for (size_t i = 0; members != NULL && i < members->count; i++) {
+        if (sim->nodes[members->of[i].id - 1].applied < goal) {
             return false;
         }
     }
-    return leaders == 1;
+    return members != NULL;
 }
 
 /* With all faults over the cluster must elect, commit something new, answer a read on each node
@@ -637,8 +702,9 @@ static void heal(struct sim *sim)
         HOLDS(&sim->oracle, steps++ < steps_max);
         step(sim);
     }
-    for (size_t i = 0; i < sim->count; i++) {
-        const struct disk *disk = &sim->nodes[i].disk;
+    const struct raft_membership *members = settled_members(sim);
+    for (size_t i = 0; i < members->count; i++) {
+        const struct disk *disk = &sim->nodes[members->of[i].id - 1].disk;
         for (uint64_t index = disk->base_index + 1; index <= goal; index++) {
             HOLDS(&sim->oracle, disk_at(disk, index)->term == sim->oracle.committed[index].term);
             HOLDS(&sim->oracle,
@@ -654,6 +720,7 @@ struct totals {
     uint64_t loads;
     uint64_t crashes;
     uint64_t purges;
+    uint64_t changes;
 };
 
 static void run(uint64_t seed, struct totals *totals)
@@ -672,6 +739,7 @@ static void run(uint64_t seed, struct totals *totals)
     totals->loads += sim.loads_answered;
     totals->crashes += sim.crashes;
     totals->purges += sim.purges;
+    totals->changes += sim.changes_made;
     sim_release(&sim);
 }
 
@@ -683,9 +751,9 @@ static void run_range(uint64_t seed, uint64_t rounds)
     }
     print_message("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " commits, %" PRIu64
                   " elections, %" PRIu64 " reads, %" PRIu64 " loads, %" PRIu64 " crashes, %" PRIu64
-                  " purges\n",
+                  " purges, %" PRIu64 " changes of members\n",
                   rounds, seed, totals.commits, totals.elections, totals.reads_ok, totals.loads,
-                  totals.crashes, totals.purges);
+                  totals.crashes, totals.purges, totals.changes);
     /* A simulation in which nothing happens proves nothing. */
     assert_true(totals.commits > rounds * 50);
     assert_true(totals.elections > rounds);
@@ -694,6 +762,7 @@ static void run_range(uint64_t seed, uint64_t rounds)
         assert_true(totals.loads > rounds);
         assert_true(totals.crashes > rounds);
         assert_true(totals.purges > rounds);
+        assert_true(totals.changes > rounds);
     }
 }
 
