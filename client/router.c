@@ -151,8 +151,9 @@ const char *router_name(struct router *router, unsigned index)
 }
 
 /* On the loop's thread, so that one handshake is the first. */
-static enum status accept_peer(void *context, const char *cluster, struct error *err)
+static enum status accept_peer(void *context, const struct rpc_hello *server, struct error *err)
 {
+    const char *cluster = server->cluster_id;
     struct router_endpoint *endpoint = context;
     struct router *router = endpoint->router;
     enum status status = STATUS_OK;

@@ -24,6 +24,7 @@ struct node {
 
     struct apply_thread *apply_thread;
     struct rpc_loop *peer_loop;
+    struct incarnations *incarnations;
     struct peers *peers;
     struct turns *turns;
 
@@ -90,13 +91,18 @@ static enum status take_part(struct node *node, struct error *err)
     struct replica *replica = node->replica;
     const struct rpc_loop_options loop_options = {
         .name = "peers", .alloc = node->alloc, .clock = node->clock};
-    enum status status = rpc_loop_open(&loop_options, &node->peer_loop, err);
+    enum status status = incarnations_open(node->alloc, replica->options.fs, replica->options.rng,
+                                           node->config->data, &node->incarnations, err);
+    if (status == STATUS_OK) {
+        status = rpc_loop_open(&loop_options, &node->peer_loop, err);
+    }
     if (status == STATUS_OK) {
         const struct peers_options peers_options = {.alloc = node->alloc,
                                                     .clock = node->clock,
                                                     .config = node->config,
                                                     .loop = node->peer_loop,
-                                                    .intake = &replica->intake};
+                                                    .intake = &replica->intake,
+                                                    .incarnations = node->incarnations};
         status = peers_open(&peers_options, &node->peers, err);
     }
     if (status == STATUS_OK) {
@@ -230,6 +236,7 @@ void node_close(struct node *node)
     turns_stop(node->turns);
     peers_close(node->peers);
     rpc_loop_close(node->peer_loop);
+    incarnations_close(node->incarnations);
     if (node->replica != NULL) {
         replica_end_driver(node->replica);
         apply_thread_stop(node->apply_thread);

@@ -28,6 +28,7 @@ struct peers {
     struct clock *clock;
     struct intake_queue *intake;
     const struct config *config;
+    struct incarnations *incarnations;
     uint64_t self;
     char self_endpoint[ENDPOINT_BYTES_MAX + 1];
     struct rpc_loop *loop;
@@ -69,6 +70,25 @@ static void on_refused(void *context, const char *text)
               log_quote(quoted, sizeof quoted, text));
 }
 
+/* Who listens at a member's address must be that member. */
+static enum status accept_server(void *context, const struct rpc_hello *server, struct error *err)
+{
+    const struct peer *peer = context;
+    struct peers *peers = peer->peers;
+    if (raft_id_of(server->peer_id) != peer->raft_id) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "node %.64s is at %.200s, another member's", server->peer_id,
+                         peer->endpoint);
+    }
+    return incarnations_accept(peers->incarnations, server->peer_id, server->instance, err);
+}
+
+static enum status accept_client(void *context, const struct rpc_hello *client, struct error *err)
+{
+    struct peers *peers = context;
+    return incarnations_accept(peers->incarnations, client->peer_id, client->instance, err);
+}
+
 /* Begins to connect to the member, unless it is known there. */
 static enum status connect_to(struct peers *peers, uint64_t raft_id, const char *endpoint,
                               struct error *err)
@@ -98,6 +118,8 @@ static enum status connect_to(struct peers *peers, uint64_t raft_id, const char 
         .frame_bytes_max = PEER_FRAME_BYTES_MAX,
         .cluster_id = config->cluster,
         .peer_id = config->node_id,
+        .instance = incarnations_own(peers->incarnations),
+        .accept_peer = accept_server,
         .on_state = on_state,
         .on_refused = on_refused,
         .context = peer,
@@ -159,6 +181,9 @@ static enum status listen_for_peers(struct peers *peers, const struct config *co
         .frame_bytes_max = PEER_FRAME_BYTES_MAX,
         .cluster_id = config->cluster,
         .node_id = config->node_id,
+        .instance = incarnations_own(peers->incarnations),
+        .accept_peer = accept_client,
+        .context = peers,
     };
     status = rpc_server_open(peers->loop, &options, &peers->server, err);
     if (status != STATUS_OK) {
@@ -187,6 +212,7 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     peers->self = config_raft_id(config, self);
     peers->loop = options->loop;
     peers->config = config;
+    peers->incarnations = options->incarnations;
     memcpy(peers->self_endpoint, config->members[self].peer, sizeof peers->self_endpoint);
     enum status status = listen_for_peers(peers, config, err);
     if (status != STATUS_OK) {

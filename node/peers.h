@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "node/config.h"
+#include "node/incarnation.h"
 #include "node/members.h"
 #include "node/peer_message.h"
 
@@ -25,6 +26,7 @@ struct peers_options {
     const struct config *config; /* borrowed, as all that follows */
     struct rpc_loop *loop;
     struct intake_queue *intake; /* the driver's */
+    struct incarnations *incarnations;
 };
 
 /* Binds the peer port of this node. Returns owned. UNAVAILABLE if the port is in use. */

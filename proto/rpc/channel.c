@@ -74,8 +74,8 @@ static void on_ready(void *context)
     CHECK(link == channel->link);
     if (channel->options.accept_peer != NULL) {
         struct error error = ERROR_INIT;
-        enum status status = channel->options.accept_peer(
-            channel->options.context, rpc_conn_peer(link->conn)->cluster_id, &error);
+        enum status status = channel->options.accept_peer(channel->options.context,
+                                                          rpc_conn_peer(link->conn), &error);
         if (status != STATUS_OK) {
             rpc_conn_abort(link->conn, status, error.text); /* frees the link */
             return;
@@ -193,6 +193,7 @@ static void link_open(struct rpc_channel *channel, struct rpc_transport_stream *
         .is_server = false,
         .cluster_id = channel->options.cluster_id,
         .own_id = channel->options.peer_id,
+        .instance = channel->options.instance,
         .frame_bytes_max = channel->options.frame_bytes_max,
         .queued_bytes_max = channel->options.queued_bytes_max + channel->options.frame_bytes_max,
         .queued_bytes = &channel->queued_bytes,

@@ -24,6 +24,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "rpc/arena.h"
+#include "rpc/hello.h"
 #include "rpc/loop.h"
 #include "rpc/metadata.h"
 
@@ -34,6 +35,7 @@ struct rpc_channel_options {
     size_t frame_bytes_max;  /* of what is received and sent; 0: CLIENT_FRAME_BYTES_MAX */
     const char *cluster_id;  /* another one is refused; "" or NULL: whichever */
     const char *peer_id;     /* told in HELLO; "" or NULL: anonymous */
+    const char *instance;    /* told in HELLO; "" or NULL: none */
     size_t calls_max;        /* waiting or in flight; 0: CALLS_PER_CONNECTION_MAX */
     size_t queued_bytes_max; /* not yet written; 0: CONNECTION_QUEUED_BYTES_MAX */
     unsigned connect_ms;     /* dial and handshake; 0: HANDSHAKE_TIMEOUT_MS */
@@ -47,10 +49,10 @@ struct rpc_channel_options {
     /* Told once when the server, which is there, begins to refuse connections, with the reason; may
      * be NULL. */
     void (*on_refused)(void *context, const char *text);
-    /* Asked on the loop's thread after each handshake, before any call is sent, with the cluster
-     * that the server told of ("": none). Anything but OK refuses the connection: calls end with
-     * that. May be NULL. */
-    enum status (*accept_peer)(void *context, const char *cluster_id, struct error *err);
+    /* Asked on the loop's thread after each handshake, before any call is sent, with what the
+     * server said of itself. Anything but OK refuses the connection: calls end with that. May be
+     * NULL. */
+    enum status (*accept_peer)(void *context, const struct rpc_hello *server, struct error *err);
     void *context;
 };
 

@@ -624,8 +624,8 @@ struct rpc_conn *rpc_conn_new(struct rpc_transport_stream *stream,
     conn->received_since_ns = now;
     conn->handshake_deadline_ns = after_ms(now, options->handshake_ms);
     (void)snprintf(conn->address, sizeof conn->address, "%s", rpc_transport_peer(stream));
-    rpc_hello_init(&conn->own_hello, options->cluster_id, options->own_id, options->frame_bytes_max,
-                   rpc_loop_rng(options->loop));
+    rpc_hello_init(&conn->own_hello, options->cluster_id, options->own_id, options->instance,
+                   options->frame_bytes_max, rpc_loop_rng(options->loop));
     conn->in_capacity = READ_BYTES_HANDSHAKE;
     conn->in = alloc_new(alloc, conn->in_capacity);
     conn->write_buffer = alloc_new(alloc, WRITE_BUFFER_BYTES);

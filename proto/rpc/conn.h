@@ -46,8 +46,9 @@ struct rpc_conn_callbacks {
 struct rpc_conn_options {
     struct rpc_loop *loop;
     bool is_server;
-    const char *cluster_id; /* these two are copied */
+    const char *cluster_id; /* these three are copied */
     const char *own_id;
+    const char *instance;
     size_t frame_bytes_max; /* of bodies that are taken */
     size_t queued_bytes_max;
     _Atomic size_t *queued_bytes; /* where frames of the conn itself count */

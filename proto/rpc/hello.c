@@ -16,7 +16,7 @@ static void copy_name(char to[RPC_NAME_BYTES_MAX + 1], const char *name)
 }
 
 void rpc_hello_init(struct rpc_hello *hello, const char *cluster_id, const char *peer_id,
-                    size_t frame_bytes_max, struct rng *rng)
+                    const char *instance, size_t frame_bytes_max, struct rng *rng)
 {
     *hello = (struct rpc_hello){
         .version_min = RPC_VERSION_MIN,
@@ -25,6 +25,7 @@ void rpc_hello_init(struct rpc_hello *hello, const char *cluster_id, const char 
     };
     copy_name(hello->cluster_id, cluster_id);
     copy_name(hello->peer_id, peer_id);
+    copy_name(hello->instance, instance);
     rng_fill(rng, hello->nonce, sizeof hello->nonce);
 }
 
@@ -35,6 +36,7 @@ void rpc_hello_encode(const struct rpc_hello *hello, struct buf *out)
     message.version_max = hello->version_max;
     message.cluster_id = (char *)(uintptr_t)hello->cluster_id;
     message.peer_id = (char *)(uintptr_t)hello->peer_id;
+    message.instance = (char *)(uintptr_t)hello->instance;
     message.nonce.data = (uint8_t *)(uintptr_t)hello->nonce;
     message.nonce.len = sizeof hello->nonce;
     message.features = hello->features;
@@ -73,7 +75,7 @@ enum status rpc_hello_decode(struct slice body, struct alloc *alloc, struct rpc_
     const Estreat__V1__Hello *message = (const Estreat__V1__Hello *)unpacked;
     if (message->version_min == 0 || message->version_min > message->version_max ||
         message->nonce.len != RPC_NONCE_BYTES || !name_is_fit(message->cluster_id) ||
-        !name_is_fit(message->peer_id)) {
+        !name_is_fit(message->peer_id) || !name_is_fit(message->instance)) {
         status = error_set(err, STATUS_INVALID_ARGUMENT, "HELLO with unfit fields");
         goto out;
     }
@@ -85,6 +87,7 @@ enum status rpc_hello_decode(struct slice body, struct alloc *alloc, struct rpc_
     };
     copy_name(out->cluster_id, message->cluster_id);
     copy_name(out->peer_id, message->peer_id);
+    copy_name(out->instance, message->instance);
     memcpy(out->nonce, message->nonce.data, RPC_NONCE_BYTES);
 out:
     rpc_arena_release(&arena);

@@ -22,6 +22,7 @@ struct rpc_hello {
     unsigned version_max;
     char cluster_id[RPC_NAME_BYTES_MAX + 1]; /* "": whichever */
     char peer_id[RPC_NAME_BYTES_MAX + 1];    /* "": anonymous */
+    char instance[RPC_NAME_BYTES_MAX + 1];   /* of a node's data directory; "": none */
     uint8_t nonce[RPC_NONCE_BYTES];
     uint64_t features;
     uint64_t frame_bytes_max; /* the largest body that the sender takes */
@@ -29,7 +30,7 @@ struct rpc_hello {
 
 /* Fills our side's. Names that are too long are programmer's errors; NULL is "". */
 void rpc_hello_init(struct rpc_hello *hello, const char *cluster_id, const char *peer_id,
-                    size_t frame_bytes_max, struct rng *rng);
+                    const char *instance, size_t frame_bytes_max, struct rng *rng);
 
 /* Appends the body of a HELLO frame. */
 void rpc_hello_encode(const struct rpc_hello *hello, struct buf *out);

@@ -68,9 +68,11 @@ static bool own_strings(struct rpc_server *server)
 {
     const char *cluster = server->options.cluster_id == NULL ? "" : server->options.cluster_id;
     const char *node = server->options.node_id == NULL ? "" : server->options.node_id;
+    const char *instance = server->options.instance == NULL ? "" : server->options.instance;
     size_t cluster_bytes = strlen(cluster) + 1;
     size_t node_bytes = strlen(node) + 1;
-    server->strings = alloc_new(server->alloc, cluster_bytes + node_bytes);
+    size_t instance_bytes = strlen(instance) + 1;
+    server->strings = alloc_new(server->alloc, cluster_bytes + node_bytes + instance_bytes);
     if (server->strings == NULL) {
         return false;
     }
@@ -78,6 +80,8 @@ static bool own_strings(struct rpc_server *server)
     memcpy(server->strings + cluster_bytes, node, node_bytes);
     server->options.cluster_id = server->strings;
     server->options.node_id = server->strings + cluster_bytes;
+    memcpy(server->strings + cluster_bytes + node_bytes, instance, instance_bytes);
+    server->options.instance = server->strings + cluster_bytes + node_bytes;
     server->options.url = NULL;
     return true;
 }
@@ -93,6 +97,13 @@ static void on_ready(void *context)
         peer->frame_bytes_max > SIZE_MAX ? SIZE_MAX : (size_t)peer->frame_bytes_max;
     if (session->server->closing) {
         rpc_conn_refuse(session->conn, STATUS_UNAVAILABLE, "the server is shutting down");
+        return;
+    }
+    const struct rpc_server_options *options = &session->server->options;
+    struct error err = ERROR_INIT;
+    if (options->accept_peer != NULL &&
+        options->accept_peer(options->context, peer, &err) != STATUS_OK) {
+        rpc_conn_refuse(session->conn, err.status, err.text);
     }
 }
 
@@ -167,6 +178,7 @@ static void on_stream(void *context, struct rpc_transport_stream *stream)
         .is_server = true,
         .cluster_id = server->options.cluster_id,
         .own_id = server->options.node_id,
+        .instance = server->options.instance,
         .frame_bytes_max = server->options.frame_bytes_max,
         .queued_bytes_max = server->options.queued_bytes_max,
         .queued_bytes = &session->queued_bytes,

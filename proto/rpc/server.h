@@ -20,6 +20,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/metrics.h"
+#include "rpc/hello.h"
 #include "rpc/loop.h"
 #include "rpc/metadata.h"
 
@@ -27,10 +28,15 @@ struct rpc_server;
 struct rpc_server_call;
 
 struct rpc_server_options {
-    const char *url;          /* "tcp://127.0.0.1:0" (0: any free port), "ipc:///path" */
-    size_t frame_bytes_max;   /* 0: CLIENT_FRAME_BYTES_MAX */
-    const char *cluster_id;   /* told in HELLO; another one is refused; "" or NULL: none */
-    const char *node_id;      /* told in HELLO; "" or NULL: none */
+    const char *url;        /* "tcp://127.0.0.1:0" (0: any free port), "ipc:///path" */
+    size_t frame_bytes_max; /* 0: CLIENT_FRAME_BYTES_MAX */
+    const char *cluster_id; /* told in HELLO; another one is refused; "" or NULL: none */
+    const char *node_id;    /* told in HELLO; "" or NULL: none */
+    const char *instance;   /* told in HELLO; "" or NULL: none */
+    /* Asked on the loop's thread after each handshake, before any call, with what the other side
+     * said of itself. Anything but OK refuses the connection. May be NULL. */
+    enum status (*accept_peer)(void *context, const struct rpc_hello *client, struct error *err);
+    void *context;            /* of accept_peer */
     size_t connections_max;   /* 0: CONNECTIONS_MAX */
     size_t calls_max;         /* on one connection; 0: CALLS_PER_CONNECTION_MAX */
     size_t queued_bytes_max;  /* on one connection; 0: CONNECTION_QUEUED_BYTES_MAX */

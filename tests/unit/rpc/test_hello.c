@@ -5,7 +5,7 @@
 static struct rpc_hello hello(unsigned min, unsigned max, const char *cluster)
 {
     struct rpc_hello made;
-    rpc_hello_init(&made, cluster, "n1", 1000, rng_system());
+    rpc_hello_init(&made, cluster, "n1", "run 1", 1000, rng_system());
     made.version_min = min;
     made.version_max = max;
     return made;

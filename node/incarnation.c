@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/incarnation.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "node/config.h"
+
+#define DIRECTORY_TEXT_BYTES 33
+#define DRAW_TEXT_BYTES 17
+#define KNOWN_MAX 256U
+#define FILE_BYTES_MAX (64UL * KIB)
+
+struct incarnation {
+    char directory[DIRECTORY_TEXT_BYTES]; /* hexadecimal */
+    uint64_t run;
+    char draw[DRAW_TEXT_BYTES]; /* hexadecimal */
+};
+
+struct known {
+    char id[NODE_ID_BYTES_MAX + 1];
+    struct incarnation seen;
+};
+
+struct incarnations {
+    struct alloc *alloc;
+    struct fs *fs;
+    char dir[PATH_BYTES_MAX];
+    char own[INCARNATION_TEXT_BYTES];
+    struct known known[KNOWN_MAX];
+    size_t known_count;
+};
+
+static void draw_hex(struct rng *rng, char *out, size_t size)
+{
+    for (size_t i = 0; i + 1 < size; i++) {
+        out[i] = "0123456789abcdef"[rng_below(rng, 16)];
+    }
+    out[size - 1] = '\0';
+}
+
+/* "DIRECTORY RUN DRAW"; false if it is anything else. */
+static bool parse(const char *text, struct incarnation *out)
+{
+    char again[INCARNATION_TEXT_BYTES];
+    if (sscanf(text, "%32[0-9a-f] %20lu %16[0-9a-f]", out->directory, &out->run, out->draw) != 3 ||
+        strlen(out->directory) + 1 != DIRECTORY_TEXT_BYTES ||
+        strlen(out->draw) + 1 != DRAW_TEXT_BYTES) {
+        return false;
+    }
+    (void)snprintf(again, sizeof again, "%s %lu %s", out->directory, (unsigned long)out->run,
+                   out->draw);
+    return strcmp(again, text) == 0;
+}
+
+static enum status damaged(const char *path, struct error *err)
+{
+    return error_set(err, STATUS_CORRUPT, "%s is damaged", path);
+}
+
+/* The file's text, NUL-terminated; empty if there is none. */
+static enum status read_text(struct fs *fs, const char *path, struct buf *out, struct error *err)
+{
+    bool exists = false;
+    enum status status = fs_exists(fs, path, &exists, err);
+    if (status == STATUS_OK && exists) {
+        status = fs_read_file(fs, path, out, err);
+    }
+    if (status == STATUS_OK) {
+        buf_put_u8(out, 0);
+        if (buf_failed(out)) {
+            status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to read %s", path);
+        } else if (exists && (out->length == 1 || strlen((char *)out->data) + 1 != out->length)) {
+            status = damaged(path, err);
+        }
+    }
+    return status;
+}
+
+/* ---- this node ----------------------------------------------------------------------------- */
+
+static enum status count_run(struct incarnations *incarnations, struct rng *rng, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    char text[INCARNATION_TEXT_BYTES + 1];
+    struct incarnation own = {.run = 0};
+    struct buf old;
+    buf_init(&old, incarnations->alloc, FILE_BYTES_MAX);
+    enum status status = path_join(path, incarnations->dir, "incarnation", err);
+    if (status == STATUS_OK) {
+        status = read_text(incarnations->fs, path, &old, err);
+    }
+    if (status == STATUS_OK && old.length > 1) {
+        old.data[strcspn((char *)old.data, "\n")] = '\0';
+        status = parse((char *)old.data, &own) ? STATUS_OK : damaged(path, err);
+    } else if (status == STATUS_OK) {
+        draw_hex(rng, own.directory, sizeof own.directory);
+    }
+    if (status == STATUS_OK) {
+        own.run++;
+        draw_hex(rng, own.draw, sizeof own.draw);
+        (void)snprintf(incarnations->own, sizeof incarnations->own, "%s %lu %s", own.directory,
+                       (unsigned long)own.run, own.draw);
+        int length = snprintf(text, sizeof text, "%s\n", incarnations->own);
+        status = fs_replace_file(incarnations->fs, incarnations->dir, path,
+                                 slice_of(text, (size_t)length), err);
+    }
+    buf_release(&old);
+    return status;
+}
+
+/* ---- the others ---------------------------------------------------------------------------- */
+
+static bool parse_known(char *line, struct known *out)
+{
+    char *space = strchr(line, ' ');
+    if (space == NULL || (size_t)(space - line) > NODE_ID_BYTES_MAX) {
+        return false;
+    }
+    *space = '\0';
+    (void)snprintf(out->id, sizeof out->id, "%s", line);
+    return parse(space + 1, &out->seen);
+}
+
+static enum status load_known(struct incarnations *incarnations, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    struct buf text;
+    buf_init(&text, incarnations->alloc, FILE_BYTES_MAX);
+    enum status status = path_join(path, incarnations->dir, "peers", err);
+    if (status == STATUS_OK) {
+        status = read_text(incarnations->fs, path, &text, err);
+    }
+    char *rest = NULL;
+    char *line = status == STATUS_OK ? strtok_r((char *)text.data, "\n", &rest) : NULL;
+    for (; line != NULL && status == STATUS_OK; line = strtok_r(NULL, "\n", &rest)) {
+        if (incarnations->known_count == KNOWN_MAX ||
+            !parse_known(line, &incarnations->known[incarnations->known_count])) {
+            status = damaged(path, err);
+        } else {
+            incarnations->known_count++;
+        }
+    }
+    buf_release(&text);
+    return status;
+}
+
+static enum status store_known(struct incarnations *incarnations, struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    char line[NODE_ID_BYTES_MAX + INCARNATION_TEXT_BYTES + 4];
+    struct buf text;
+    buf_init(&text, incarnations->alloc, FILE_BYTES_MAX);
+    for (size_t i = 0; i < incarnations->known_count; i++) {
+        const struct known *known = &incarnations->known[i];
+        int length = snprintf(line, sizeof line, "%s %s %lu %s\n", known->id, known->seen.directory,
+                              (unsigned long)known->seen.run, known->seen.draw);
+        buf_append(&text, line, (size_t)length);
+    }
+    enum status status = buf_failed(&text) ? error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory")
+                                           : path_join(path, incarnations->dir, "peers", err);
+    if (status == STATUS_OK) {
+        status = fs_replace_file(incarnations->fs, incarnations->dir, path, buf_slice(&text), err);
+    }
+    buf_release(&text);
+    return status;
+}
+
+static enum status check_same(const struct known *known, const struct incarnation *now,
+                              struct error *err)
+{
+    if (strcmp(known->seen.directory, now->directory) != 0) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "member %s came back with another data directory, without what it "
+                         "acknowledged; set that machine up under a new id",
+                         known->id);
+    }
+    if (now->run < known->seen.run) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "member %s runs on an older copy of its data directory, without what it "
+                         "acknowledged since; set that machine up under a new id",
+                         known->id);
+    }
+    if (now->run == known->seen.run && strcmp(now->draw, known->seen.draw) != 0) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "two copies of the data directory of member %s run; stop one, and set it "
+                         "up under a new id",
+                         known->id);
+    }
+    return STATUS_OK;
+}
+
+enum status incarnations_accept(struct incarnations *incarnations, const char *id, const char *text,
+                                struct error *err)
+{
+    struct incarnation now;
+    if (!parse(text, &now) || id[0] == '\0' || strlen(id) > NODE_ID_BYTES_MAX ||
+        !config_is_name(id)) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "this port is for the cluster's nodes; clients have another");
+    }
+    struct known *known = NULL;
+    for (size_t i = 0; i < incarnations->known_count; i++) {
+        if (strcmp(incarnations->known[i].id, id) == 0) {
+            known = &incarnations->known[i];
+        }
+    }
+    if (known != NULL) {
+        enum status status = check_same(known, &now, err);
+        if (status != STATUS_OK || now.run == known->seen.run) {
+            return status;
+        }
+    } else if (incarnations->known_count == KNOWN_MAX) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%u members are known already", KNOWN_MAX);
+    } else {
+        known = &incarnations->known[incarnations->known_count++];
+        (void)snprintf(known->id, sizeof known->id, "%s", id);
+    }
+    known->seen = now;
+    return store_known(incarnations, err);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+enum status incarnations_open(struct alloc *alloc, struct fs *fs, struct rng *rng, const char *dir,
+                              struct incarnations **out, struct error *err)
+{
+    struct incarnations *incarnations = alloc_zeroed(alloc, 1, sizeof *incarnations);
+    if (incarnations == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the incarnations");
+    }
+    incarnations->alloc = alloc;
+    incarnations->fs = fs;
+    (void)snprintf(incarnations->dir, sizeof incarnations->dir, "%s", dir);
+    enum status status = load_known(incarnations, err);
+    if (status == STATUS_OK) {
+        status = count_run(incarnations, rng, err);
+    }
+    if (status != STATUS_OK) {
+        incarnations_close(incarnations);
+        return status;
+    }
+    *out = incarnations;
+    return STATUS_OK;
+}
+
+void incarnations_close(struct incarnations *incarnations)
+{
+    if (incarnations != NULL) {
+        alloc_free(incarnations->alloc, incarnations);
+    }
+}
+
+const char *incarnations_own(const struct incarnations *incarnations)
+{
+    return incarnations->own;
+}

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The membership of a running cluster: a node joins under load, becomes a voter by itself, leads, is
+# removed while it leads, and disturbs nobody afterwards; a machine that comes back without what it
+# acknowledged is refused.
+source "$(dirname "$0")/lib.sh"
+start_cluster 3
+members() { estreat --timeout 5 -o json member list | json "$1"; }
+term_of() { estreat --timeout 5 -o json status | json 'v["term"]'; }
+is_voter() { [ "$(members "[m['role'] for m in v['members'] if m['id'] == '$1']")" = '["voter"]' ]; }
+audit_is() { estreat --timeout 3 audit >/dev/null 2>&1; }
+leads() { [ "$(leader_of)" = "$1" ]; }
+
+# A writer that goes on through all of this.
+(
+    i=0
+    while [ ! -e "$work/stop" ]; do
+        seq "$((i * 500 + 1))" "$((i * 500 + 500))" |
+            estreat --timeout 60 ingest --batch 50 --key writer - >/dev/null || exit 1
+        i=$((i + 1))
+        echo "$((i * 500))" >"$work/acknowledged"
+    done
+) &
+writer=$!
+started+=("$writer")
+wait_until 20 test -s "$work/acknowledged"
+
+# One more node: it waits, is added as a learner, and is promoted when it has caught up.
+add=$(cluster new-node n4 --dir "$work/cluster")
+grep -q 'waits to be added' "$work/cluster/n4/log" || fail "n4 does not say that it waits"
+eval "$add"
+wait_until 20 is_voter n4
+equal "$(members "sorted(m['id'] for m in v['members'])")" '["n1", "n2", "n3", "n4"]'
+eval "$add" # again: as before
+cluster status --dir "$work/cluster" >"$work/environment"
+eval "$(grep '^export' "$work/environment")"
+
+# It leads, and is removed while it does.
+estreat transfer n4
+wait_until 10 leads n4
+estreat transfer
+[ "$(leader_of)" != n4 ] || fail "the transfer went nowhere"
+estreat transfer n4
+wait_until 10 leads n4
+estreat member remove n4
+estreat member remove n4 # again: as before
+equal "$(members "sorted(m['id'] for m in v['members'])")" '["n1", "n2", "n3"]'
+[ "$(leader_of)" != n4 ] || fail "a removed node leads"
+
+# Stopped and started again it disturbs nobody: the term stays. Its id does not come back.
+term=$(term_of)
+cluster stop-node n4 --dir "$work/cluster"
+cluster start-node n4 --dir "$work/cluster"
+sleep 3
+equal "$(term_of)" "$term"
+expect 1 bash -c "$add"
+said "n4: a member of this id was removed"
+
+# What cannot be done, says why.
+expect 1 estreat member remove n9
+said NOT_FOUND
+expect 1 estreat member promote n9
+said NOT_FOUND
+expect 1 estreat member add n1 --client 127.0.0.1:1 --peer 127.0.0.1:2
+said ALREADY_EXISTS
+expect 1 estreat transfer n9
+said NOT_FOUND
+expect 64 estreat member add 'n 5' --client 127.0.0.1:1 --peer 127.0.0.1:2
+expect 64 estreat member add n5 --client nowhere --peer 127.0.0.1:2
+expect 64 estreat member add n5 --peer 127.0.0.1:2
+said "needs --client HOST:PORT and --peer HOST:PORT"
+expect 64 estreat member move n1
+expect 64 estreat member remove
+expect 64 estreat member list n1
+
+touch "$work/stop"
+wait "$writer" || fail "the writer failed"
+acknowledged=$(cat "$work/acknowledged")
+estreat --timeout 30 -o raw history writer >"$work/back"
+seq 1 "$acknowledged" | cmp - "$work/back" || fail "$acknowledged were acknowledged"
+cluster stop-node n4 --dir "$work/cluster"
+rm -rf "$work/cluster/n4"
+ESTREAT_ENDPOINTS=$(sed -n 's/^# node n[123] .*client \([^ ]*\).*/\1/p' "$work/environment" | paste -sd,)
+wait_until 20 audit_is
+
+# A machine that was wiped does not come back under its id: it has forgotten what it acknowledged.
+other=$([ "$(leader_of)" = n1 ] && echo n2 || echo n1)
+cluster stop-node "$other" --dir "$work/cluster"
+mv "$work/cluster/$other/data" "$work/whole"
+cluster start-node "$other" --dir "$work/cluster"
+wait_until 20 grep -q "member $other came back with another data directory" "$work/cluster/$other/log"
+equal "$(estreat -o json status | json "[n['applied'] for n in v['nodes'] if n['id'] == '$other']")" '[0]'
+seq 1 100 | estreat ingest --key meanwhile - >/dev/null
+cluster stop-node "$other" --dir "$work/cluster"
+
+# Nor on an older copy of its directory, which lacks what came since.
+rm -rf "${work:?}/cluster/$other/data"
+cp -r "$work/whole" "$work/cluster/$other/data"
+cluster start-node "$other" --dir "$work/cluster"
+wait_until 20 audit_is
+cluster stop-node "$other" --dir "$work/cluster"
+rm -rf "${work:?}/cluster/$other/data"
+cp -r "$work/whole" "$work/cluster/$other/data"
+cluster start-node "$other" --dir "$work/cluster"
+wait_until 20 grep -Eq "two copies of the data directory of member $other run|member $other runs on an older copy" "$work/cluster/$other/log"
+cluster stop-node "$other" --dir "$work/cluster"
+
+# It is removed, and its machine comes back under a new id.
+estreat member remove "$other"
+add=$(cluster new-node n5 --dir "$work/cluster")
+eval "$add"
+wait_until 20 is_voter n5
+ESTREAT_ENDPOINTS=$(cluster status --dir "$work/cluster" | sed -n 's/^# node n[0-9]* pid [0-9]* client \([^ ]*\).*/\1/p' | paste -sd,)
+wait_until 20 audit_is
+estreat audit --deep >/dev/null
+estreat --timeout 30 -o raw history writer | cmp - "$work/back"
+cluster stop --dir "$work/cluster"
