@@ -11,8 +11,10 @@
 #include "base/slice.h"
 
 #define JSON_FIELDS_MAX 32U
+#ifndef JSON_ITEMS_MAX /* a program with longer arrays, or longer texts, has it compiled so */
 #define JSON_ITEMS_MAX 1024U
 #define JSON_FILE_BYTES_MAX (256UL * 1024UL)
+#endif
 
 enum json_kind {
     JSON_ABSENT,
