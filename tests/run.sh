@@ -135,7 +135,7 @@ if build dev; then
 fi
 # Sanitizers look at memory and threads: the unit tests' programs are enough for that.
 case $only in
-lint* | integration* | crash*) ;;
+lint* | integration* | crash* | history*) ;;
 *)
     if build asan-ubsan unit_tests; then
         ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} \

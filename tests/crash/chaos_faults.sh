@@ -1,0 +1,166 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The faults of test_chaos.sh. Each function does its fault to nodes that it draws, holds it for a
+# while, ends it, and says what it was in $fault. It adds to count[KIND] only when the fault was
+# seen to happen.
+
+kinds=(kill kill-all pause full-disk sync write partition one-way)
+declare -A count
+
+pid_of() { cat "$work/cluster/$1/pid"; }
+runs() { kill -0 "$(pid_of "$1")" 2>/dev/null; }
+any_node() { echo "n$((1 + $1 % 3))"; }
+others_of() { printf '%s\n' n1 n2 n3 | grep -vx "$1"; }
+hold() { sleep "$(($1 % 2)).$(($1 % 10))"; } # up to 1.9 s
+
+# The leader if $1 is even, else any node by $1.
+leader_or_any() {
+    local node=
+    [ $(($1 % 2)) -ne 0 ] || node=$(estreat --timeout 2 -o json status 2>/dev/null | json 'v["leader"] or ""') || true
+    echo "${node:-$(any_node $(($1 / 2)))}"
+}
+
+# A process has no command line while it becomes another program, as ours do on their way to a node's
+# network: cluster.sh may take it for gone, so whether it is decides here.
+start_again() {
+    for _ in 1 2 3; do
+        ! cluster start-node "$1" --dir "$work/cluster" -- "${options[@]}" 2>"$work/start.log" || return 0
+        sleep 0.2
+        runs "$1" || break
+    done
+    lost "$1 does not start: $(tail -n 1 "$work/start.log") $(tail -n 1 "$work/cluster/$1/log")"
+}
+
+# Waits until the node has taken note of the fault that lies in its directory, or has ended.
+struck() { # node, name
+    for _ in $(seq 100); do
+        [ -e "$work/faults/$1/$2" ] || return 0
+        sleep 0.05
+    done
+    rm -f "$work/faults/$1/$2"
+    return 1
+}
+
+ended() {
+    for _ in $(seq 60); do
+        runs "$1" || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+fault_kill() { # random numbers
+    local node
+    node=$(leader_or_any "$1")
+    fault="kill -9 $node"
+    cluster kill "$node" --dir "$work/cluster"
+    hold "$2"
+    start_again "$node"
+    count[kill]=$((${count[kill]-0} + 1))
+}
+
+fault_kill-all() {
+    local nodes=(n1 n2 n3)
+    # All, or all but one, at once.
+    [ $(($1 % 3)) -ne 0 ] || unset "nodes[$2 % 3]"
+    fault="kill -9 ${nodes[*]}"
+    for node in "${nodes[@]}"; do kill -9 "$(pid_of "$node")"; done
+    for node in "${nodes[@]}"; do cluster kill "$node" --dir "$work/cluster" 2>/dev/null; done
+    [ $(($2 % 2)) -eq 0 ] || hold "$3"
+    for node in "${nodes[@]}"; do start_again "$node"; done
+    count[kill-all]=$((${count[kill-all]-0} + 1))
+}
+
+fault_pause() {
+    local node
+    node=$(leader_or_any "$1")
+    fault="pause $node"
+    kill -STOP "$(pid_of "$node")"
+    sleep 0.8 # longer than an election, as a rule
+    hold "$2"
+    kill -CONT "$(pid_of "$node")"
+    count[pause]=$((${count[pause]-0} + 1))
+}
+
+times_full() { grep -c 'disk nearly full' "$work/cluster/$1/log" || true; }
+
+fault_full-disk() {
+    local node before ballast
+    node=$(leader_or_any "$1")
+    fault="full disk of $node"
+    before=$(times_full "$node")
+    if mountpoint -q "$work/cluster/$node/data"; then
+        ballast=$work/cluster/$node/data/ballast
+        head -c 100G /dev/zero >"$ballast" 2>/dev/null || true
+    else
+        ballast=$work/faults/$node/full
+        : >"$ballast"
+    fi
+    for _ in $(seq 60); do
+        [ "$(times_full "$node")" = "$before" ] || break
+        sleep 0.05
+    done
+    if [ "$(times_full "$node")" = "$before" ]; then
+        fault+=" did not happen"
+    else
+        count[full-disk]=$((${count[full-disk]-0} + 1))
+        hold "$2"
+    fi
+    rm "$ballast"
+}
+
+# A failed write or sync: the node ends, since it does not know any more what is on its disk.
+disk_error() { # name, random numbers
+    local node
+    node=$(leader_or_any "$2")
+    fault="failing $1 of $node"
+    : >"$work/faults/$node/$1"
+    if struck "$node" "$1"; then
+        ended "$node" || fail "$node goes on after a failed $1"
+        grep -q 'stopped by a fault' <(tail -n 3 "$work/cluster/$node/log") || fail "$node does not say why it ended"
+        hold "$3"
+        start_again "$node"
+        count[$1]=$((${count[$1]-0} + 1))
+    else
+        fault+=" did not happen"
+    fi
+}
+fault_sync() { disk_error sync "$@"; }
+fault_write() { disk_error write "$@"; }
+
+fault_partition() {
+    local node other
+    node=$(leader_or_any "$1")
+    if [ $(($2 % 4)) -eq 0 ]; then # two do not hear each other, the third hears both
+        other=$(others_of "$node" | sed -n "$((1 + $2 % 2))p")
+        fault="partition $node | $other"
+        network_cut "$node" "$other"
+        network_cut "$other" "$node"
+    else
+        fault="partition $node | the others"
+        for other in $(others_of "$node"); do
+            network_cut "$node" "$other"
+            network_cut "$other" "$node"
+        done
+    fi
+    sleep 0.5
+    hold "$3"
+    network_heal
+    count[partition]=$((${count[partition]-0} + 1))
+}
+
+fault_one-way() {
+    local node other
+    node=$(leader_or_any "$1")
+    for other in $(others_of "$node"); do
+        case $(($2 % 3)) in
+        0) fault="$node is not heard" && network_cut "$node" "$other" ;;
+        1) fault="$node hears nothing" && network_cut "$other" "$node" ;;
+        *) fault="$node is not heard by $other" && network_cut "$node" "$other" && break ;;
+        esac
+    done
+    sleep 0.5
+    hold "$3"
+    network_heal
+    count[one-way]=$((${count[one-way]-0} + 1))
+}
