@@ -125,7 +125,9 @@ steady() {
     fi
 }
 
-install_packages "$install" build test
+sections=(build test)
+! $full || sections+=(oracle)
+install_packages "$install" "${sections[@]}"
 mkdir -p build
 
 left_out=()
