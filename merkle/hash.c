@@ -72,6 +72,23 @@ struct hash hash_empty(struct hasher *hasher)
     return hash_bytes(hasher, slice_of(NULL, 0));
 }
 
+void hash_begin(struct hasher *hasher)
+{
+    start(hasher);
+}
+
+void hash_more(struct hasher *hasher, struct slice piece)
+{
+    if (piece.length > 0) {
+        add(hasher, piece.data, piece.length);
+    }
+}
+
+struct hash hash_end(struct hasher *hasher)
+{
+    return finish(hasher);
+}
+
 /* SHA-256(head || tail), `head_length` being small. */
 static struct hash hash_joined(struct hasher *hasher, const uint8_t *head, size_t head_length,
                                struct slice tail)

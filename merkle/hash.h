@@ -37,6 +37,12 @@ struct hash hash_bytes(struct hasher *hasher, struct slice data);
 /* SHA-256(""): the root of the empty tree. */
 struct hash hash_empty(struct hasher *hasher);
 
+/* SHA-256 of what comes in pieces, without a prefix: begin, any number of pieces, end. The hasher
+ * must not be used for anything else in between. */
+void hash_begin(struct hasher *hasher);
+void hash_more(struct hasher *hasher, struct slice piece);
+struct hash hash_end(struct hasher *hasher);
+
 /* SHA-256(0x00 || data). */
 struct hash hash_leaf(struct hasher *hasher, struct slice data);
 

@@ -5,6 +5,49 @@
 
 enum { TILE_HEIGHT = 8 };
 
+static const struct keyspace_options layout[KEYSPACE_COUNT] = {
+    /* Incompressible payloads cost LZ4 little; scans of events read block after block. */
+    [KEYSPACE_EVENTS] = {.name = "events",
+                         .layout = KEYSPACE_APPEND,
+                         .block_bytes = 16 * KIB,
+                         .codec_new = CODEC_LZ4,
+                         .codec_old = CODEC_ZSTD},
+    /* Each append looks its key up, and mostly in vain at first: the filter says so. */
+    [KEYSPACE_LATEST] = {.name = "latest",
+                         .layout = KEYSPACE_LEVELED,
+                         .bloom_bits = 10,
+                         .codec_new = CODEC_LZ4,
+                         .codec_old = CODEC_LZ4},
+    [KEYSPACE_VERSIONS] = {.name = "versions",
+                           .layout = KEYSPACE_LEVELED,
+                           .block_bytes = 8 * KIB,
+                           .codec_new = CODEC_LZ4,
+                           .codec_old = CODEC_LZ4},
+    [KEYSPACE_SESSIONS] = {.name = "sessions",
+                           .layout = KEYSPACE_LEVELED,
+                           .codec_new = CODEC_LZ4,
+                           .codec_old = CODEC_LZ4},
+    /* Hashes do not compress. */
+    [KEYSPACE_TILES] = {.name = "tiles",
+                        .layout = KEYSPACE_APPEND,
+                        .block_bytes = 8 * KIB,
+                        .codec_new = CODEC_NONE,
+                        .codec_old = CODEC_NONE},
+    [KEYSPACE_META] = {.name = "meta",
+                       .layout = KEYSPACE_LEVELED,
+                       .codec_new = CODEC_NONE,
+                       .codec_old = CODEC_NONE},
+    [KEYSPACE_LOCAL] = {.name = "local",
+                        .layout = KEYSPACE_LEVELED,
+                        .codec_new = CODEC_NONE,
+                        .codec_old = CODEC_NONE},
+};
+
+const struct keyspace_options *keyspaces_layout(void)
+{
+    return layout;
+}
+
 void position_key(uint64_t position, uint8_t out[POSITION_KEY_BYTES])
 {
     put_be64(out, position);

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "storage/keyspace.h"
 
 enum keyspace {
     KEYSPACE_EVENTS,
@@ -32,6 +33,9 @@ enum keyspace {
     KEYSPACE_LOCAL,
     KEYSPACE_COUNT,
 };
+
+/* How each is laid out: KEYSPACE_COUNT of them, for engine_open(). */
+const struct keyspace_options *keyspaces_layout(void);
 
 #define POSITION_KEY_BYTES 8
 #define TILE_KEY_BYTES 9

@@ -8,44 +8,6 @@
 #include "node/data_dir.h"
 #include "node/keyspaces.h"
 
-static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
-    /* Incompressible payloads cost LZ4 little; scans of events read block after block. */
-    [KEYSPACE_EVENTS] = {.name = "events",
-                         .layout = KEYSPACE_APPEND,
-                         .block_bytes = 16 * KIB,
-                         .codec_new = CODEC_LZ4,
-                         .codec_old = CODEC_ZSTD},
-    /* Each append looks its key up, and mostly in vain at first: the filter says so. */
-    [KEYSPACE_LATEST] = {.name = "latest",
-                         .layout = KEYSPACE_LEVELED,
-                         .bloom_bits = 10,
-                         .codec_new = CODEC_LZ4,
-                         .codec_old = CODEC_LZ4},
-    [KEYSPACE_VERSIONS] = {.name = "versions",
-                           .layout = KEYSPACE_LEVELED,
-                           .block_bytes = 8 * KIB,
-                           .codec_new = CODEC_LZ4,
-                           .codec_old = CODEC_LZ4},
-    [KEYSPACE_SESSIONS] = {.name = "sessions",
-                           .layout = KEYSPACE_LEVELED,
-                           .codec_new = CODEC_LZ4,
-                           .codec_old = CODEC_LZ4},
-    /* Hashes do not compress. */
-    [KEYSPACE_TILES] = {.name = "tiles",
-                        .layout = KEYSPACE_APPEND,
-                        .block_bytes = 8 * KIB,
-                        .codec_new = CODEC_NONE,
-                        .codec_old = CODEC_NONE},
-    [KEYSPACE_META] = {.name = "meta",
-                       .layout = KEYSPACE_LEVELED,
-                       .codec_new = CODEC_NONE,
-                       .codec_old = CODEC_NONE},
-    [KEYSPACE_LOCAL] = {.name = "local",
-                        .layout = KEYSPACE_LEVELED,
-                        .codec_new = CODEC_NONE,
-                        .codec_old = CODEC_NONE},
-};
-
 static void on_fatal(void *context, const struct error *err)
 {
     const struct replica *replica = context;
@@ -91,7 +53,7 @@ static enum status open_engine(struct replica *replica, struct error *err)
         .clock = replica->options.clock,
         .executor = replica->options.engine,
         .dir = replica->table_dir,
-        .keyspaces = keyspaces,
+        .keyspaces = keyspaces_layout(),
         .keyspace_count = KEYSPACE_COUNT,
         .memtable_bytes = config->memtable_bytes,
         .memtable_slack_bytes = APPLIER_OVERSHOOT_BYTES,

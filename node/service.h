@@ -56,10 +56,4 @@ void service_count(void *context, struct rpc_server_call *call, const ProtobufCM
 /* The deep audit (service_deep.c). */
 void service_deep(void *context, struct rpc_server_call *call, const ProtobufCMessage *message);
 
-/* Signs the present tree head. UNAVAILABLE while the node has not caught up with what it signed
- * before. Waits for the disk. */
-enum status service_sign_head(struct service *service, struct hasher *hasher, uint64_t *size,
-                              struct hash *root, struct buf *checkpoint,
-                              struct error *err) MUST_USE;
-
 #endif

@@ -8,26 +8,8 @@
 #include "node/event_page.h"
 #include "node/request.h"
 #include "node/service.h"
+#include "node/signed_head.h"
 #include "schema/proof.pb-c.h"
-
-/* Others may sign a newer head between reading this node's head and signing it. */
-#define SIGN_TRIES 16
-
-enum status service_sign_head(struct service *service, struct hasher *hasher, uint64_t *size,
-                              struct hash *root, struct buf *checkpoint, struct error *err)
-{
-    enum status status = STATUS_INTERNAL;
-    for (int i = 0; i < SIGN_TRIES; i++) {
-        tile_store_head(service->tiles, hasher, size, root);
-        buf_clear(checkpoint);
-        status = signer_sign(service->signer, *size, root, checkpoint, err);
-        if (status != STATUS_FAILED_PRECONDITION) {
-            return status;
-        }
-    }
-    return error_set(err, STATUS_UNAVAILABLE,
-                     "the node has not caught up with the tree head that it signed last");
-}
 
 /* What a proof is built with; released as a whole. */
 struct workshop {
@@ -45,8 +27,8 @@ static enum status workshop_open(struct service *service, struct workshop *works
         return status;
     }
     buf_init(&workshop->checkpoint, service->alloc, NOTE_BYTES_MAX);
-    status = service_sign_head(service, &workshop->hasher, &workshop->size, &workshop->root,
-                               &workshop->checkpoint, err);
+    status = signed_head_make(service->tiles, service->signer, &workshop->hasher, &workshop->size,
+                              &workshop->root, &workshop->checkpoint, err);
     if (status != STATUS_OK) {
         buf_release(&workshop->checkpoint);
         hasher_release(&workshop->hasher);

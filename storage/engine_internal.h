@@ -126,6 +126,11 @@ void engine_fail(struct engine *engine, const struct error *err);
 /* OK, or the final error. */
 enum status engine_check_failed(struct engine *engine, struct error *err) MUST_USE;
 
+/* --- engine_stats.c ------------------------------------------------------------------------- */
+
+/* Reads the table whole and checks all of it, and that it is the one that the manifest means. */
+enum status engine_verify_table(struct table_file *file, struct error *err) MUST_USE;
+
 /* --- engine_jobs.c -------------------------------------------------------------------------- */
 
 void engine_jobs_init(struct engine *engine);

@@ -76,8 +76,7 @@ enum status engine_for_each_table(struct engine *engine, unsigned keyspace, engi
     return status;
 }
 
-/* The table itself, and that it is the one which the manifest means. */
-static enum status verify_table(struct table_file *file, struct error *err)
+enum status engine_verify_table(struct table_file *file, struct error *err)
 {
     struct table *table = NULL;
     enum status status = table_file_open(file, &table, err);
@@ -104,7 +103,7 @@ enum status engine_verify(struct engine *engine, struct error *err)
         for (unsigned level = 0; level < TREE_LEVELS; level++) {
             size_t count = version_count(view->version, keyspace, level);
             for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-                status = verify_table(version_at(view->version, keyspace, level, i), err);
+                status = engine_verify_table(version_at(view->version, keyspace, level, i), err);
             }
         }
     }

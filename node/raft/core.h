@@ -101,6 +101,7 @@ struct raft {
     uint64_t checked;      /* equal to the leader's log up to here */
     uint64_t acknowledged; /* the last index it has told it */
     bool reply_due;
+    uint64_t snapshot_wanted; /* to be told with the next ready; 0: none */
 
     uint64_t now;              /* ticks since the start */
     unsigned election_elapsed; /* ticks since the leader was heard of, or a campaign began */

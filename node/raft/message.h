@@ -6,7 +6,8 @@
  *
  * Every message is one-way and may be lost, repeated, delayed or overtaken.
  *
- *   APPEND            index, log_term: the entry before `entries`; commit
+ *   APPEND            index, log_term: the entry before `entries`; commit;
+ *                     context: RAFT_APPEND_OLDEST
  *   APPEND_REPLY      index: durable and checked up to here; applied
  *                     with reject: index is the refused one, hint_index and
  *                     hint_term say where the logs may still agree
@@ -42,6 +43,9 @@ enum raft_message_type {
     RAFT_MESSAGE_TIMEOUT_NOW = 11,
 };
 
+/* Context of an APPEND without entries: the sender's log begins behind `index`, so a receiver that
+ * does not have that entry needs a snapshot. */
+#define RAFT_APPEND_OLDEST 1U
 #define RAFT_VOTE_TRANSFER 1U /* context of a VOTE that may break a leader's lease */
 
 struct raft_message {

@@ -220,6 +220,9 @@ struct raft_ready {
     struct raft_soft_state soft_state;
 
     bool has_membership; /* another one is in force: ask raft_members_now */
+    /* Not 0: the leader no longer has what this node lacks, which so needs a snapshot that reaches
+     * this index at least. Told again with every heartbeat until the node has it. */
+    uint64_t snapshot_wanted;
 };
 
 /* Fills *out and returns true if there is anything to do. Lets go of the last ready. */

@@ -176,6 +176,9 @@ enum status raft_receive_append(struct raft *raft, const struct raft_message *me
         if (message->index <= raft->commit) {
             return conflict(raft, message->index, err);
         }
+        if (message->context == RAFT_APPEND_OLDEST) {
+            raft->snapshot_wanted = message->index;
+        }
         refuse(raft, message);
         return STATUS_OK;
     }

@@ -156,11 +156,34 @@ static void stream(struct raft *raft, struct raft_progress *progress)
     }
 }
 
+/* Where this log begins: a peer that has this entry goes on by APPENDs (it may have installed a
+ * snapshot, or have more than it said), one that has not learns that it needs a snapshot. */
+static void give_oldest(struct raft *raft, struct raft_progress *progress)
+{
+    if (progress->probe_sent || !raft_reserve_message(raft, 0)) {
+        return;
+    }
+    raft_give_message(raft, (struct raft_message){
+                                .type = RAFT_MESSAGE_APPEND,
+                                .from = raft->id,
+                                .to = progress->id,
+                                .term = raft->hard.term,
+                                .index = raft->log.snapshot_index,
+                                .log_term = raft->log.snapshot_term,
+                                .commit = raft->commit,
+                                .applied = raft->applied,
+                                .context = RAFT_APPEND_OLDEST,
+                            });
+    progress->probe_sent = true;
+    progress->probe_tick = raft->now;
+}
+
 static void replicate_to(struct raft *raft, struct raft_progress *progress)
 {
     if (progress->next <= raft->log.snapshot_index && progress->state != RAFT_PEER_SNAPSHOT) {
         raft_progress_drop_loaded(progress);
         progress->state = RAFT_PEER_SNAPSHOT;
+        progress->probe_sent = false;
     }
     switch (progress->state) {
     case RAFT_PEER_PROBE:
@@ -175,6 +198,7 @@ static void replicate_to(struct raft *raft, struct raft_progress *progress)
         stream(raft, progress);
         break;
     case RAFT_PEER_SNAPSHOT:
+        give_oldest(raft, progress);
         break;
     }
 }

@@ -11,7 +11,6 @@
 #define REWRITE_BYTES_MIN (8 * MIB)
 #define MANIFEST_BYTES_MAX (1024 * MIB)
 #define CURRENT_BYTES_MAX 64
-#define NAME_BYTES 32
 
 struct manifest {
     struct manifest_options options;
@@ -25,17 +24,17 @@ struct manifest {
     struct error failure;
 };
 
-static void manifest_name(char out[NAME_BYTES], uint64_t number)
+const char *manifest_file_name(char out[MANIFEST_NAME_BYTES], uint64_t number)
 {
-    (void)snprintf(out, NAME_BYTES, "MANIFEST-%06" PRIu64, number);
+    (void)snprintf(out, MANIFEST_NAME_BYTES, "MANIFEST-%06" PRIu64, number);
+    return out;
 }
 
 static enum status manifest_path(const struct manifest *manifest, uint64_t number, char *out,
                                  struct error *err)
 {
-    char name[NAME_BYTES];
-    manifest_name(name, number);
-    return path_join(out, manifest->options.dir, name, err);
+    char name[MANIFEST_NAME_BYTES];
+    return path_join(out, manifest->options.dir, manifest_file_name(name, number), err);
 }
 
 /* Covers where the record is as well, so that one of another file or place is not believed. */
@@ -209,15 +208,14 @@ static enum status no_memory(struct error *err)
     return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
 }
 
-/* Frames `edit` at the end of manifest->record, as the record at `offset` of file `number`. */
-static bool frame(struct manifest *manifest, uint64_t number, uint64_t offset,
-                  uint64_t synced_through, const struct edit *edit)
+/* Frames `edit` at the end of `record`, as the record at `offset` of file `number`. */
+static bool frame_into(const struct manifest_options *options, struct buf *record,
+                       uint64_t number, uint64_t offset, uint64_t synced_through,
+                       const struct edit *edit)
 {
-    struct buf *record = &manifest->record;
     size_t start = record->length;
     (void)buf_extend(record, MANIFEST_RECORD_HEADER_BYTES);
-    manifest_encode(record, synced_through, edit, manifest->options.keyspaces,
-                    manifest->options.keyspace_count);
+    manifest_encode(record, synced_through, edit, options->keyspaces, options->keyspace_count);
     if (buf_failed(record)) {
         return false;
     }
@@ -226,6 +224,13 @@ static bool frame(struct manifest *manifest, uint64_t number, uint64_t offset,
     put_le32(at, (uint32_t)payload.length);
     put_le32(at + 4, record_crc(number, offset, at, payload));
     return true;
+}
+
+/* The same at the end of manifest->record. */
+static bool frame(struct manifest *manifest, uint64_t number, uint64_t offset,
+                  uint64_t synced_through, const struct edit *edit)
+{
+    return frame_into(&manifest->options, &manifest->record, number, offset, synced_through, edit);
 }
 
 /* Unsynced and allowed to fail: it only helps a later reader to tell rot from a torn write. */
@@ -287,20 +292,27 @@ bool manifest_wants_rewrite(const struct manifest *manifest)
     return manifest->end > (limit > REWRITE_BYTES_MIN ? limit : REWRITE_BYTES_MIN);
 }
 
+bool manifest_image(const struct manifest_options *options, uint64_t number,
+                    const struct edit *full, struct buf *out)
+{
+    CHECK(full->full && !edit_failed(full));
+    buf_clear(out);
+    uint8_t *header = buf_extend(out, MANIFEST_HEADER_BYTES);
+    if (header == NULL) {
+        return false;
+    }
+    memcpy(header, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC));
+    put_le32(header + 8, MANIFEST_VERSION);
+    put_le32(header + 12, crc32c_extend(0, header, 12));
+    return frame_into(options, out, number, MANIFEST_HEADER_BYTES, 0, full);
+}
+
 /* Writes and syncs the new file's header and first record. */
 static enum status write_first(struct manifest *manifest, const char *path, uint64_t number,
                                const struct edit *full, struct file **out, struct error *err)
 {
     struct buf *record = &manifest->record;
-    buf_clear(record);
-    uint8_t *header = buf_extend(record, MANIFEST_HEADER_BYTES);
-    if (header == NULL) {
-        return no_memory(err);
-    }
-    memcpy(header, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC));
-    put_le32(header + 8, MANIFEST_VERSION);
-    put_le32(header + 12, crc32c_extend(0, header, 12));
-    if (!frame(manifest, number, MANIFEST_HEADER_BYTES, 0, full)) {
+    if (!manifest_image(&manifest->options, number, full, record)) {
         return no_memory(err);
     }
     struct file *file = NULL;
@@ -327,7 +339,7 @@ static enum status write_first(struct manifest *manifest, const char *path, uint
 static enum status point_current(struct manifest *manifest, uint64_t number, struct error *err)
 {
     char path[PATH_BYTES_MAX];
-    char text[NAME_BYTES + 1];
+    char text[MANIFEST_NAME_BYTES + 1];
     enum status status = path_join(path, manifest->options.dir, "CURRENT", err);
     if (status != STATUS_OK) {
         return status;

@@ -19,6 +19,8 @@
 
 struct manifest;
 
+#define MANIFEST_NAME_BYTES 32
+
 struct manifest_options {
     struct fs *fs; /* borrowed, as all below */
     struct alloc *alloc;
@@ -50,5 +52,15 @@ bool manifest_wants_rewrite(const struct manifest *manifest);
  * Errors as manifest_append; after RESOURCE_EXHAUSTED the old one goes on. */
 enum status manifest_rewrite(struct manifest *manifest, uint64_t number, const struct edit *full,
                              struct error *err) MUST_USE;
+
+/* --- a manifest without a store ------------------------------------------------------------- */
+
+/* "MANIFEST-000012". Returns out. */
+const char *manifest_file_name(char out[MANIFEST_NAME_BYTES], uint64_t number);
+
+/* Replaces the content of `out` by that of the file with this number that says `full` and nothing
+ * else, as manifest_rewrite() begins one. False without memory. Any thread. */
+bool manifest_image(const struct manifest_options *options, uint64_t number,
+                    const struct edit *full, struct buf *out) MUST_USE;
 
 #endif
