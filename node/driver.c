@@ -314,6 +314,10 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     if (ready->has_soft_state) {
         change_role(driver, &ready->soft_state);
     }
+    if (ready->snapshot_wanted != 0) {
+        driver->options.on_snapshot_wanted(driver->options.context, driver->soft.leader,
+                                           ready->snapshot_wanted);
+    }
 }
 
 /* --- time -------------------------------------------------------------------------------- */
@@ -385,6 +389,7 @@ static void keep_house(struct driver *driver, uint64_t now_ns)
     admin_promote(&driver->admin);
     purge(driver);
     expire_sessions(driver, now_ns);
+    driver->options.on_house(driver->options.context);
     enum status status = wal_idle(driver->options.wal, &err);
     if (status != STATUS_OK && status != STATUS_RESOURCE_EXHAUSTED) {
         fatal(driver, &err);

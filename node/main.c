@@ -99,23 +99,45 @@ static void on_fatal(void *context, const struct error *err)
     _exit(EXIT_FAULT);
 }
 
-static int serve(const struct config *config, const sigset_t *signals)
+/* The signal by which a node says that it is to be opened again. */
+#define SIGNAL_RESTART SIGUSR1
+
+static void on_restart(void *context)
+{
+    (void)context;
+    (void)kill(getpid(), SIGNAL_RESTART);
+}
+
+/* Serves until a signal comes; false: not at all. */
+static bool serve_once(const struct config *config, const sigset_t *signals, int *signal)
 {
     struct error err = ERROR_INIT;
     struct node *node = NULL;
-    const struct node_options options = {.config = config, .on_fatal = on_fatal};
+    const struct node_options options = {
+        .config = config, .on_fatal = on_fatal, .on_restart = on_restart};
     if (node_open(&options, &node, &err) != STATUS_OK) {
         (void)fprintf(stderr, "estreatd: %s\n", err.text);
-        return EXIT_FAULT;
+        return false;
     }
     log_write("node", LOG_INFO, "serving", "node=%s client=%s data=%s verifier_key=%s",
               config->node_id, config->members[config_self(config)].client, config->data,
               node_verifier_key(node));
-    int signal = 0;
-    (void)sigwait(signals, &signal);
-    log_write("node", LOG_INFO, "stopping", "signal=%d", signal);
+    (void)sigwait(signals, signal);
+    log_write("node", LOG_INFO, *signal == SIGNAL_RESTART ? "restarting" : "stopping", "signal=%d",
+              *signal);
     node_close(node);
     log_write("node", LOG_INFO, "stopped", NULL);
+    return true;
+}
+
+static int serve(const struct config *config, const sigset_t *signals)
+{
+    int signal = SIGNAL_RESTART;
+    while (signal == SIGNAL_RESTART) {
+        if (!serve_once(config, signals, &signal)) {
+            return EXIT_FAULT;
+        }
+    }
     return 0;
 }
 
@@ -146,6 +168,7 @@ int main(int argc, char **argv)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGNAL_RESTART);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     return serve(&config, &signals);

@@ -6,6 +6,7 @@
 #include "node/replica.h"
 #include "node/replier_rpc.h"
 #include "node/service.h"
+#include "node/snapshot_link.h"
 #include "node/turns.h"
 #include "rpc/endpoint.h"
 
@@ -21,6 +22,7 @@ struct node {
     struct clock *clock;
     struct replier_rpc replier;
     struct replica *replica;
+    struct snapshot_link_rpc *link;
 
     struct apply_thread *apply_thread;
     struct rpc_loop *peer_loop;
@@ -54,6 +56,12 @@ static void on_members(void *context, const struct members *members)
     peers_set(node->peers, members);
 }
 
+static void on_restart(void *context)
+{
+    const struct node *node = context;
+    node->options.on_restart(node->options.context);
+}
+
 static enum status open_replica(struct node *node, struct error *err)
 {
     struct replica_options options = {
@@ -66,10 +74,17 @@ static enum status open_replica(struct node *node, struct error *err)
         .send = send_to_peer,
         .on_members = on_members,
         .on_fatal = on_fatal,
+        .on_restart = on_restart,
         .context = node,
     };
     enum status status =
-        executor_open_threads(node->alloc, "engine", ENGINE_THREADS, &options.engine, err);
+        snapshot_link_rpc_new(node->alloc, node->config, &node->link, &options.link, err);
+    if (status == STATUS_OK) {
+        status = executor_open_threads(node->alloc, "engine", ENGINE_THREADS, &options.engine, err);
+    }
+    if (status == STATUS_OK) {
+        status = executor_open_threads(node->alloc, "snapshot", 1, &options.snapshots, err);
+    }
     if (status == STATUS_OK) {
         status = executor_open_threads(node->alloc, "load", 1, &options.loads, err);
     }
@@ -78,6 +93,7 @@ static enum status open_replica(struct node *node, struct error *err)
     }
     if (status != STATUS_OK) {
         executor_close(options.engine);
+        executor_close(options.snapshots);
         executor_close(options.loads);
         return status;
     }
@@ -102,7 +118,8 @@ static enum status take_part(struct node *node, struct error *err)
                                                     .config = node->config,
                                                     .loop = node->peer_loop,
                                                     .intake = &replica->intake,
-                                                    .incarnations = node->incarnations};
+                                                    .incarnations = node->incarnations,
+                                                    .snapshots = replica->source};
         status = peers_open(&peers_options, &node->peers, err);
     }
     if (status == STATUS_OK) {
@@ -140,6 +157,7 @@ static enum status bind_port(struct node *node, struct error *err)
     enum status status = rpc_loop_open(&loop_options, &node->loop, err);
     if (status == STATUS_OK) {
         replier_rpc_init(&node->replier, node->loop);
+        snapshot_link_rpc_use(node->link, node->loop);
         status = rpc_endpoint_url(endpoint, 0, url, err);
     }
     if (status != STATUS_OK) {
@@ -171,6 +189,7 @@ static enum status serve(struct node *node, struct error *err)
         .applied = &replica->applied,
         .applier = replica->applier,
         .driver = replica->driver,
+        .pull = replica->pull,
         .loop = node->loop,
         .readers = node->readers,
     };
@@ -235,6 +254,11 @@ void node_close(struct node *node)
     rpc_server_close(node->server, DRAIN_MS);
     turns_stop(node->turns);
     peers_close(node->peers);
+    replica_stop_pull(node->replica);
+    snapshot_link_rpc_close(node->link);
+    if (node->replica != NULL) {
+        replica_end_snapshots(node->replica); /* it owes answers on the peers' loop */
+    }
     rpc_loop_close(node->peer_loop);
     incarnations_close(node->incarnations);
     if (node->replica != NULL) {
@@ -246,6 +270,7 @@ void node_close(struct node *node)
     executor_close(node->readers);
     rpc_loop_close(node->loop);
     replica_close(node->replica);
+    snapshot_link_rpc_free(node->link);
     alloc_free(node->alloc, node);
 }
 

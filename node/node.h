@@ -9,11 +9,13 @@
  *   DATA/started     there was a log: one that is missing is lost, not new
  *   DATA/wal/        the log
  *   DATA/tables/     the engine
+ *   DATA/incoming/   a snapshot that is being pulled: see snapshot_install.h
  *   DATA/signing-key, verifier-key, signed-head: see signer.h
  *
  * Threads: the peer loop (sockets, and the driver: Raft, WAL), the client loop
  * (sockets), the applier (state), readers (reading calls), the engine's (flush,
- * compaction), the WAL's io thread, the loader (old entries for members that lag).
+ * compaction), the WAL's io thread, the loader (old entries for members that lag),
+ * snapshots (serves this node's, pulls another's).
  */
 #ifndef ESTREAT_NODE_NODE_H
 #define ESTREAT_NODE_NODE_H
@@ -29,6 +31,8 @@ struct node_options {
     /* The node cannot go on (a disk that fails, a log that contradicts itself). Any thread; must
      * end the process: nothing more may be acknowledged. */
     void (*on_fatal)(void *context, const struct error *err);
+    /* A snapshot is staged: the owner closes the node and opens it again. Any thread. */
+    void (*on_restart)(void *context);
     void *context;
 };
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "node/service_snapshot.h"
 #include "rpc/channel.h"
 #include "rpc/endpoint.h"
 #include "rpc/server.h"
@@ -168,7 +169,7 @@ static void on_step(void *context, struct rpc_server_call *call, const ProtobufC
 }
 
 static enum status listen_for_peers(struct peers *peers, const struct config *config,
-                                    struct error *err)
+                                    struct snapshot_source *snapshots, struct error *err)
 {
     const struct config_member *self = &config->members[config_self(config)];
     char url[RPC_URL_BYTES_MAX];
@@ -193,6 +194,9 @@ static enum status listen_for_peers(struct peers *peers, const struct config *co
     status =
         rpc_server_register(peers->server, &estreat__v1__raft__descriptor, handlers, peers, err);
     if (status == STATUS_OK) {
+        status = service_snapshot_register(snapshots, peers->server, err);
+    }
+    if (status == STATUS_OK) {
         rpc_server_start(peers->server);
     }
     return status;
@@ -214,7 +218,7 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     peers->config = config;
     peers->incarnations = options->incarnations;
     memcpy(peers->self_endpoint, config->members[self].peer, sizeof peers->self_endpoint);
-    enum status status = listen_for_peers(peers, config, err);
+    enum status status = listen_for_peers(peers, config, options->snapshots, err);
     if (status != STATUS_OK) {
         peers_close(peers);
         return status;

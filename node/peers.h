@@ -17,6 +17,7 @@
 #include "node/incarnation.h"
 #include "node/members.h"
 #include "node/peer_message.h"
+#include "node/snapshot_source.h"
 
 struct peers;
 
@@ -27,6 +28,7 @@ struct peers_options {
     struct rpc_loop *loop;
     struct intake_queue *intake; /* the driver's */
     struct incarnations *incarnations;
+    struct snapshot_source *snapshots; /* what other members may pull */
 };
 
 /* Binds the peer port of this node. Returns owned. UNAVAILABLE if the port is in use. */

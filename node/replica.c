@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "node/data_dir.h"
 #include "node/keyspaces.h"
+#include "node/snapshot_install.h"
 
 static void on_fatal(void *context, const struct error *err)
 {
@@ -194,8 +195,16 @@ static enum status recover(struct replica *replica, struct error *err)
     if (status == STATUS_OK) {
         status = path_join(replica->table_dir, config->data, "tables", err);
     }
+    bool installed = false;
+    if (status == STATUS_OK) {
+        status = snapshot_install(replica->options.fs, config->data, &installed, err);
+    }
     if (status == STATUS_OK) {
         status = open_engine(replica, err);
+    }
+    if (status == STATUS_OK && installed) {
+        log_write("snapshot", LOG_INFO, "installed", "index=%lu size=%lu",
+                  (unsigned long)replica->seal.index, (unsigned long)replica->seal.size);
     }
     if (status == STATUS_OK) {
         status = find_members(replica, err);
@@ -240,6 +249,87 @@ static enum status check_signed_is_held(struct replica *replica, struct error *e
                      "%s lost its end: this node signed a tree head of %lu events, and has %lu at "
                      "most; set this member up anew, under a new id",
                      replica->wal_dir, (unsigned long)size, (unsigned long)held);
+}
+
+/* --- snapshots ---------------------------------------------------------------------------- */
+
+static void on_snapshot_wanted(void *context, uint64_t leader, uint64_t least_index)
+{
+    const struct replica *replica = context;
+    snapshot_pull_want(replica->pull, leader, least_index);
+}
+
+static void on_house(void *context)
+{
+    const struct replica *replica = context;
+    snapshot_pull_poll(replica->pull);
+    snapshot_source_poll(replica->source);
+}
+
+static void on_staged(void *context)
+{
+    const struct replica *replica = context;
+    replica->options.on_restart(replica->options.context);
+}
+
+static enum status open_snapshots(struct replica *replica, struct error *err)
+{
+    const struct replica_options *options = &replica->options;
+    const struct snapshot_source_options source_options = {
+        .alloc = options->alloc,
+        .clock = options->clock,
+        .executor = options->snapshots,
+        .engine = replica->engine,
+        .applier = replica->applier,
+        .applied = &replica->applied,
+        .tiles = replica->tiles,
+        .signer = replica->signer,
+        .fault = &replica->fault,
+    };
+    const struct snapshot_pull_options pull_options = {
+        .alloc = options->alloc,
+        .clock = options->clock,
+        .fs = options->fs,
+        .config = options->config,
+        .executor = options->snapshots,
+        .link = options->link,
+        .applied = &replica->applied,
+        .tiles = replica->tiles,
+        .on_staged = on_staged,
+        .context = replica,
+    };
+    enum status status = snapshot_source_open(&source_options, &replica->source, err);
+    return status == STATUS_OK ? snapshot_pull_open(&pull_options, &replica->pull, err) : status;
+}
+
+void replica_stop_pull(struct replica *replica)
+{
+    if (replica != NULL) {
+        snapshot_pull_stop(replica->pull);
+    }
+}
+
+void replica_end_snapshots(struct replica *replica)
+{
+    executor_close(replica->options.snapshots);
+    replica->options.snapshots = NULL;
+    snapshot_source_end(replica->source);
+}
+
+/* Nothing moves any more, so now it can be said which is further. */
+static void commit_snapshot(struct replica *replica)
+{
+    struct error err = ERROR_INIT;
+    uint64_t index = 0;
+    if (!snapshot_pull_staged(replica->pull, &index) ||
+        index <= applied_get(&replica->applied).index) {
+        return;
+    }
+    if (snapshot_commit(replica->options.fs, replica->options.config->data, &err) != STATUS_OK) {
+        char text[ERROR_TEXT_BYTES];
+        log_write("snapshot", LOG_WARN, "not installed", "error=%s",
+                  log_quote(text, sizeof text, err.text));
+    }
 }
 
 static enum status join(struct replica *replica, struct error *err)
@@ -292,12 +382,17 @@ static enum status join(struct replica *replica, struct error *err)
             .applied = &replica->applied,
             .replier = options->replier,
             .fault = &replica->fault,
+            .on_snapshot_wanted = on_snapshot_wanted,
+            .on_house = on_house,
             .on_fatal = on_fatal,
             .context = replica,
         };
         status = driver_new(&driver_options, &replica->driver, err);
     }
-    return status == STATUS_OK ? check_signed_is_held(replica, err) : status;
+    if (status == STATUS_OK) {
+        status = check_signed_is_held(replica, err);
+    }
+    return status == STATUS_OK ? open_snapshots(replica, err) : status;
 }
 
 enum status replica_open(const struct replica_options *options, struct replica **out,
@@ -305,6 +400,7 @@ enum status replica_open(const struct replica_options *options, struct replica *
 {
     struct replica *replica = alloc_zeroed(options->alloc, 1, sizeof *replica);
     if (replica == NULL) {
+        executor_close(options->snapshots);
         executor_close(options->loads);
         executor_close(options->engine);
         io_queue_close(options->io);
@@ -342,6 +438,7 @@ void replica_end_driver(struct replica *replica)
 void replica_end_applier(struct replica *replica)
 {
     applier_end(replica->applier);
+    commit_snapshot(replica);
 }
 
 void replica_close(struct replica *replica)
@@ -349,11 +446,15 @@ void replica_close(struct replica *replica)
     if (replica == NULL) {
         return;
     }
+    executor_close(replica->options.snapshots);
+    snapshot_source_end(replica->source);
+    snapshot_pull_close(replica->pull);
     loader_close(replica->loader);
     executor_close(replica->options.loads);
     wal_close(replica->wal);
     executor_close(replica->options.engine); /* from here on nothing is reported as flushed */
     driver_free(replica->driver);
+    snapshot_source_close(replica->source);
     applier_free(replica->applier);
     io_queue_close(replica->options.io);
     signer_close(replica->signer);

@@ -8,6 +8,7 @@
  *     replica_open()          recovers; nothing runs yet
  *       give the driver and the applier their turns (turns.h, apply_thread.h)
  *     replica_end_driver()    after the driver's last turn
+ *     replica_end_snapshots() after the link's last answer
  *     replica_end_applier()   after the applier's last turn
  *     replica_close()
  *
@@ -26,17 +27,21 @@
 #include "node/loader.h"
 #include "node/pending.h"
 #include "node/signer.h"
+#include "node/snapshot_pull.h"
+#include "node/snapshot_source.h"
 #include "node/tile_store.h"
 
 struct replica_options {
-    const struct config *config; /* borrowed, as all but the three that are taken */
+    const struct config *config; /* borrowed, as all but the four that are taken */
     struct alloc *alloc;
     struct clock *clock;
     struct rng *rng;
     struct fs *fs;
-    struct io_queue *io;     /* the WAL's writes; taken */
-    struct executor *engine; /* flush, compaction, the WAL's files; taken */
-    struct executor *loads;  /* one step at a time; taken */
+    struct io_queue *io;        /* the WAL's writes; taken */
+    struct executor *engine;    /* flush, compaction, the WAL's files; taken */
+    struct executor *loads;     /* one step at a time; taken */
+    struct executor *snapshots; /* serves and pulls them; taken */
+    struct snapshot_link *link; /* to the other members, for snapshots */
     struct replier *replier;
     bool (*send)(void *context, const struct raft_message *message); /* see driver_options */
     /* Tells who the others are: in the driver's first turn, and whenever that changes. May be
@@ -44,9 +49,11 @@ struct replica_options {
     void (*on_members)(void *context, const struct members *members);
     /* The replica cannot go on. Any thread; nothing more may be acknowledged. */
     void (*on_fatal)(void *context, const struct error *err);
+    /* A snapshot is staged: the replica is to be ended, closed and opened again. Any thread. */
+    void (*on_restart)(void *context);
     /* If given, called over and over instead of sleeping wherever somebody would. */
     void (*on_wait)(void *context);
-    void *context; /* of send, on_members, on_fatal and on_wait */
+    void *context; /* of all of these */
 };
 
 struct replica {
@@ -71,6 +78,8 @@ struct replica {
     struct applier *applier;
     struct loader *loader;
     struct driver *driver;
+    struct snapshot_source *source;
+    struct snapshot_pull *pull;
 };
 
 /* Recovers what is in config->data, or begins anew. Returns owned. FAILED_PRECONDITION: the
@@ -81,7 +90,15 @@ enum status replica_open(const struct replica_options *options, struct replica *
 /* After the driver's last turn, also if there was none: fails the appends and reads that wait. */
 void replica_end_driver(struct replica *replica);
 
-/* After that and the applier's last turn, also if there was none: flushes what is applied. */
+/* From now on no snapshot is pulled; the link can be closed. Any thread; NULL is allowed. */
+void replica_stop_pull(struct replica *replica);
+
+/* After the link's last answer, and when no member asks for snapshots any more: answers those that
+ * still wait. */
+void replica_end_snapshots(struct replica *replica);
+
+/* After these and the applier's last turn, also if there was none: flushes what is
+ * applied, and lets a snapshot that is staged be the next start's state. */
 void replica_end_applier(struct replica *replica);
 
 /* After both; nobody reads any more. NULL is allowed. */

@@ -15,6 +15,7 @@
 #include "node/driver.h"
 #include "node/fault.h"
 #include "node/signer.h"
+#include "node/snapshot_pull.h"
 #include "node/tile_store.h"
 #include "rpc/server.h"
 
@@ -30,6 +31,7 @@ struct service {
     struct applied *applied;
     struct applier *applier;
     struct driver *driver;
+    struct snapshot_pull *pull;
     struct rpc_loop *loop; /* the clients' */
     /* appends that came in this turn of the loop: handed to the driver at its end, all at once */
     struct proposal *proposals;

@@ -94,10 +94,13 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     struct applied_point applied = applied_get(service->applied);
     char state[ERROR_TEXT_BYTES + 16] = "ok";
     char fault[FAULT_TEXT_BYTES];
+    unsigned percent = 0;
     if (engine_background_error(service->engine, &err) != STATUS_OK) {
         (void)snprintf(state, sizeof state, "fault: %s", err.text);
     } else if (fault_get(service->fault, fault)) {
         (void)snprintf(state, sizeof state, "fault: %s", fault);
+    } else if (snapshot_pull_progress(service->pull, &percent)) {
+        (void)snprintf(state, sizeof state, "installing snapshot: %u %%", percent);
     } else if (self_of(service, &now) == NULL) {
         (void)snprintf(state, sizeof state, "%s",
                        now.members.count == 0 ? "waits to be added" : "removed");

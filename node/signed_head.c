@@ -4,9 +4,9 @@
 /* Others may sign a newer head between reading this node's head and signing it. */
 #define SIGN_TRIES 16
 
-enum status signed_head_make(struct tile_store *tiles, struct signer *signer,
-                             struct hasher *hasher, uint64_t *size, struct hash *root,
-                             struct buf *checkpoint, struct error *err)
+enum status signed_head_make(struct tile_store *tiles, struct signer *signer, struct hasher *hasher,
+                             uint64_t *size, struct hash *root, struct buf *checkpoint,
+                             struct error *err)
 {
     enum status status = STATUS_INTERNAL;
     for (int i = 0; i < SIGN_TRIES; i++) {

@@ -213,8 +213,7 @@ static int compare_names(const void *a, const void *b)
 /* Keeps the hashes for the next checkpoint. Without memory they are made again. */
 static void remember(struct snapshot_source *source, const struct pin *pin)
 {
-    struct file_sum *known =
-        alloc_zeroed(source->options.alloc, pin->file_count, sizeof *known);
+    struct file_sum *known = alloc_zeroed(source->options.alloc, pin->file_count, sizeof *known);
     size_t count = 0;
     for (size_t i = 0; known != NULL && i < pin->file_count; i++) {
         struct checkpoint_file file;
@@ -261,8 +260,8 @@ static enum status hash_on(struct snapshot_source *source, struct pin *pin, stru
     }
     uint64_t left = file.bytes - pin->offset;
     size_t length = left < HASH_STEP_BYTES ? (size_t)left : HASH_STEP_BYTES;
-    enum status status = checkpoint_read(pin->checkpoint, pin->summed, pin->offset, source->piece,
-                                         length, err);
+    enum status status =
+        checkpoint_read(pin->checkpoint, pin->summed, pin->offset, source->piece, length, err);
     if (status != STATUS_OK) {
         return status;
     }
@@ -352,8 +351,8 @@ static enum status prove(struct snapshot_source *source, const struct pin *pin,
     enum status status = signed_head_make(options->tiles, options->signer, &source->tree_hasher,
                                           &size, &root, checkpoint, err);
     if (status == STATUS_OK) {
-        status = proof_consistency(&tree, &source->tree_hasher, pin->size, size, &sheet->proof,
-                                   err);
+        status =
+            proof_consistency(&tree, &source->tree_hasher, pin->size, size, &sheet->proof, err);
     }
     if (status != STATUS_OK) {
         return status;
@@ -506,8 +505,8 @@ void snapshot_source_ask(struct snapshot_source *source, enum snapshot_method me
         done(context, &answer);
         return;
     }
-    *question = (struct question){
-        .method = method, .request = request, .done = done, .context = context};
+    *question =
+        (struct question){.method = method, .request = request, .done = done, .context = context};
     mpsc_push(&source->questions, &question->node);
     job_submit(source->options.executor, &source->job);
 }

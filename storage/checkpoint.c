@@ -82,8 +82,7 @@ static enum status make_manifest(struct checkpoint *checkpoint, const struct edi
                                              .keyspaces = engine->keyspaces,
                                              .keyspace_count = engine->options.keyspace_count};
     uint64_t number = full->next_file - 1;
-    if (edit_failed(full) ||
-        !manifest_image(&options, number, full, &checkpoint->manifest)) {
+    if (edit_failed(full) || !manifest_image(&options, number, full, &checkpoint->manifest)) {
         return no_memory(err);
     }
     (void)manifest_file_name(checkpoint->manifest_name, number);
@@ -146,9 +145,8 @@ size_t checkpoint_file_count(const struct checkpoint *checkpoint)
 
 static struct slice made_file(const struct checkpoint *checkpoint, size_t index)
 {
-    return index - checkpoint->table_count == FILE_MANIFEST
-               ? buf_slice(&checkpoint->manifest)
-               : slice_of_string(checkpoint->current);
+    return index - checkpoint->table_count == FILE_MANIFEST ? buf_slice(&checkpoint->manifest)
+                                                            : slice_of_string(checkpoint->current);
 }
 
 void checkpoint_file_at(const struct checkpoint *checkpoint, size_t index,
@@ -169,8 +167,8 @@ void checkpoint_file_at(const struct checkpoint *checkpoint, size_t index,
     out->bytes = made_file(checkpoint, index).length;
 }
 
-enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_t offset,
-                            void *out, size_t length, struct error *err)
+enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_t offset, void *out,
+                            size_t length, struct error *err)
 {
     struct checkpoint_file of;
     checkpoint_file_at(checkpoint, index, &of);
@@ -201,7 +199,6 @@ enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_
 enum status checkpoint_verify(struct checkpoint *checkpoint, size_t index, struct error *err)
 {
     CHECK(index < checkpoint_file_count(checkpoint));
-    return index < checkpoint->table_count
-               ? engine_verify_table(checkpoint->tables[index], err)
-               : STATUS_OK;
+    return index < checkpoint->table_count ? engine_verify_table(checkpoint->tables[index], err)
+                                           : STATUS_OK;
 }

@@ -43,8 +43,8 @@ void checkpoint_file_at(const struct checkpoint *checkpoint, size_t index,
 
 /* Reads [offset, offset + length) of file `index`, which must lie within it. Past the block cache.
  * CORRUPT if the file on disk is shorter. */
-enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_t offset,
-                            void *out, size_t length, struct error *err) MUST_USE;
+enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_t offset, void *out,
+                            size_t length, struct error *err) MUST_USE;
 
 /* Reads table `index` whole and checks all of it, as engine_verify(); the last two files are OK. */
 enum status checkpoint_verify(struct checkpoint *checkpoint, size_t index,

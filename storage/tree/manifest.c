@@ -209,9 +209,8 @@ static enum status no_memory(struct error *err)
 }
 
 /* Frames `edit` at the end of `record`, as the record at `offset` of file `number`. */
-static bool frame_into(const struct manifest_options *options, struct buf *record,
-                       uint64_t number, uint64_t offset, uint64_t synced_through,
-                       const struct edit *edit)
+static bool frame_into(const struct manifest_options *options, struct buf *record, uint64_t number,
+                       uint64_t offset, uint64_t synced_through, const struct edit *edit)
 {
     size_t start = record->length;
     (void)buf_extend(record, MANIFEST_RECORD_HEADER_BYTES);

@@ -77,6 +77,7 @@ static void say_message(struct stage *stage, const struct raft_message *message,
     case RAFT_MESSAGE_APPEND:
         say(stage, " after=%" PRIu64 "/%" PRIu64 " commit=%" PRIu64, message->index,
             message->log_term, message->commit);
+        say(stage, message->context == RAFT_APPEND_OLDEST ? " oldest" : "");
         say_entries(stage, message->entries, message->entry_count);
         break;
     case RAFT_MESSAGE_APPEND_REPLY:
@@ -165,6 +166,10 @@ static void say_ready(struct stage *stage, const struct node *node, const struct
         const struct raft_load *load = &ready->loads[i];
         say(stage, "  %" PRIu64 " load for %" PRIu64 ": [%" PRIu64 ", %" PRIu64 ") %zu bytes\n",
             node->id, load->peer, load->from_index, load->end_index, load->bytes_max);
+    }
+    if (ready->snapshot_wanted != 0) {
+        say(stage, "  %" PRIu64 " needs a snapshot up to %" PRIu64 " or more\n", node->id,
+            ready->snapshot_wanted);
     }
 }
 

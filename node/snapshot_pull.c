@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/snapshot_pull.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "node/snapshot_fetch.h"
+#include "node/snapshot_install.h"
+#include "node/snapshot_verify.h"
+
+#define BACKOFF_MIN_NS (100 * NS_PER_MS)
+#define BACKOFF_MAX_NS (5 * NS_PER_S)
+/* A leader repeats it with each heartbeat; one that has said nothing for so long has gone, or has
+ * what this node needs. */
+#define WANT_AGE_MAX_NS (5 * NS_PER_S)
+/* What is staged and not wanted may be wanted again after a change of leaders. */
+#define LEFTOVER_AGE_NS (60 * NS_PER_S)
+
+enum phase {
+    PHASE_IDLE,
+    PHASE_LISTING,   /* the source describes its checkpoint */
+    PHASE_FILES,     /* the files are checked and fetched */
+    PHASE_VERIFYING, /* they are here; do they hold? */
+    PHASE_ENDING,    /* answers are still awaited, that nobody needs */
+    PHASE_STAGED,
+};
+
+struct snapshot_pull {
+    struct snapshot_pull_options options;
+    struct job job;
+    char dir[PATH_BYTES_MAX];
+
+    struct mutex mutex; /* guards what follows */
+    uint64_t wanted_index;
+    uint64_t wanted_ns;
+    uint64_t leader;
+    uint64_t staged_index; /* 0: nothing is staged */
+
+    /* The job's. */
+    enum phase phase;
+    uint64_t retry_ns;
+    uint64_t backoff_ns;
+    unsigned attempt; /* which source is next */
+    uint64_t source;
+    struct snapshot_plan plan;
+    struct snapshot_questions questions;
+    struct snapshot_fetch fetch;
+    struct snapshot_verify *verify;
+
+    uint64_t opened_ns;
+    atomic_bool cleared; /* there is nothing in DATA/incoming */
+    atomic_bool pulling;
+    _Atomic uint64_t done_bytes;
+    _Atomic uint64_t total_bytes;
+};
+
+struct want {
+    uint64_t index;
+    uint64_t leader;
+    uint64_t age_ns; /* since it was said, or the node was started */
+    bool fresh;
+};
+
+static uint64_t now(const struct snapshot_pull *pull)
+{
+    return clock_monotonic_ns(pull->options.clock);
+}
+
+static struct want wanted(struct snapshot_pull *pull)
+{
+    mutex_lock(&pull->mutex);
+    uint64_t since_ns = pull->wanted_ns > 0 ? pull->wanted_ns : pull->opened_ns;
+    struct want want = {
+        .index = pull->wanted_index, .leader = pull->leader, .age_ns = now(pull) - since_ns};
+    want.fresh = pull->wanted_ns > 0 && want.age_ns < WANT_AGE_MAX_NS;
+    mutex_unlock(&pull->mutex);
+    return want;
+}
+
+static const char *name_of(const struct snapshot_pull *pull, uint64_t member)
+{
+    const struct config *config = pull->options.config;
+    for (unsigned i = 0; i < config->member_count; i++) {
+        if (config_raft_id(config, i) == member) {
+            return config->members[i].id;
+        }
+    }
+    return "unknown";
+}
+
+/* --- ends of an attempt ------------------------------------------------------------------- */
+
+static void end_attempt(struct snapshot_pull *pull, uint64_t retry_ns)
+{
+    snapshot_fetch_end(&pull->fetch);
+    snapshot_verify_close(pull->verify);
+    pull->verify = NULL;
+    pull->retry_ns = retry_ns;
+    pull->phase = PHASE_ENDING;
+}
+
+/* Begins anew with what is there by then, at once if it is still wanted. */
+static enum job_result describe_anew(struct snapshot_pull *pull)
+{
+    end_attempt(pull, now(pull));
+    return JOB_AGAIN;
+}
+
+/* The source is gone, or gives what does not hold: the next one is asked. */
+static enum job_result try_next(struct snapshot_pull *pull, const char *text)
+{
+    char quoted[ERROR_TEXT_BYTES];
+    pull->backoff_ns = 2 * pull->backoff_ns;
+    pull->backoff_ns = pull->backoff_ns < BACKOFF_MIN_NS ? BACKOFF_MIN_NS : pull->backoff_ns;
+    pull->backoff_ns = pull->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : pull->backoff_ns;
+    log_write("snapshot", LOG_WARN, "pull interrupted", "from=%s error=%s",
+              name_of(pull, pull->source), log_quote(quoted, sizeof quoted, text));
+    pull->attempt++;
+    end_attempt(pull, now(pull) + pull->backoff_ns);
+    return JOB_AGAIN;
+}
+
+/* This node's disk does not do: full, or worse. Trying again shows which. */
+static enum job_result try_later(struct snapshot_pull *pull, const struct error *err)
+{
+    char quoted[ERROR_TEXT_BYTES];
+    log_write("snapshot", LOG_WARN, "staging failed", "error=%s",
+              log_quote(quoted, sizeof quoted, err->text));
+    end_attempt(pull, now(pull) + BACKOFF_MAX_NS);
+    return JOB_AGAIN;
+}
+
+static enum job_result clear_staging(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    if (snapshot_staging_remove(pull->options.fs, pull->options.config->data, &err) != STATUS_OK) {
+        return try_later(pull, &err);
+    }
+    atomic_store(&pull->cleared, true);
+    return JOB_AGAIN;
+}
+
+static enum job_result run_ending(struct snapshot_pull *pull)
+{
+    if (snapshot_questions_open(&pull->questions) > 0) {
+        return JOB_WAIT;
+    }
+    snapshot_questions_clear(&pull->questions);
+    snapshot_plan_clear(&pull->plan);
+    pull->phase = PHASE_IDLE;
+    return JOB_AGAIN;
+}
+
+/* --- listing ------------------------------------------------------------------------------ */
+
+/* The leader first, then the others in the order of their ids, over and over. */
+static uint64_t choose_source(const struct snapshot_pull *pull, uint64_t leader)
+{
+    const struct config *config = pull->options.config;
+    uint64_t sources[MEMBERS_MAX];
+    unsigned count = 0;
+    unsigned self = config_self(config);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < config->member_count; i++) {
+            uint64_t id = config_raft_id(config, i);
+            if (i != self && (id == leader) == (pass == 0)) {
+                sources[count++] = id;
+            }
+        }
+    }
+    return count == 0 ? 0 : sources[pull->attempt % count];
+}
+
+static bool ask_for_list(struct snapshot_pull *pull, uint64_t least_index)
+{
+    Estreat__V1__SnapshotRequest request = ESTREAT__V1__SNAPSHOT_REQUEST__INIT;
+    request.least_index = least_index;
+    request.checkpoint = pull->plan.checkpoint;
+    request.first_file = pull->plan.count;
+    return snapshot_questions_ask(&pull->questions, pull->source, SNAPSHOT_DESCRIBE, &request.base);
+}
+
+static enum job_result run_idle(struct snapshot_pull *pull)
+{
+    struct want want = wanted(pull);
+    bool needed = want.fresh && want.index > applied_get(pull->options.applied).index;
+    atomic_store(&pull->pulling, needed);
+    if (!needed && want.age_ns > LEFTOVER_AGE_NS && !atomic_load(&pull->cleared)) {
+        return clear_staging(pull);
+    }
+    if (!needed || now(pull) < pull->retry_ns) {
+        return JOB_WAIT;
+    }
+    pull->source = choose_source(pull, want.leader);
+    if (pull->source == 0) {
+        return JOB_WAIT;
+    }
+    pull->phase = PHASE_LISTING;
+    return ask_for_list(pull, want.index) ? JOB_WAIT : try_next(pull, "not connected");
+}
+
+static enum job_result begin_files(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    if (pull->plan.index <= applied_get(pull->options.applied).index) {
+        return describe_anew(pull);
+    }
+    log_write("snapshot", LOG_INFO, "pulling", "from=%s index=%lu size=%lu files=%lu bytes=%lu",
+              name_of(pull, pull->source), (unsigned long)pull->plan.index,
+              (unsigned long)pull->plan.size, (unsigned long)pull->plan.count,
+              (unsigned long)pull->plan.total_bytes);
+    atomic_store(&pull->cleared, false);
+    enum status status = snapshot_staging_make(pull->options.fs, pull->options.config->data, &err);
+    if (status == STATUS_OK) {
+        status = snapshot_fetch_begin(&pull->fetch, &pull->plan, pull->source, &err);
+    }
+    if (status != STATUS_OK) {
+        return try_later(pull, &err);
+    }
+    atomic_store(&pull->done_bytes, 0);
+    atomic_store(&pull->total_bytes, pull->plan.total_bytes);
+    pull->phase = PHASE_FILES;
+    return JOB_AGAIN;
+}
+
+static enum job_result run_listing(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    struct snapshot_reply reply;
+    if (!snapshot_questions_take(&pull->questions, &reply)) {
+        /* Preparing takes its time: it is asked again with the next heartbeat. */
+        if (snapshot_questions_open(&pull->questions) > 0) {
+            return JOB_WAIT;
+        }
+        struct want want = wanted(pull);
+        if (!want.fresh) {
+            return describe_anew(pull);
+        }
+        return ask_for_list(pull, want.index) ? JOB_WAIT : try_next(pull, "not connected");
+    }
+    if (reply.status != STATUS_OK) {
+        return reply.status == STATUS_NOT_FOUND ? describe_anew(pull) : try_next(pull, reply.text);
+    }
+    Estreat__V1__SnapshotDescription *page =
+        estreat__v1__snapshot_description__unpack(NULL, reply.bytes.length, reply.bytes.data);
+    if (page == NULL) {
+        return try_next(pull, "no memory for a description");
+    }
+    bool preparing = page->checkpoint == 0;
+    enum status status = preparing ? STATUS_OK : snapshot_plan_add(&pull->plan, page, &err);
+    estreat__v1__snapshot_description__free_unpacked(page, NULL);
+    if (status != STATUS_OK) {
+        return try_next(pull, err.text);
+    }
+    if (preparing) {
+        return JOB_WAIT;
+    }
+    return snapshot_plan_is_complete(&pull->plan) ? begin_files(pull) : JOB_AGAIN;
+}
+
+/* --- files -------------------------------------------------------------------------------- */
+
+/* What the leader has purged meanwhile is not in what was fetched; most files of a newer checkpoint
+ * are the same ones. */
+static bool is_outdated(struct snapshot_pull *pull)
+{
+    return wanted(pull).index > pull->plan.index;
+}
+
+static enum job_result begin_verifying(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    const struct snapshot_verify_options options = {
+        .alloc = pull->options.alloc,
+        .clock = pull->options.clock,
+        .fs = pull->options.fs,
+        .dir = pull->dir,
+        .origin = pull->options.config->origin,
+        .plan = &pull->plan,
+        .own = pull->options.tiles,
+    };
+    if (is_outdated(pull)) {
+        return describe_anew(pull);
+    }
+    pull->phase = PHASE_VERIFYING;
+    enum status status = snapshot_verify_open(&options, &pull->verify, &err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return try_later(pull, &err);
+    }
+    if (status != STATUS_OK) {
+        (void)clear_staging(pull);
+        return try_next(pull, err.text);
+    }
+    return JOB_AGAIN;
+}
+
+static enum job_result run_files(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    enum snapshot_fetch_result result = snapshot_fetch_step(&pull->fetch, &err);
+    atomic_store(&pull->done_bytes, snapshot_fetch_done_bytes(&pull->fetch));
+    switch (result) {
+    case SNAPSHOT_FETCH_AGAIN:
+        return JOB_AGAIN;
+    case SNAPSHOT_FETCH_WAIT:
+        return JOB_WAIT;
+    case SNAPSHOT_FETCH_SOURCE:
+        return err.status == STATUS_NOT_FOUND ? describe_anew(pull) : try_next(pull, err.text);
+    case SNAPSHOT_FETCH_DISK:
+        return try_later(pull, &err);
+    case SNAPSHOT_FETCH_DONE:
+        break;
+    }
+    pull->backoff_ns = 0;
+    return begin_verifying(pull);
+}
+
+static enum job_result run_verifying(struct snapshot_pull *pull)
+{
+    struct error err = ERROR_INIT;
+    bool done = false;
+    enum status status = snapshot_verify_step(pull->verify, &done, &err);
+    if (status == STATUS_OK && !done) {
+        return JOB_AGAIN;
+    }
+    snapshot_verify_close(pull->verify);
+    pull->verify = NULL;
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return try_later(pull, &err);
+    }
+    if (status != STATUS_OK) {
+        (void)clear_staging(pull);
+        return try_next(pull, err.text);
+    }
+    if (is_outdated(pull) || pull->plan.index <= applied_get(pull->options.applied).index) {
+        return describe_anew(pull);
+    }
+    log_write("snapshot", LOG_INFO, "staged", "index=%lu size=%lu bytes=%lu",
+              (unsigned long)pull->plan.index, (unsigned long)pull->plan.size,
+              (unsigned long)pull->plan.total_bytes);
+    pull->phase = PHASE_STAGED;
+    mutex_lock(&pull->mutex);
+    pull->staged_index = pull->plan.index;
+    mutex_unlock(&pull->mutex);
+    pull->options.on_staged(pull->options.context);
+    return JOB_WAIT;
+}
+
+static enum job_result step(struct job *job)
+{
+    struct snapshot_pull *pull =
+        (struct snapshot_pull *)(void *)((char *)job - offsetof(struct snapshot_pull, job));
+    switch (pull->phase) {
+    case PHASE_IDLE:
+        return run_idle(pull);
+    case PHASE_LISTING:
+        return run_listing(pull);
+    case PHASE_FILES:
+        return run_files(pull);
+    case PHASE_VERIFYING:
+        return run_verifying(pull);
+    case PHASE_ENDING:
+        return run_ending(pull);
+    case PHASE_STAGED:
+        break;
+    }
+    return JOB_WAIT;
+}
+
+/* --- calls -------------------------------------------------------------------------------- */
+
+static void on_answer(void *context)
+{
+    struct snapshot_pull *pull = context;
+    job_submit(pull->options.executor, &pull->job);
+}
+
+void snapshot_pull_want(struct snapshot_pull *pull, uint64_t leader, uint64_t least_index)
+{
+    mutex_lock(&pull->mutex);
+    pull->wanted_index = least_index;
+    pull->wanted_ns = now(pull);
+    pull->leader = leader;
+    mutex_unlock(&pull->mutex);
+    job_submit(pull->options.executor, &pull->job);
+}
+
+void snapshot_pull_poll(struct snapshot_pull *pull)
+{
+    struct want want = wanted(pull);
+    if ((!want.fresh && atomic_load(&pull->pulling)) ||
+        (want.age_ns > LEFTOVER_AGE_NS && !atomic_load(&pull->cleared))) {
+        job_submit(pull->options.executor, &pull->job);
+    }
+}
+
+bool snapshot_pull_progress(struct snapshot_pull *pull, unsigned *percent)
+{
+    uint64_t total = atomic_load(&pull->total_bytes);
+    uint64_t done = atomic_load(&pull->done_bytes);
+    *percent = total == 0 ? 0 : (unsigned)((double)done * 100 / (double)total);
+    return atomic_load(&pull->pulling);
+}
+
+enum status snapshot_pull_open(const struct snapshot_pull_options *options,
+                               struct snapshot_pull **out, struct error *err)
+{
+    struct snapshot_pull *pull = alloc_zeroed(options->alloc, 1, sizeof *pull);
+    if (pull == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for pulling snapshots");
+    }
+    pull->options = *options;
+    pull->opened_ns = clock_monotonic_ns(options->clock);
+    job_init(&pull->job, step);
+    mutex_init(&pull->mutex);
+    snapshot_plan_init(&pull->plan, options->alloc);
+    snapshot_questions_init(&pull->questions, options->alloc, options->link, on_answer, pull);
+    enum status status = snapshot_staging_path(options->config->data, pull->dir, err);
+    if (status == STATUS_OK) {
+        status = snapshot_fetch_init(&pull->fetch, options->alloc, options->fs, pull->dir,
+                                     &pull->questions, err);
+    }
+    if (status != STATUS_OK) {
+        snapshot_pull_close(pull);
+        return status;
+    }
+    *out = pull;
+    return STATUS_OK;
+}
+
+void snapshot_pull_stop(struct snapshot_pull *pull)
+{
+    if (pull != NULL) {
+        snapshot_questions_stop(&pull->questions);
+    }
+}
+
+bool snapshot_pull_staged(const struct snapshot_pull *pull, uint64_t *index)
+{
+    if (pull == NULL || pull->staged_index == 0) {
+        return false;
+    }
+    *index = pull->staged_index;
+    return true;
+}
+
+void snapshot_pull_close(struct snapshot_pull *pull)
+{
+    if (pull != NULL) {
+        snapshot_fetch_release(&pull->fetch);
+        snapshot_verify_close(pull->verify);
+        snapshot_questions_release(&pull->questions);
+        snapshot_plan_release(&pull->plan);
+        mutex_release(&pull->mutex);
+        alloc_free(pull->options.alloc, pull);
+    }
+}
