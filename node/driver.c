@@ -315,8 +315,8 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
         change_role(driver, &ready->soft_state);
     }
     if (ready->snapshot_wanted != 0) {
-        driver->options.on_snapshot_wanted(driver->options.context, driver->soft.leader,
-                                           ready->snapshot_wanted);
+        driver->options.on_snapshot_wanted(driver->options.context, &driver->members,
+                                           driver->soft.leader, ready->snapshot_wanted);
     }
 }
 

@@ -56,6 +56,12 @@ static void on_members(void *context, const struct members *members)
     peers_set(node->peers, members);
 }
 
+static void on_known(void *context, uint64_t raft_id, const char *endpoint)
+{
+    const struct node *node = context;
+    snapshot_link_rpc_know(node->link, raft_id, endpoint);
+}
+
 static void on_restart(void *context)
 {
     const struct node *node = context;
@@ -110,6 +116,7 @@ static enum status take_part(struct node *node, struct error *err)
     enum status status = incarnations_open(node->alloc, replica->options.fs, replica->options.rng,
                                            node->config->data, &node->incarnations, err);
     if (status == STATUS_OK) {
+        snapshot_link_rpc_use(node->link, node->loop, incarnations_own(node->incarnations));
         status = rpc_loop_open(&loop_options, &node->peer_loop, err);
     }
     if (status == STATUS_OK) {
@@ -119,7 +126,9 @@ static enum status take_part(struct node *node, struct error *err)
                                                     .loop = node->peer_loop,
                                                     .intake = &replica->intake,
                                                     .incarnations = node->incarnations,
-                                                    .snapshots = replica->source};
+                                                    .snapshots = replica->source,
+                                                    .on_known = on_known,
+                                                    .context = node};
         status = peers_open(&peers_options, &node->peers, err);
     }
     if (status == STATUS_OK) {
@@ -157,7 +166,6 @@ static enum status bind_port(struct node *node, struct error *err)
     enum status status = rpc_loop_open(&loop_options, &node->loop, err);
     if (status == STATUS_OK) {
         replier_rpc_init(&node->replier, node->loop);
-        snapshot_link_rpc_use(node->link, node->loop);
         status = rpc_endpoint_url(endpoint, 0, url, err);
     }
     if (status != STATUS_OK) {

@@ -13,7 +13,6 @@
 #include "schema/raft.pb-c.h"
 
 #define DRAIN_MS 100
-#define PEERS_KNOWN_MAX 64U /* members, former ones, and who claims to be one */
 
 /* Whom this node sends to. Who is no member any more keeps its connection until the end: closing
  * one waits for the loop that this runs on. */
@@ -30,6 +29,8 @@ struct peers {
     struct intake_queue *intake;
     const struct config *config;
     struct incarnations *incarnations;
+    void (*on_known)(void *context, uint64_t raft_id, const char *endpoint);
+    void *context;
     uint64_t self;
     char self_endpoint[ENDPOINT_BYTES_MAX + 1];
     struct rpc_loop *loop;
@@ -131,6 +132,7 @@ static enum status connect_to(struct peers *peers, uint64_t raft_id, const char 
         return status;
     }
     peers->others[peers->other_count++] = peer;
+    peers->on_known(peers->context, raft_id, endpoint);
     return STATUS_OK;
 }
 
@@ -217,6 +219,8 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     peers->loop = options->loop;
     peers->config = config;
     peers->incarnations = options->incarnations;
+    peers->on_known = options->on_known;
+    peers->context = options->context;
     memcpy(peers->self_endpoint, config->members[self].peer, sizeof peers->self_endpoint);
     enum status status = listen_for_peers(peers, config, options->snapshots, err);
     if (status != STATUS_OK) {

@@ -21,6 +21,8 @@
 
 struct peers;
 
+#define PEERS_KNOWN_MAX 64U /* members, former ones, and who claims to be one */
+
 struct peers_options {
     struct alloc *alloc;
     struct clock *clock;
@@ -29,6 +31,9 @@ struct peers_options {
     struct intake_queue *intake; /* the driver's */
     struct incarnations *incarnations;
     struct snapshot_source *snapshots; /* what other members may pull */
+    /* Told on the loop's thread where each other node is, when that becomes known. */
+    void (*on_known)(void *context, uint64_t raft_id, const char *endpoint);
+    void *context;
 };
 
 /* Binds the peer port of this node. Returns owned. UNAVAILABLE if the port is in use. */

@@ -253,10 +253,11 @@ static enum status check_signed_is_held(struct replica *replica, struct error *e
 
 /* --- snapshots ---------------------------------------------------------------------------- */
 
-static void on_snapshot_wanted(void *context, uint64_t leader, uint64_t least_index)
+static void on_snapshot_wanted(void *context, const struct members *members, uint64_t leader,
+                               uint64_t least_index)
 {
     const struct replica *replica = context;
-    snapshot_pull_want(replica->pull, leader, least_index);
+    snapshot_pull_want(replica->pull, members, leader, least_index);
 }
 
 static void on_house(void *context)

@@ -9,6 +9,7 @@
 #define ESTREAT_NODE_SNAPSHOT_LINK_H
 
 #include "node/config.h"
+#include "node/peers.h"
 #include "node/snapshot.h"
 #include "rpc/loop.h"
 
@@ -19,8 +20,13 @@ enum status snapshot_link_rpc_new(struct alloc *alloc, const struct config *conf
                                   struct snapshot_link_rpc **out, struct snapshot_link **link,
                                   struct error *err) MUST_USE;
 
-/* From now on it asks on this loop, until it is closed. */
-void snapshot_link_rpc_use(struct snapshot_link_rpc *rpc, struct rpc_loop *loop);
+/* From now on it asks on this loop, and says which run of which directory it is (incarnation.h),
+ * until it is closed. Borrows both. */
+void snapshot_link_rpc_use(struct snapshot_link_rpc *rpc, struct rpc_loop *loop,
+                           const char *instance);
+
+/* Any thread: where the peer port of this node is. */
+void snapshot_link_rpc_know(struct snapshot_link_rpc *rpc, uint64_t raft_id, const char *endpoint);
 
 /* Nobody asks any more: ends all questions, whose `done` have been called when this returns. Not on
  * the loop's thread. NULL is allowed. */

@@ -34,6 +34,7 @@ struct snapshot_pull {
     char dir[PATH_BYTES_MAX];
 
     struct mutex mutex; /* guards what follows */
+    struct members members;
     uint64_t wanted_index;
     uint64_t wanted_ns;
     uint64_t leader;
@@ -45,6 +46,7 @@ struct snapshot_pull {
     uint64_t backoff_ns;
     unsigned attempt; /* which source is next */
     uint64_t source;
+    char source_name[NODE_ID_BYTES_MAX + 1];
     struct snapshot_plan plan;
     struct snapshot_questions questions;
     struct snapshot_fetch fetch;
@@ -80,15 +82,10 @@ static struct want wanted(struct snapshot_pull *pull)
     return want;
 }
 
-static const char *name_of(const struct snapshot_pull *pull, uint64_t member)
+/* The executor's: who the source is. */
+static const char *source_name(const struct snapshot_pull *pull)
 {
-    const struct config *config = pull->options.config;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        if (config_raft_id(config, i) == member) {
-            return config->members[i].id;
-        }
-    }
-    return "unknown";
+    return pull->source_name[0] == '\0' ? "the leader" : pull->source_name;
 }
 
 /* --- ends of an attempt ------------------------------------------------------------------- */
@@ -116,8 +113,8 @@ static enum job_result try_next(struct snapshot_pull *pull, const char *text)
     pull->backoff_ns = 2 * pull->backoff_ns;
     pull->backoff_ns = pull->backoff_ns < BACKOFF_MIN_NS ? BACKOFF_MIN_NS : pull->backoff_ns;
     pull->backoff_ns = pull->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : pull->backoff_ns;
-    log_write("snapshot", LOG_WARN, "pull interrupted", "from=%s error=%s",
-              name_of(pull, pull->source), log_quote(quoted, sizeof quoted, text));
+    log_write("snapshot", LOG_WARN, "pull interrupted", "from=%s error=%s", source_name(pull),
+              log_quote(quoted, sizeof quoted, text));
     pull->attempt++;
     end_attempt(pull, now(pull) + pull->backoff_ns);
     return JOB_AGAIN;
@@ -156,22 +153,26 @@ static enum job_result run_ending(struct snapshot_pull *pull)
 
 /* --- listing ------------------------------------------------------------------------------ */
 
-/* The leader first, then the others in the order of their ids, over and over. */
-static uint64_t choose_source(const struct snapshot_pull *pull, uint64_t leader)
+/* The leader first, whom a node that joins knows by its number alone, then the others in the order
+ * of their ids, over and over. */
+static void choose_source(struct snapshot_pull *pull, uint64_t leader)
 {
-    const struct config *config = pull->options.config;
-    uint64_t sources[MEMBERS_MAX];
+    uint64_t self = raft_id_of(pull->options.config->node_id);
+    uint64_t sources[RAFT_PEERS_MAX + 1];
     unsigned count = 0;
-    unsigned self = config_self(config);
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < config->member_count; i++) {
-            uint64_t id = config_raft_id(config, i);
-            if (i != self && (id == leader) == (pass == 0)) {
-                sources[count++] = id;
-            }
+    sources[count++] = leader;
+    mutex_lock(&pull->mutex);
+    for (size_t i = 0; i < pull->members.count; i++) {
+        uint64_t id = pull->members.of[i].raft_id;
+        if (id != leader && id != self && !pull->members.of[i].leaving) {
+            sources[count++] = id;
         }
     }
-    return count == 0 ? 0 : sources[pull->attempt % count];
+    pull->source = sources[pull->attempt % count];
+    const struct member *member = members_find(&pull->members, pull->source);
+    (void)snprintf(pull->source_name, sizeof pull->source_name, "%s",
+                   member == NULL ? "" : member->at.id);
+    mutex_unlock(&pull->mutex);
 }
 
 static bool ask_for_list(struct snapshot_pull *pull, uint64_t least_index)
@@ -194,10 +195,7 @@ static enum job_result run_idle(struct snapshot_pull *pull)
     if (!needed || now(pull) < pull->retry_ns) {
         return JOB_WAIT;
     }
-    pull->source = choose_source(pull, want.leader);
-    if (pull->source == 0) {
-        return JOB_WAIT;
-    }
+    choose_source(pull, want.leader);
     pull->phase = PHASE_LISTING;
     return ask_for_list(pull, want.index) ? JOB_WAIT : try_next(pull, "not connected");
 }
@@ -209,9 +207,8 @@ static enum job_result begin_files(struct snapshot_pull *pull)
         return describe_anew(pull);
     }
     log_write("snapshot", LOG_INFO, "pulling", "from=%s index=%lu size=%lu files=%lu bytes=%lu",
-              name_of(pull, pull->source), (unsigned long)pull->plan.index,
-              (unsigned long)pull->plan.size, (unsigned long)pull->plan.count,
-              (unsigned long)pull->plan.total_bytes);
+              source_name(pull), (unsigned long)pull->plan.index, (unsigned long)pull->plan.size,
+              (unsigned long)pull->plan.count, (unsigned long)pull->plan.total_bytes);
     atomic_store(&pull->cleared, false);
     enum status status = snapshot_staging_make(pull->options.fs, pull->options.config->data, &err);
     if (status == STATUS_OK) {
@@ -378,12 +375,14 @@ static void on_answer(void *context)
     job_submit(pull->options.executor, &pull->job);
 }
 
-void snapshot_pull_want(struct snapshot_pull *pull, uint64_t leader, uint64_t least_index)
+void snapshot_pull_want(struct snapshot_pull *pull, const struct members *members, uint64_t leader,
+                        uint64_t least_index)
 {
     mutex_lock(&pull->mutex);
     pull->wanted_index = least_index;
     pull->wanted_ns = now(pull);
     pull->leader = leader;
+    pull->members = *members;
     mutex_unlock(&pull->mutex);
     job_submit(pull->options.executor, &pull->job);
 }

@@ -21,6 +21,7 @@
 #include "base/job.h"
 #include "node/applied.h"
 #include "node/config.h"
+#include "node/members.h"
 #include "node/snapshot.h"
 #include "node/tile_store.h"
 
@@ -44,8 +45,10 @@ struct snapshot_pull_options {
 enum status snapshot_pull_open(const struct snapshot_pull_options *options,
                                struct snapshot_pull **out, struct error *err) MUST_USE;
 
-/* Any thread: this node needs a snapshot that reaches `least_index` at least; `leader` says so. */
-void snapshot_pull_want(struct snapshot_pull *pull, uint64_t leader, uint64_t least_index);
+/* Any thread: this node needs a snapshot that reaches `least_index` at least; `leader` says so. Who
+ * else may have one are the `members`, as far as this node knows them. */
+void snapshot_pull_want(struct snapshot_pull *pull, const struct members *members, uint64_t leader,
+                        uint64_t least_index);
 
 /* Any thread, now and then: clears away what was staged and is no longer wanted. */
 void snapshot_pull_poll(struct snapshot_pull *pull);

@@ -280,12 +280,12 @@ static void set_defaults(struct rpc_channel_options *options)
 
 static bool own_strings(struct rpc_channel *channel)
 {
-    const char *from[3] = {channel->options.url, channel->options.cluster_id,
-                           channel->options.peer_id};
-    const char **to[3] = {&channel->options.url, &channel->options.cluster_id,
-                          &channel->options.peer_id};
+    const char *from[4] = {channel->options.url, channel->options.cluster_id,
+                           channel->options.peer_id, channel->options.instance};
+    const char **to[4] = {&channel->options.url, &channel->options.cluster_id,
+                          &channel->options.peer_id, &channel->options.instance};
     size_t bytes = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         from[i] = from[i] == NULL ? "" : from[i];
         bytes += strlen(from[i]) + 1;
     }
@@ -294,7 +294,7 @@ static bool own_strings(struct rpc_channel *channel)
         return false;
     }
     char *at = channel->strings;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         size_t length = strlen(from[i]) + 1;
         memcpy(at, from[i], length);
         *to[i] = at;

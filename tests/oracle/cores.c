@@ -175,13 +175,11 @@ void cores_init(struct cores *cores, size_t count, bool entry_messages)
     *cores = (struct cores){.count = count};
     rng_seeded_init(&cores->rng, count);
     for (size_t i = 0; i < count; i++) {
-        cores->members[i] = i + 1;
         cores->nodes[i].id = i + 1;
         cores->digests[i] = FACTS_DIGEST_EMPTY;
     }
     cores->options = (struct raft_options){
-        .members = cores->members,
-        .member_count = count,
+        .membership = voters_up_to(count),
         .election_ticks = ELECTION_TICKS,
         .heartbeat_ticks = 1,
         .message_bytes_max =

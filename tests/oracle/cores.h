@@ -13,7 +13,6 @@
 
 struct cores {
     size_t count;
-    uint64_t members[NODES_MAX];
     struct node nodes[NODES_MAX];
     struct network links[NODES_MAX][NODES_MAX]; /* [from - 1][to - 1] */
     bool cut[NODES_MAX][NODES_MAX];

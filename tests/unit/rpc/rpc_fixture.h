@@ -402,7 +402,7 @@ static inline void put_hello(struct buf *out, unsigned version_min, unsigned ver
                              const char *cluster)
 {
     struct rpc_hello hello;
-    rpc_hello_init(&hello, cluster, "tester", CLIENT_FRAME_BYTES_MAX, rng_system());
+    rpc_hello_init(&hello, cluster, "tester", "", CLIENT_FRAME_BYTES_MAX, rng_system());
     hello.version_min = version_min;
     hello.version_max = version_max;
     struct buf body;
