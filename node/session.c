@@ -313,6 +313,7 @@ size_t session_count(const struct session_table *table)
     return table->count;
 }
 
+/* In the order of the sequences: nodes whose tables grew differently have equal rows. */
 static void row_encode(const struct session *session, struct buf *row)
 {
     buf_clear(row);
@@ -320,7 +321,8 @@ static void row_encode(const struct session *session, struct buf *row)
     buf_put_varint(row, session->acknowledged_below);
     buf_put_le64(row, session->last_used_ns);
     for (uint32_t i = 0; i < session->slot_count; i++) {
-        const struct session_result *result = &session->slots[i];
+        uint64_t sequence = session->acknowledged_below + i;
+        const struct session_result *result = &session->slots[sequence & (session->slot_count - 1)];
         if (result->sequence != 0) {
             buf_put_varint(row, result->sequence);
             buf_put_varint(row, result->position);
