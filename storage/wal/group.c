@@ -2,6 +2,7 @@
 #include "storage/wal/group.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "storage/wal/index.h"
 
 enum {
@@ -178,7 +179,8 @@ struct slice wal_group_seal(struct wal_group *group, struct wal_position place, 
     size_t from = begins_segment ? 0 : STATE_RECORDS_BYTES;
     if (begins_segment) {
         uint8_t *at = group->data + WAL_GROUP_HEADER_BYTES;
-        at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term, group->begin.vote);
+        at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term,
+                           PLANTED(PURGE_VOTE) ? 0 : group->begin.vote);
         (void)wal_pair_put(at, WAL_RECORD_TRUNCATE, group->begin.last_index,
                            group->begin.last_term);
         group->records += 2;

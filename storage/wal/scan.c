@@ -5,6 +5,7 @@
 #include "storage/wal/scan.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "storage/wal/scanner.h"
 
 /* --- what the records say ---------------------------------------------------------------- */
@@ -180,7 +181,9 @@ static enum status scan_segments(struct wal_scanner *scanner, size_t *last, stru
         struct wal_position place = {.file = scanner->files[at].id, .offset = end};
         status = wal_scanner_goes_on(scanner, at, place, &goes_on, err);
         if (status == STATUS_OK && !goes_on) {
-            status = wal_scanner_check_not_damage(scanner, at, end, bad, err);
+            status = PLANTED(CUT_DAMAGED)
+                         ? STATUS_OK
+                         : wal_scanner_check_not_damage(scanner, at, end, bad, err);
             scan->end = place;
             scan->cut_bytes = bad > end ? bad - end : 0;
             *last = at;
