@@ -116,6 +116,15 @@ size_t crash_inode_read(const struct crash_inode *inode, uint64_t offset, uint8_
     return done;
 }
 
+static void note_write(struct crash_inode *inode, uint64_t offset, size_t length)
+{
+    if (offset + length > inode->size) {
+        set_size(inode, offset + length);
+    }
+    inode->is_written = true;
+    inode->write_offset = offset;
+}
+
 void crash_inode_write(struct crash_inode *inode, uint64_t offset, struct slice data)
 {
     if (data.length == 0) {
@@ -136,8 +145,31 @@ void crash_inode_write(struct crash_inode *inode, uint64_t offset, struct slice 
         memcpy(page->now + within, data.data + done, step);
         done += step;
     }
-    if (offset + data.length > inode->size) {
-        set_size(inode, offset + data.length);
+    note_write(inode, offset, data.length);
+}
+
+void crash_inode_lose(struct crash_inode *inode, uint64_t offset, size_t length)
+{
+    note_write(inode, offset, length);
+}
+
+void crash_inode_spoil(struct crash_inode *inode, uint64_t offset, struct slice data)
+{
+    CHECK(offset + data.length <= inode->size);
+    ensure_pages(inode, (size_t)((offset + data.length - 1) / CRASH_PAGE_BYTES) + 1);
+    for (size_t i = 0; i < data.length; i++) {
+        struct crash_page *page = &inode->pages[(offset + i) / CRASH_PAGE_BYTES];
+        size_t within = (size_t)((offset + i) % CRASH_PAGE_BYTES);
+        if (page->now == NULL) {
+            page->now = zeroed(CRASH_PAGE_BYTES);
+        }
+        if (page->dirty && page->durable == NULL) {
+            page->durable = zeroed(CRASH_PAGE_BYTES);
+        }
+        page->now[within] = data.data[i];
+        if (page->dirty) {
+            page->durable[within] = data.data[i];
+        }
     }
 }
 
@@ -178,6 +210,8 @@ void crash_inode_sync(struct crash_inode *inode)
     }
     inode->dirty_count = 0;
     inode->size_durable = inode->size;
+    inode->synced_offset = inode->is_written ? inode->write_offset : inode->synced_offset;
+    inode->is_written = false;
 }
 
 static void lose_sector(struct crash_page *page, size_t begin)
@@ -229,6 +263,7 @@ void crash_inode_crash(struct crash_inode *inode, struct rng *rng)
     }
     clear_from(inode, size);
     set_size(inode, size);
+    inode->is_written = false; /* whether it is there nobody was told */
     crash_inode_sync(inode);
     inode->locked = false;
 }

@@ -33,7 +33,10 @@ struct crash_inode {
     /* a file's */
     uint64_t size;
     uint64_t size_durable;
-    uint64_t *bytes_used; /* the file system's sum of sizes */
+    uint64_t *bytes_used;   /* the file system's sum of sizes */
+    bool is_written;        /* since the last sync */
+    uint64_t write_offset;  /* of the last write */
+    uint64_t synced_offset; /* of the last write before the last sync */
     struct crash_page *pages;
     size_t page_count;
     size_t *dirty; /* numbers of the dirty pages */
@@ -54,8 +57,13 @@ void crash_inode_unref(struct crash_inode *inode);
 size_t crash_inode_read(const struct crash_inode *inode, uint64_t offset, uint8_t *out,
                         size_t length);
 void crash_inode_write(struct crash_inode *inode, uint64_t offset, struct slice data);
+/* As crash_inode_write, and nothing but the size changes. */
+void crash_inode_lose(struct crash_inode *inode, uint64_t offset, size_t length);
 /* Bytes beyond a shrunk size are zeros when it grows again. */
 void crash_inode_resize(struct crash_inode *inode, uint64_t size);
+
+/* As crash_inode_write, but on the disk at once, and nobody knows of it. Within the size. */
+void crash_inode_spoil(struct crash_inode *inode, uint64_t offset, struct slice data);
 
 /* What programs see is durable. */
 void crash_inode_sync(struct crash_inode *inode);

@@ -11,7 +11,7 @@
 
 #include "base/check.h"
 #include "base/sync.h"
-#include "testlib/crash_names.h"
+#include "testlib/crash_damage.h"
 
 #define FREE_BYTES_WITHOUT_LIMIT (1ULL << 40)
 
@@ -22,6 +22,7 @@ struct fs_crash {
     struct crash_names names;
     uint64_t bytes_used;
     uint64_t capacity;
+    struct crash_damage damage;
     uint64_t changes;
     uint64_t stop_at;    /* number of the change in which the power fails */
     uint64_t generation; /* counts crashes: older files are lost */
@@ -137,8 +138,13 @@ static enum status crash_write(struct file *file, uint64_t offset, struct slice 
             data.length = missing < data.length ? data.length - (size_t)missing : 0;
         }
     }
-    crash_inode_write(self->inode, offset, data);
-    return end(self->crash, "write", self->path, errnum, err);
+    struct fs_crash *crash = self->crash;
+    if (!crash_damage_write(&crash->damage, &crash->names, self->inode, offset, data)) {
+        crash_inode_write(self->inode, offset, data);
+    } else {
+        crash_inode_lose(self->inode, offset, data.length);
+    }
+    return end(crash, "write", self->path, errnum, err);
 }
 
 static enum status crash_sync(struct file *file, struct error *err)
@@ -148,7 +154,9 @@ static enum status crash_sync(struct file *file, struct error *err)
     if (status != STATUS_OK) {
         return status;
     }
-    if (!self->crash->stopped && !self->crash->sync_lies) {
+    struct fs_crash *crash = self->crash;
+    if (!crash->stopped && !crash->sync_lies) {
+        crash_damage_sync(&crash->damage, &crash->names, self->inode);
         crash_inode_sync(self->inode);
     }
     return end(self->crash, "fdatasync", self->path, 0, err);
@@ -563,6 +571,7 @@ struct fs_crash *fs_crash_new(void)
 void fs_crash_free(struct fs_crash *crash)
 {
     CHECK(crash->files_open == 0);
+    crash_damage_release(&crash->damage);
     crash_names_release(&crash->names);
     CHECK(crash->bytes_used == 0);
     mutex_release(&crash->mutex);
@@ -630,6 +639,31 @@ void fs_crash_set_capacity(struct fs_crash *crash, uint64_t bytes)
     mutex_lock(&crash->mutex);
     crash->capacity = bytes;
     mutex_unlock(&crash->mutex);
+}
+
+uint64_t fs_crash_used(struct fs_crash *crash)
+{
+    mutex_lock(&crash->mutex);
+    uint64_t bytes = crash->bytes_used;
+    mutex_unlock(&crash->mutex);
+    return bytes;
+}
+
+bool fs_crash_damage(struct fs_crash *crash, enum crash_damage_kind kind, const char *name,
+                     bool is_log, uint64_t seed)
+{
+    mutex_lock(&crash->mutex);
+    bool done = crash_damage_begin(&crash->damage, &crash->names, kind, name, is_log, seed);
+    mutex_unlock(&crash->mutex);
+    return done;
+}
+
+enum crash_damage_state fs_crash_damage_state(struct fs_crash *crash)
+{
+    mutex_lock(&crash->mutex);
+    enum crash_damage_state state = crash_damage_state(&crash->damage, &crash->names);
+    mutex_unlock(&crash->mutex);
+    return state;
 }
 
 uint64_t fs_crash_changes(struct fs_crash *crash)

@@ -21,6 +21,8 @@
  *   ... open the thing again: what it acknowledged must be there ...
  *   fs_crash_free(crash);
  *
+ * fs_crash_damage() spoils what is stored, silently: see crash_damage.h.
+ *
  * fs_crash_stop_at(crash, n) puts the power failure into the middle of a
  * protocol: run it for every n until fs_crash_stopped() stays false.
  *
@@ -30,6 +32,7 @@
 #define ESTREAT_TESTLIB_FS_CRASH_H
 
 #include "base/fs.h"
+#include "testlib/crash_damage.h"
 
 struct fs_crash;
 
@@ -64,6 +67,15 @@ void fs_crash_set_sync_lies(struct fs_crash *crash, bool lies);
 
 /* The sizes of all files together may not exceed it: RESOURCE_EXHAUSTED. No limit at first. */
 void fs_crash_set_capacity(struct fs_crash *crash, uint64_t bytes);
+
+/* What the sizes of all files come to. */
+uint64_t fs_crash_used(struct fs_crash *crash);
+
+/* Once a disk: damage of a kind to a file whose name contains `name`. False: there is nothing yet
+ * that a flip could hit, and it may be tried again. */
+bool fs_crash_damage(struct fs_crash *crash, enum crash_damage_kind kind, const char *name,
+                     bool is_log, uint64_t seed);
+enum crash_damage_state fs_crash_damage_state(struct fs_crash *crash);
 
 /* Changing calls so far, for the bounds of a fs_crash_stop_at() loop. */
 uint64_t fs_crash_changes(struct fs_crash *crash);

@@ -27,11 +27,12 @@ static void deliver(void *context, uint64_t argument)
         Estreat__V1__RaftMessage *wire =
             estreat__v1__raft_message__unpack(NULL, packet->length, packet->bytes);
         CHECK(wire != NULL);
-        struct peer_message *message = peer_message_new(alloc_default(), wire);
-        CHECK(message != NULL);
+        struct peer_message *message = peer_message_new(&node->memory.alloc, wire);
         world_note(&sim->world, "deliver", packet->to, wire->index);
         estreat__v1__raft_message__free_unpacked(wire, NULL);
-        intake_push(&node->replica->intake, &message->intake, INTAKE_MESSAGE);
+        if (message != NULL) { /* without memory it is lost */
+            intake_push(&node->replica->intake, &message->intake, INTAKE_MESSAGE);
+        }
     }
     free(packet);
 }
@@ -39,6 +40,10 @@ static void deliver(void *context, uint64_t argument)
 static void post(struct sim *sim, struct packet *packet)
 {
     uint64_t delay_ns = 50000 + world_draw(&sim->world, sim->weather.delay_max_ns + 1);
+    uint64_t clear_ns = sim->clog_until_ns[packet->from][packet->to];
+    if (clear_ns > sim->world.now_ns) {
+        delay_ns += clear_ns - sim->world.now_ns;
+    }
     world_post(&sim->world, delay_ns, deliver, packet, 0);
     sim->packets++;
 }
@@ -78,8 +83,9 @@ bool network_send(struct sim *sim, unsigned from, const struct raft_message *mes
         }
     }
     CHECK(sending.to < sim->node_count);
-    return peer_wire(message, clock_realtime_ns(&sim->nodes[from].clock.clock), alloc_default(),
-                     send_wire, &sending);
+    struct sim_node *node = &sim->nodes[from];
+    return peer_wire(message, clock_realtime_ns(&node->clock.clock), &node->memory.alloc, send_wire,
+                     &sending);
 }
 
 bool network_client_delay(struct sim *sim, uint64_t *delay_ns)

@@ -4,33 +4,25 @@
  * the applier's, a step of a background job, the end of a write. What is left to do is
  * looked for after each of them (settle).
  */
-#include "node/proposals.h"
-
-#include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "sim.h"
 
 #define TURN_DELAY_MAX_NS 20000U
 
-static void settle(struct sim_node *node);
-static void on_turn(void *context, uint64_t life);
+/* What one wait of somebody who would sleep takes. */
+#define WAIT_NS (5 * NS_PER_MS)
 
-static struct sim_node *node_of(struct replier *replier)
-{
-    return ((struct sim_replier *)replier)->node;
-}
+static void on_turn(void *context, uint64_t life);
 
 /* --- clock ---------------------------------------------------------------------------------- */
 
 static uint64_t monotonic_ns(struct clock *clock)
 {
     const struct sim_clock *sim_clock = (const struct sim_clock *)clock;
-    return NS_PER_S + sim_clock->world->now_ns;
+    uint64_t now_ns = sim_clock->world->now_ns;
+    return NS_PER_S + (sim_clock->ahead_ns > now_ns ? sim_clock->ahead_ns : now_ns);
 }
 
 static uint64_t realtime_ns(struct clock *clock)
@@ -40,123 +32,39 @@ static uint64_t realtime_ns(struct clock *clock)
                       sim_clock->offset_ns);
 }
 
-/* --- answers -------------------------------------------------------------------------------- */
-
-static void call_unlink(struct sim_call *call)
-{
-    *call->link = call->next;
-    if (call->next != NULL) {
-        call->next->link = call->link;
-    }
-}
-
-static void tell(struct sim_node *node, struct append_call *opaque,
-                 const struct append_outcome *outcome)
-{
-    struct sim_call *call = (struct sim_call *)(void *)opaque;
-    call_unlink(call);
-    if (node->dying) {
-        free(call);
-        return;
-    }
-    clients_answer(node->sim, call, outcome);
-}
-
-static void on_refuse(struct replier *replier, struct append_call *call,
-                      const struct append_failure *failure)
-{
-    struct sim_node *node = node_of(replier);
-    struct append_outcome outcome = {.status = failure->status, .leader = UINT_MAX};
-    for (unsigned i = 0; failure->leader_endpoint != NULL && i < node->sim->node_count; i++) {
-        if (strcmp(node->config.members[i].client, failure->leader_endpoint) == 0) {
-            outcome.leader = i;
-        }
-    }
-    tell(node, call, &outcome);
-}
-
-static void on_answer(struct replier *replier, struct reply_batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct append_reply *reply = &batch->replies[i];
-        const struct append_outcome outcome = {.ok = true,
-                                               .repeated = reply->repeated,
-                                               .position = reply->position,
-                                               .time_ns = reply->time_ns,
-                                               .count = reply->count,
-                                               .leader = UINT_MAX};
-        tell(node_of(replier), reply->call, &outcome);
-    }
-    reply_batch_free(batch);
-}
-
-void node_append(struct sim_node *node, struct slice request, struct sim_call *call)
-{
-    Estreat__V1__AppendRequest *message =
-        estreat__v1__append_request__unpack(NULL, request.length, request.data);
-    struct proposal *proposal = NULL;
-    struct error err = ERROR_INIT;
-    CHECK(message != NULL);
-    enum status status = proposal_new(alloc_default(), message, node->config.salt, &node->rng.rng,
-                                      (struct append_call *)(void *)call, &proposal, &err);
-    CHECK(status == STATUS_OK);
-    estreat__v1__append_request__free_unpacked(message, NULL);
-    call->next = node->calls;
-    call->link = &node->calls;
-    if (call->next != NULL) {
-        call->next->link = &call->next;
-    }
-    node->calls = call;
-    driver_propose(node->replica->driver, proposal);
-}
-
-/* --- reads ---------------------------------------------------------------------------------- */
-
-struct sim_read {
-    struct read_barrier barrier; /* first */
-    struct sim_node *node;
-    uint64_t floor; /* events that were acknowledged when it began */
-};
-
-static void on_read_ready(struct read_barrier *barrier, enum status status, const char *text)
-{
-    struct sim_read *read = (struct sim_read *)barrier;
-    struct sim_node *node = read->node;
-    (void)text;
-    if (status == STATUS_OK && !node->dying) {
-        uint64_t size = applied_get(&node->replica->applied).size;
-        node->sim->reads++;
-        if (size < read->floor) {
-            world_break(&node->sim->world, "a linearizable read sees what was acknowledged before",
-                        "n%u: %" PRIu64 " of %" PRIu64, node->number + 1, size, read->floor);
-        }
-    }
-    free(read);
-}
-
-void node_read(struct sim_node *node)
-{
-    struct sim_read *read = calloc(1, sizeof *read);
-    CHECK(read != NULL);
-    *read = (struct sim_read){
-        .barrier = {.deadline_ns = monotonic_ns(&node->clock.clock) + 500 * NS_PER_MS,
-                    .ready = on_read_ready},
-        .node = node,
-        .floor = node->sim->checks.acknowledged_end};
-    driver_read(node->replica->driver, &read->barrier);
-}
-
 /* --- faults of the disk ---------------------------------------------------------------------- */
 
-void node_fail_sync(struct sim_node *node, uint64_t at)
+void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at)
 {
-    node->syncs_failed += fs_faulty_hit(&node->faulty);
-    fs_faulty_arm(&node->faulty, (struct fs_fault){.call = FS_CALL_SYNC, .at = at});
+    node->io_failed += fs_faulty_hit(&node->faulty);
+    fs_faulty_arm(&node->faulty, (struct fs_fault){.call = call, .at = at});
 }
 
-static bool has_sync_failed(struct sim_node *node)
+static bool has_io_failed(struct sim_node *node)
 {
-    return node->syncs_failed + fs_faulty_hit(&node->faulty) > 0;
+    return node->io_failed + fs_faulty_hit(&node->faulty) > 0;
+}
+
+static void free_disk_when_due(struct sim_node *node)
+{
+    if (node->full_until_ns != 0 && monotonic_ns(&node->clock.clock) >= node->full_until_ns) {
+        node->full_until_ns = 0;
+        fs_crash_set_capacity(node->disk, UINT64_MAX);
+    }
+}
+
+static void on_disk_free(void *context, uint64_t argument)
+{
+    (void)argument;
+    free_disk_when_due(context);
+}
+
+void node_fill_disk(struct sim_node *node, uint64_t bytes, uint64_t for_ns)
+{
+    fs_crash_set_capacity(node->disk, fs_crash_used(node->disk) + bytes);
+    node->full_until_ns = monotonic_ns(&node->clock.clock) + for_ns;
+    world_post(&node->sim->world, node->full_until_ns - NS_PER_S - node->sim->world.now_ns,
+               on_disk_free, node, 0);
 }
 
 /* --- turns ---------------------------------------------------------------------------------- */
@@ -199,7 +107,7 @@ static void driver_takes_turn(struct sim_node *node)
         node->timer_at_ns = due_ns;
         world_post(world, due_ns > now_ns ? due_ns - now_ns : 0, on_timer, node, node->life);
     }
-    settle(node);
+    node_settle(node);
 }
 
 static void on_turn(void *context, uint64_t life)
@@ -228,7 +136,7 @@ static void on_apply(void *context, uint64_t life)
         bool goes_on = applier_turn(node->replica->applier);
         CHECK(goes_on);
         checks_after_applier(node);
-        settle(node);
+        node_settle(node);
     }
 }
 
@@ -238,7 +146,7 @@ static void on_engine(void *context, uint64_t life)
     if (may_run(node, life, on_engine)) {
         node->engine_posted = false;
         (void)executor_manual_step(&node->engine);
-        settle(node);
+        node_settle(node);
     }
 }
 
@@ -248,7 +156,7 @@ static void on_loads(void *context, uint64_t life)
     if (may_run(node, life, on_loads)) {
         node->loads_posted = false;
         (void)executor_manual_step(&node->loads);
-        settle(node);
+        node_settle(node);
     }
 }
 
@@ -259,7 +167,7 @@ static void on_io(void *context, uint64_t life)
         node->io_posted = false;
         world_note(&node->sim->world, "durable", node->number, 0);
         (void)io_queue_manual_complete(&node->io);
-        settle(node);
+        node_settle(node);
     }
 }
 
@@ -273,17 +181,33 @@ static void post_once(struct sim_node *node, bool *posted, bool wanted, uint64_t
     }
 }
 
-/* After each event of the node: what is there to do next? */
-static void settle(struct sim_node *node)
+/* Why it stopped, if that may be. */
+static bool may_stop(struct sim_node *node)
+{
+    return has_io_failed(node) || node->memory.failed || node->damaged;
+}
+
+void node_settle(struct sim_node *node)
 {
     const struct weather *weather = &node->sim->weather;
     if (fs_crash_stopped(node->disk) || node->fatal) {
-        if (node->fatal && !fs_crash_stopped(node->disk) && !has_sync_failed(node)) {
-            world_break(&node->sim->world, "a node stops only for a fault of its disk",
-                        "node %u: %s", node->number, node->fatal_error.text);
+        if (node->fatal && !fs_crash_stopped(node->disk)) {
+            if (!may_stop(node)) {
+                world_break(&node->sim->world, "a node stops only for a fault of its disk",
+                            "node %u: %s", node->number + 1, node->fatal_error.text);
+            }
+            node->damage_stops += node->damaged;
         }
         node_crash(node, weather_down_ns(node->sim));
         return;
+    }
+    if (node->memory.bytes_most > SIM_NODE_BYTES_MAX) {
+        world_break(&node->sim->world, "a node keeps to its memory", "node %u: %lu bytes",
+                    node->number + 1, (unsigned long)node->memory.bytes_most);
+    }
+    if (node->clock.ahead_ns > node->sim->world.now_ns &&
+        node->clock.ahead_ns > node->paused_until_ns) {
+        node->paused_until_ns = node->clock.ahead_ns; /* it slept */
     }
     post_once(node, &node->apply_posted, !applier_is_idle(node->replica->applier),
               TURN_DELAY_MAX_NS, on_apply);
@@ -295,10 +219,14 @@ static void settle(struct sim_node *node)
               on_io);
 }
 
-/* Somebody would sleep: others' work goes on meanwhile. */
+/* Somebody would sleep: the node's other work goes on meanwhile, and its clock. The rest of the
+ * world sees it pause (node_settle). */
 static void on_wait(void *context)
 {
     struct sim_node *node = context;
+    uint64_t now_ns = monotonic_ns(&node->clock.clock) - NS_PER_S;
+    node->clock.ahead_ns = now_ns + WAIT_NS;
+    free_disk_when_due(node);
     (void)executor_manual_step(&node->engine);
     (void)io_queue_manual_complete(&node->io);
 }
@@ -324,11 +252,31 @@ static void on_boot(void *context, uint64_t life);
 static void power_returns(struct sim_node *node, uint64_t down_ns)
 {
     struct sim *sim = node->sim;
+    bool returns = damage_may_return(node);
     fs_crash_now(node->disk, world_draw(&sim->world, UINT64_MAX));
     fs_crash_stop_at(node->disk, UINT64_MAX);
-    node_fail_sync(node, UINT64_MAX);
-    node->syncs_failed = 0;
-    world_post(&sim->world, down_ns, on_boot, node, node->life);
+    node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
+    node->io_failed = 0;
+    node->memory.fail = 0;
+    node->memory.failed = false;
+    node->clock.ahead_ns = 0;
+    if (returns) {
+        world_post(&sim->world, down_ns, on_boot, node, node->life);
+    }
+}
+
+/* It does not start. That may pass, or be right. */
+static void boot_failed(struct sim_node *node, enum status status, const struct error *err)
+{
+    struct sim *sim = node->sim;
+    bool passes = has_io_failed(node) || node->memory.failed ||
+                  (status == STATUS_RESOURCE_EXHAUSTED && node->full_until_ns != 0);
+    if (!passes && !damage_explains(node, status)) {
+        world_break(&sim->world, "a node comes back after a crash", "node %u: %s: %s",
+                    node->number + 1, status_name(status), err->text);
+        return;
+    }
+    power_returns(node, weather_down_ns(sim));
 }
 
 void node_boot(struct sim_node *node)
@@ -354,7 +302,7 @@ void node_boot(struct sim_node *node)
     executor_manual_init(&node->loads, world_draw(&sim->world, UINT64_MAX));
     const struct replica_options options = {
         .config = &node->config,
-        .alloc = alloc_default(),
+        .alloc = &node->memory.alloc,
         .clock = &node->clock.clock,
         .rng = &node->rng.rng,
         .fs = &node->faulty.fs,
@@ -368,13 +316,8 @@ void node_boot(struct sim_node *node)
         .context = node,
     };
     enum status status = replica_open(&options, &node->replica, &err);
-    if (status != STATUS_OK && has_sync_failed(node)) {
-        power_returns(node, weather_down_ns(sim)); /* and it is started once more */
-        return;
-    }
     if (status != STATUS_OK) {
-        world_break(&sim->world, "a node comes back after a crash", "node %u: %s: %s", node->number,
-                    status_name(status), err.text);
+        boot_failed(node, status, &err);
         return;
     }
     node->running = true;
@@ -382,7 +325,7 @@ void node_boot(struct sim_node *node)
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
     checks_after_applier(node);
-    settle(node);
+    node_settle(node);
 }
 
 static void on_boot(void *context, uint64_t life)
@@ -405,11 +348,8 @@ static void bury(struct sim_node *node)
     replica_end_applier(node->replica);
     replica_close(node->replica);
     node->replica = NULL;
-    while (node->calls != NULL) {
-        struct sim_call *call = node->calls;
-        call_unlink(call);
-        free(call);
-    }
+    calls_forget(node);
+    CHECK(node->memory.bytes == 0);
 }
 
 void node_crash(struct sim_node *node, uint64_t down_ns)
@@ -419,6 +359,7 @@ void node_crash(struct sim_node *node, uint64_t down_ns)
     world_note(&sim->world, "crash", node->number, 0);
     sim->crashes++;
     fs_crash_stop(node->disk);
+    node->memory.fail = 0;
     bury(node);
     node->running = false;
     power_returns(node, down_ns);
@@ -433,8 +374,8 @@ void node_init(struct sim *sim, unsigned number)
     node->clock = (struct sim_clock){
         .clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns}, .world = &sim->world};
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));
-    node->replier =
-        (struct sim_replier){.replier = {.refuse = on_refuse, .answer = on_answer}, .node = node};
+    memory_init(&node->memory);
+    calls_init(node);
     struct config *config = &node->config;
     (void)snprintf(config->node_id, sizeof config->node_id, "n%u", number + 1);
     (void)snprintf(config->data, sizeof config->data, "data");
@@ -461,6 +402,7 @@ void node_release(struct sim_node *node)
 {
     if (node->running) {
         fs_crash_stop(node->disk);
+        node->memory.fail = 0;
         bury(node);
         node->running = false;
     }

@@ -7,8 +7,9 @@
 
 #include "base/check.h"
 
-/* Faults go on at least until half of the operations have begun, and this long. */
-#define STORM_NS (3 * NS_PER_S)
+/* Faults go on until half of the operations have begun, at least and at most this long. */
+#define STORM_MIN_NS (3 * NS_PER_S)
+#define STORM_MAX_NS (8 * NS_PER_S)
 #define PATIENCE_NS (60 * NS_PER_S)
 
 /* Runs until `done`, at most `limit_ns` more. False if it was not reached. */
@@ -25,13 +26,15 @@ static bool run_until(struct sim *sim, bool (*done)(const struct sim *sim), uint
 
 static bool storm_is_over(const struct sim *sim)
 {
-    return sim->world.now_ns >= STORM_NS && sim->ops_begun * 2 >= sim->op_count &&
-           sim->faults >= 10 && sim->crashes >= 1;
+    uint64_t now_ns = sim->world.now_ns;
+    bool long_enough =
+        now_ns >= STORM_MAX_NS || (now_ns >= STORM_MIN_NS && sim->ops_begun * 2 >= sim->op_count);
+    return long_enough && sim->faults >= 10 && sim->crashes >= 1;
 }
 
 static bool all_is_answered(const struct sim *sim)
 {
-    return sim->ops_done == sim->op_count && checks_converged(sim);
+    return sim->ops_done == sim->op_count && ending_converged(sim);
 }
 
 static void end(struct sim *sim)
@@ -48,7 +51,24 @@ static void end(struct sim *sim)
                     "%" PRIu64 " of %" PRIu64 " operations", sim->ops_done, sim->op_count);
         return;
     }
-    checks_at_end(sim);
+    ending_flush(sim);
+    if (!run_until(sim, ending_flushed, PATIENCE_NS)) {
+        world_break(&sim->world, "all can be flushed", "after %" PRIu64 " s",
+                    (uint64_t)(PATIENCE_NS / NS_PER_S));
+        return;
+    }
+    ending_check(sim);
+    damage_at_end(sim);
+}
+
+static uint64_t memory_most(const struct sim *sim)
+{
+    uint64_t most = 0;
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        uint64_t bytes = sim->nodes[i].memory.bytes_most;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 void sim_run(const struct sim_options *options, struct sim_result *result)
@@ -77,6 +97,9 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .crashes = sim->crashes,
                                   .repeats = sim->repeats,
                                   .reads = sim->reads,
+                                  .damaged = sim->damaged,
+                                  .noticed = sim->noticed,
+                                  .memory_most = memory_most(sim),
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};
     memcpy(result->text, sim->world.broken_text, sizeof result->text);

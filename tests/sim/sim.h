@@ -5,10 +5,14 @@
  * real bytes on the wire, and clients that check what they are told. See README.md.
  *
  *     world.h     time, chance and the trace
- *     network.c   packets: delayed, lost, repeated, cut off
+ *     network.c   packets: delayed, lost, repeated, held up, cut off
+ *     memory.c    what a node allocates: counted, and refused in bursts
  *     node.c      a replica's life: its turns, its disk, its crashes
+ *     calls.c     a node's answers to appends and reads
  *     clients.c   appends, repeated until they are answered
- *     checks.c    what must hold after every step, and at the end
+ *     damage.c    the account of disks that silently did wrong
+ *     checks.c    what must hold after every step
+ *     ending.c    what must hold at the end
  *     weather.c   how bad this seed's world is, and what strikes when
  *     sim.c       one seed from begin to end
  */
@@ -19,6 +23,7 @@
 #include "base/limits.h"
 #include "client/session.h"
 #include "merkle/hash.h"
+#include "node/event_record.h"
 #include "node/replica.h"
 #include "testlib/executor_manual.h"
 #include "testlib/fs_crash.h"
@@ -30,6 +35,9 @@
 #define SIM_OPS_DEFAULT 2000U
 #define SIM_IN_FLIGHT 8U
 #define SIM_EVENTS_PER_OP_MAX 3U
+/* What a node may allocate: its configured megabyte of block cache, its memtables, and a few
+ * megabytes of buffers; entries that followers lack stay on disk. */
+#define SIM_NODE_BYTES_MAX (24 * MIB)
 
 struct sim;
 
@@ -72,7 +80,20 @@ struct sim_clock {
     struct clock clock; /* first */
     struct world *world;
     int64_t offset_ns; /* of the time of day */
+    uint64_t ahead_ns; /* the moment up to which the node slept in the turn that it is in */
 };
+
+struct sim_alloc {
+    struct alloc alloc; /* first */
+    uint64_t bytes;
+    uint64_t bytes_most;
+    uint64_t pass; /* allocations that succeed before those that fail */
+    uint64_t fail; /* that many */
+    bool failed;   /* in this life */
+};
+
+/* Fails nothing and counts from here. */
+void memory_init(struct sim_alloc *memory);
 
 /* An append at a node, until it is answered or the node dies. */
 struct sim_call {
@@ -81,6 +102,14 @@ struct sim_call {
     unsigned client;
     uint64_t op;
     unsigned attempt;
+};
+
+/* What is applied becomes tables, at the end. */
+struct sim_flush {
+    struct flush_request request; /* first */
+    struct sim_node *node;
+    bool waits;
+    bool done;
 };
 
 struct sim_replier {
@@ -94,7 +123,13 @@ struct sim_node {
     struct config config;
     struct fs_crash *disk;
     struct fs_faulty faulty; /* over it */
-    uint64_t syncs_failed;   /* of this life, before the last arming */
+    uint64_t io_failed;      /* calls of this life, before the last arming */
+    uint64_t full_until_ns;  /* the disk is */
+    struct sim_alloc memory;
+    bool damaged;          /* the disk has, or will have, silently done wrong */
+    bool is_log_damage;    /* to the log or a manifest, which are looked at only at a start */
+    bool out;              /* it does not come back in this run */
+    unsigned damage_stops; /* times that it stopped because of that */
     struct sim_clock clock;
     struct rng_seeded rng;
     /* of one life */
@@ -109,6 +144,7 @@ struct sim_node {
     struct executor_manual loads;
     struct sim_replier replier;
     struct sim_call *calls;
+    struct sim_flush flush;
     bool apply_posted;
     bool engine_posted;
     bool loads_posted;
@@ -133,14 +169,43 @@ void node_boot(struct sim_node *node);
  * `down_ns`. */
 void node_crash(struct sim_node *node, uint64_t down_ns);
 
-/* Of the node's syncs the one after `at` others fails, once. */
-void node_fail_sync(struct sim_node *node, uint64_t at);
+/* Of the node's calls of a kind the one after `at` others fails with EIO, once. */
+void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at);
 
-/* A linearizable read at the node, which checks that it sees all that was acknowledged before. */
+/* The disk has room for `bytes` more, for so long. */
+void node_fill_disk(struct sim_node *node, uint64_t bytes, uint64_t for_ns);
+
+/* After an event of the node's: what is there to do next? */
+void node_settle(struct sim_node *node);
+
+/* --- a node's answers ----------------------------------------------------------------------- */
+
+void calls_init(struct sim_node *node);
+
+/* Nobody waits for the answers any more. */
+void calls_forget(struct sim_node *node);
+
+/* A linearizable read at the node. It must see all that was acknowledged before, as it was sent. */
 void node_read(struct sim_node *node);
 
 /* An append reaches the node: bytes of an AppendRequest. Takes the call. */
 void node_append(struct sim_node *node, struct slice request, struct sim_call *call);
+
+/* --- damage --------------------------------------------------------------------------------- */
+
+/* Spoils something on the node's disk, unless too many of the disks are spoilt already: what is
+ * committed is whole on one that is not, and a majority can go on without those that are. */
+void damage_strike(struct sim_node *node);
+
+/* The node stopped, and its disk may be why. False: it stays away. */
+bool damage_may_return(struct sim_node *node);
+
+/* The node does not open what is on its disk. True if it is right about that. */
+bool damage_explains(struct sim_node *node, enum status status);
+
+/* Looks at each spoilt disk whose node runs: does the node know? Ends those that must be started
+ * anew for it. */
+void damage_at_end(struct sim *sim);
 
 /* --- clients ------------------------------------------------------------------------------ */
 
@@ -214,11 +279,21 @@ void checks_after_applier(struct sim_node *node);
 /* An operation was acknowledged. */
 void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count);
 
-/* All nodes run, and have applied the same. */
-bool checks_converged(const struct sim *sim);
+/* An event that a node has at `position`. */
+void checks_event(struct sim_node *node, uint64_t position, const struct event_record *record);
 
-/* Everything that was acknowledged is there, once, with its bytes, on every node. */
-void checks_at_end(struct sim *sim);
+/* --- at the end ---------------------------------------------------------------------------- */
+
+/* All nodes that are not out run, and have applied the same. */
+bool ending_converged(const struct sim *sim);
+
+/* All of those make tables of all that they have applied. */
+void ending_flush(struct sim *sim);
+bool ending_flushed(const struct sim *sim);
+
+/* Everything that was acknowledged is there, once, with its bytes, on every node, and what the
+ * nodes derived from it is alike. */
+void ending_check(struct sim *sim);
 
 /* --- one seed ------------------------------------------------------------------------------ */
 
@@ -228,19 +303,22 @@ struct sim {
     uint64_t op_count;
     struct sim_node nodes[MEMBERS_MAX];
     struct weather weather;
-    bool cut[MEMBERS_MAX][MEMBERS_MAX]; /* from, to */
+    bool cut[MEMBERS_MAX][MEMBERS_MAX];               /* from, to */
+    uint64_t clog_until_ns[MEMBERS_MAX][MEMBERS_MAX]; /* what is sent till then arrives after it */
     bool healed;
     struct sim_client clients[SIM_CLIENTS];
     struct sim_op *ops;
     uint64_t ops_begun;
     uint64_t ops_done;
     struct checks checks;
+    unsigned damaged; /* nodes */
     /* counts */
     uint64_t faults;
     uint64_t crashes;
     uint64_t packets;
     uint64_t reads;   /* that were served */
     uint64_t repeats; /* appends that were answered from the session */
+    uint64_t noticed; /* damaged disks of which their node knew */
 };
 
 struct sim_options {
@@ -259,6 +337,9 @@ struct sim_result {
     uint64_t crashes;
     uint64_t repeats;
     uint64_t reads;
+    uint64_t damaged;
+    uint64_t noticed;
+    uint64_t memory_most; /* bytes of one node */
     uint64_t events;
     double seconds; /* simulated */
 };

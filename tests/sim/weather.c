@@ -74,6 +74,60 @@ static void cut_off(struct sim *sim)
     }
 }
 
+/* What a link carries arrives much later. */
+static void hold_up(struct sim *sim)
+{
+    uint64_t from = world_draw(&sim->world, sim->node_count);
+    uint64_t until_ns = sim->world.now_ns + world_draw(&sim->world, 300 * NS_PER_MS);
+    for (unsigned to = 0; to < sim->node_count; to++) {
+        if (world_chance(&sim->world, 500)) {
+            sim->clog_until_ns[from][to] = until_ns;
+        }
+    }
+}
+
+static void fail_io(struct sim *sim, struct sim_node *node)
+{
+    static const enum fs_call calls[] = {FS_CALL_SYNC,   FS_CALL_SYNC,     FS_CALL_WRITE,
+                                         FS_CALL_READ,   FS_CALL_READ,     FS_CALL_SYNC_DIR,
+                                         FS_CALL_RENAME, FS_CALL_TRUNCATE, FS_CALL_ANY};
+    size_t n = world_draw(&sim->world, sizeof calls / sizeof calls[0]);
+    node_fail_io(node, calls[n], world_draw(&sim->world, 20));
+}
+
+static void refuse_memory(struct sim *sim, struct sim_node *node)
+{
+    node->memory.pass = world_draw(&sim->world, 200);
+    node->memory.fail = 1 + world_draw(&sim->world, 8);
+}
+
+static void any_time_of_day(struct sim *sim, struct sim_node *node)
+{
+    const uint64_t years_ns = 10ULL * 365 * 86400 * NS_PER_S;
+    node->clock.offset_ns =
+        (int64_t)world_draw(&sim->world, 2 * years_ns) - (int64_t)years_ns; /* either way */
+}
+
+static void strike_node(struct sim *sim, struct sim_node *node, uint64_t what)
+{
+    struct world *world = &sim->world;
+    if (what < 6) {
+        fail_io(sim, node);
+    } else if (what < 10) {
+        node_fill_disk(node, world_draw(world, 128 * KIB), world_draw(world, 600 * NS_PER_MS));
+    } else if (what < 13) {
+        refuse_memory(sim, node);
+    } else if (what < 16) {
+        damage_strike(node);
+    } else if (what < 38) {
+        power_failure(sim, node);
+    } else if (what < 53) {
+        node->paused_until_ns = world->now_ns + world_draw(world, 600 * NS_PER_MS);
+    } else {
+        any_time_of_day(sim, node);
+    }
+}
+
 static void strike(void *context, uint64_t argument)
 {
     struct sim *sim = context;
@@ -85,24 +139,16 @@ static void strike(void *context, uint64_t argument)
     uint64_t what = world_draw(world, 100);
     world_note(world, "fault", what, 0);
     sim->faults++;
-    if (what < 6) {
-        /* A sync fails, once: the node must stop there and then. */
-        node_fail_sync(any_node(sim), world_draw(world, 20));
-    } else if (what < 30) {
-        power_failure(sim, any_node(sim));
-    } else if (what < 35) {
+    if (what < 60) {
+        strike_node(sim, any_node(sim), what);
+    } else if (what < 64) {
         for (unsigned i = 0; i < sim->node_count; i++) {
             power_failure(sim, &sim->nodes[i]);
         }
-    } else if (what < 65) {
+    } else if (what < 90) {
         cut_off(sim);
-    } else if (what < 85) {
-        any_node(sim)->paused_until_ns = world->now_ns + world_draw(world, 600 * NS_PER_MS);
-    } else if (what < 95) {
-        /* A clock that is wrong by up to ten years, either way. */
-        any_node(sim)->clock.offset_ns =
-            (int64_t)world_draw(world, 20ULL * 365 * 86400 * NS_PER_S) -
-            (int64_t)(10ULL * 365 * 86400 * NS_PER_S);
+    } else if (what < 96) {
+        hold_up(sim);
     } else {
         weather_draw(sim);
     }
@@ -118,13 +164,17 @@ void weather_heal(struct sim *sim)
 {
     sim->healed = true;
     memset(sim->cut, 0, sizeof sim->cut);
+    memset(sim->clog_until_ns, 0, sizeof sim->clog_until_ns);
     sim->weather.loss_permille = 0;
     sim->weather.repeat_permille = 0;
     sim->weather.delay_max_ns = 1 * NS_PER_MS;
     sim->weather.disk_max_ns = 1 * NS_PER_MS;
     for (unsigned i = 0; i < sim->node_count; i++) {
-        sim->nodes[i].paused_until_ns = 0;
-        fs_crash_stop_at(sim->nodes[i].disk, UINT64_MAX);
-        node_fail_sync(&sim->nodes[i], UINT64_MAX);
+        struct sim_node *node = &sim->nodes[i];
+        node->paused_until_ns = 0;
+        node->memory.fail = 0;
+        fs_crash_stop_at(node->disk, UINT64_MAX);
+        node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
+        node_fill_disk(node, UINT64_MAX / 2, 0);
     }
 }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a disk does wrong and says nothing of, and who must notice.
+ *
+ * A table may be spoilt at any time: who reads the place is told, by its checksum, and so
+ * is the node by a deep audit. The log and the manifest are read at a start, and a node
+ * that finds them spoilt does not start. It may stay away for good, so this happens to
+ * fewer than half of the nodes: what is committed is then whole on some node that stays,
+ * and those that stay are a majority.
+ *
+ * Two things that nobody can tell from a crash are kept from a node: it does not return
+ * when the write that was lost is the last one that it acknowledged.
+ */
+#include "base/check.h"
+#include "node/deep_audit.h"
+#include "sim.h"
+
+/* A node that stops over and over for its disk stays away. */
+#define STOPS_MAX 4U
+
+void damage_strike(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    static const struct {
+        enum crash_damage_kind kind;
+        const char *name;
+        bool is_log;
+    } ways[] = {
+        {CRASH_FLIP, ".sst", false},           {CRASH_FLIP, ".wal", true},
+        {CRASH_FLIP, "MANIFEST-", true},       {CRASH_LOSE_WRITE, ".sst", false},
+        {CRASH_LOSE_WRITE, ".wal", true},      {CRASH_MISDIRECT_WRITE, ".sst", false},
+        {CRASH_MISDIRECT_WRITE, ".wal", true},
+    };
+    size_t way = world_draw(&sim->world, sizeof ways / sizeof ways[0]);
+    uint64_t seed = world_draw(&sim->world, UINT64_MAX);
+    if (node->damaged || node->out || sim->damaged + 1 > (sim->node_count - 1) / 2 ||
+        !fs_crash_damage(node->disk, ways[way].kind, ways[way].name, ways[way].is_log, seed)) {
+        return;
+    }
+    world_note(&sim->world, "damage", node->number, way);
+    node->damaged = true;
+    node->is_log_damage = ways[way].is_log;
+    sim->damaged++;
+}
+
+static bool stays_away(struct sim_node *node, const char *why)
+{
+    world_note(&node->sim->world, why, node->number, 0);
+    node->out = true;
+    return false;
+}
+
+bool damage_may_return(struct sim_node *node)
+{
+    if (!node->damaged) {
+        return true;
+    }
+    if (node->out) {
+        return false;
+    }
+    if (fs_crash_damage_state(node->disk) == CRASH_DAMAGE_FRESH && node->is_log_damage) {
+        return stays_away(node, "stays away: its last write is lost");
+    }
+    if (node->damage_stops > STOPS_MAX) {
+        node->sim->noticed++;
+        return stays_away(node, "stays away: it stops again and again");
+    }
+    return true;
+}
+
+bool damage_explains(struct sim_node *node, enum status status)
+{
+    if (!node->damaged || status != STATUS_DATA_LOSS) {
+        return false;
+    }
+    node->sim->noticed++;
+    (void)stays_away(node, "notices its damage at the start");
+    return true;
+}
+
+/* --- at the end ------------------------------------------------------------------------------ */
+
+/* As Audit.Deep. True if there is nothing wrong. */
+static bool audit(struct sim_node *node)
+{
+    struct deep_audit audit;
+    struct error err = ERROR_INIT;
+    bool sound = true;
+    enum status status = deep_audit_init(&audit, node->replica->engine, node->replica->tiles,
+                                         node->applied_size, &err);
+    CHECK(status == STATUS_OK);
+    while (deep_audit_step(&audit)) {
+        sound = sound && audit.damaged_count == 0;
+    }
+    sound = sound && audit.damaged_count == 0;
+    deep_audit_release(&audit);
+    return sound && engine_verify(node->replica->engine, &err) == STATUS_OK;
+}
+
+static void look(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    if (fs_crash_damage_state(node->disk) != CRASH_DAMAGE_THERE) {
+        return;
+    }
+    bool known = fault_get(&node->replica->fault, NULL);
+    if (node->is_log_damage) {
+        node_crash(node, 0);
+        if (!node->out) {
+            node_boot(node);
+        }
+        known = node->out;
+    } else {
+        known = !audit(node) || known;
+        sim->noticed += known;
+    }
+    if (!known) {
+        world_break(&sim->world, "a node finds what its disk did wrong", "n%u", node->number + 1);
+    }
+}
+
+void damage_at_end(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->node_count && sim->world.broken == NULL; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        if (node->damaged && node->running) {
+            look(node);
+        } else if (!node->damaged && node->running && i == sim->world.seed % sim->node_count) {
+            if (!audit(node)) {
+                world_break(&sim->world, "a node whose disk is sound says so", "n%u", i + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What must hold when all has come to rest.
+ */
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "node/event_log.h"
+#include "node/keyspaces.h"
+#include "sim.h"
+
+bool ending_converged(const struct sim *sim)
+{
+    const struct sim_node *first = NULL;
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        if (node->out) {
+            continue;
+        }
+        first = first == NULL ? node : first;
+        if (!node->running || node->applied_index != first->applied_index ||
+            node->commit != first->applied_index) {
+            return false;
+        }
+    }
+    return first != NULL && first->applied_size >= sim->checks.acknowledged_end;
+}
+
+/* --- tables of everything -------------------------------------------------------------------- */
+
+static void on_flushed(struct flush_request *request, enum status status)
+{
+    struct sim_flush *flush = (struct sim_flush *)request;
+    struct sim_node *node = flush->node;
+    flush->waits = false;
+    flush->done = status == STATUS_OK;
+    if (!flush->done && !node->damaged) {
+        world_break(&node->sim->world, "what is applied can be flushed", "n%u: %s",
+                    node->number + 1, status_name(status));
+    }
+}
+
+void ending_flush(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        if (node->running) {
+            node->flush =
+                (struct sim_flush){.request = {.done = on_flushed}, .node = node, .waits = true};
+            applier_flush(node->replica->applier, &node->flush.request);
+            node_settle(node);
+        }
+    }
+}
+
+bool ending_flushed(const struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        if (sim->nodes[i].flush.waits) {
+            return false;
+        }
+    }
+    return ending_converged(sim);
+}
+
+/* --- content --------------------------------------------------------------------------------- */
+
+static uint64_t fold(uint64_t hash, struct slice bytes)
+{
+    const uint64_t prime = 0x9e3779b97f4a7c15U;
+    size_t at = 0;
+    hash = (hash ^ bytes.length) * prime;
+    for (; at + 8 <= bytes.length; at += 8) {
+        hash = (hash ^ get_le64(bytes.data + at)) * prime;
+        hash ^= hash >> 29;
+    }
+    for (; at < bytes.length; at++) {
+        hash = (hash ^ bytes.data[at]) * prime;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+/* Calls `each`, if there is one, for every row of the keyspace, and folds all into *hash. False if
+ * they cannot be read. */
+static bool read_rows(struct sim_node *node, unsigned keyspace,
+                      void (*each)(struct sim_node *node, uint64_t n, struct slice key,
+                                   struct slice value),
+                      uint64_t *hash)
+{
+    struct error err = ERROR_INIT;
+    struct engine_iter *iter = NULL;
+    uint64_t n = 0;
+    const struct engine_iter_options options = {.no_fill_cache = true};
+    enum status status =
+        engine_iter_new(node->replica->engine, NULL, keyspace, &options, &iter, &err);
+    CHECK(status == STATUS_OK);
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        *hash = fold(*hash, engine_iter_key(iter));
+        *hash = fold(*hash, engine_iter_value(iter));
+        if (each != NULL) {
+            each(node, n, engine_iter_key(iter), engine_iter_value(iter));
+        }
+        n++;
+    }
+    status = engine_iter_status(iter, &err);
+    engine_iter_close(iter);
+    *hash = (*hash ^ n) * 0x100000001b3U;
+    if (status != STATUS_OK && !node->damaged) {
+        world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
+                    err.text);
+    }
+    return status == STATUS_OK;
+}
+
+static void check_row(struct sim_node *node, uint64_t n, struct slice key, struct slice value)
+{
+    struct sim *sim = node->sim;
+    struct error err = ERROR_INIT;
+    struct event_record record;
+    if (sim->world.broken != NULL) {
+        return;
+    }
+    if (key.length != POSITION_KEY_BYTES || get_be64(key.data) != n ||
+        event_record_decode(n, value, &record, &err) != STATUS_OK) {
+        world_break(&sim->world, "every event is there", "n%u: position %" PRIu64, node->number + 1,
+                    n);
+        return;
+    }
+    checks_event(node, n, &record);
+    if (n >= sim->checks.owner_capacity || sim->checks.owner[n] == 0) {
+        world_break(&sim->world, "every event was acknowledged in the end", "position %" PRIu64, n);
+    }
+}
+
+/* All rows of a node as one number; the events also one by one if it is the first node. */
+static bool content(struct sim_node *node, bool is_first, uint64_t *hash)
+{
+    static const unsigned keyspaces[] = {KEYSPACE_EVENTS, KEYSPACE_LATEST, KEYSPACE_VERSIONS,
+                                         KEYSPACE_SESSIONS, KEYSPACE_TILES};
+    *hash = 0;
+    for (size_t k = 0; k < sizeof keyspaces / sizeof keyspaces[0]; k++) {
+        bool checks = is_first && keyspaces[k] == KEYSPACE_EVENTS;
+        if (!read_rows(node, keyspaces[k], checks ? check_row : NULL, hash)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void ending_check(struct sim *sim)
+{
+    struct sim_node *first = NULL;
+    uint64_t expected = 0;
+    for (unsigned i = 0; i < sim->node_count && sim->world.broken == NULL; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        uint64_t hash = 0;
+        if (!node->running || (node->damaged && !node->flush.done)) {
+            continue;
+        }
+        if (!content(node, first == NULL, &hash)) {
+            continue; /* it has noticed its damage */
+        }
+        if (first == NULL) {
+            first = node;
+            expected = hash;
+        } else if (hash != expected) {
+            world_break(&sim->world, "equal content of the keyspaces", "n%u and n%u",
+                        first->number + 1, i + 1);
+        }
+    }
+    if (first == NULL || first->applied_size < sim->checks.acknowledged_end) {
+        world_break(&sim->world, "what was acknowledged is there", "on no node");
+    }
+}
