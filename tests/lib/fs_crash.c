@@ -641,6 +641,14 @@ void fs_crash_set_capacity(struct fs_crash *crash, uint64_t bytes)
     mutex_unlock(&crash->mutex);
 }
 
+void fs_crash_now_losing_nothing(struct fs_crash *crash)
+{
+    mutex_lock(&crash->mutex);
+    crash_names_keep(&crash->names);
+    mutex_unlock(&crash->mutex);
+    crash_with(crash, NULL);
+}
+
 uint64_t fs_crash_used(struct fs_crash *crash)
 {
     mutex_lock(&crash->mutex);

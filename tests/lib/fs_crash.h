@@ -61,6 +61,9 @@ void fs_crash_now(struct fs_crash *crash, uint64_t seed);
 /* As fs_crash_now, and loses everything that was not synced. */
 void fs_crash_now_losing_all(struct fs_crash *crash);
 
+/* As fs_crash_now, and loses nothing: the process ended, the machine did not. */
+void fs_crash_now_losing_nothing(struct fs_crash *crash);
+
 /* While set, file_sync() and fs_sync_dir() say OK and do nothing. A test that passes with it shows
  * nothing. */
 void fs_crash_set_sync_lies(struct fs_crash *crash, bool lies);

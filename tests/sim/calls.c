@@ -160,6 +160,8 @@ static void read_event(struct sim_node *node, uint64_t position, uint64_t size)
     }
     if (status == STATUS_DATA_LOSS) {
         world_note(&node->sim->world, "damage met by a read", node->number, position);
+        sim_tell(node->sim, "n%u is damaged at %" PRIu64 ", and says so", node->number + 1,
+                 position);
         fault_note(&node->replica->fault, err.text);
         if (!node->damaged) {
             world_break(&node->sim->world, "what was stored can be read", "n%u: %s",
@@ -174,8 +176,11 @@ static void on_read_ready(struct read_barrier *barrier, enum status status, cons
     struct sim_read *read = (struct sim_read *)barrier;
     struct sim_node *node = read->node;
     (void)text;
-    if (status == STATUS_OK && !node->dying) {
+    if (status != STATUS_OK) {
+        sim_tell(node->sim, "a read at n%u fails: %s", node->number + 1, status_name(status));
+    } else if (!node->dying) {
         uint64_t size = applied_get(&node->replica->applied).size;
+        sim_tell(node->sim, "a read at n%u sees %" PRIu64 " events", node->number + 1, size);
         node->sim->reads++;
         if (size < read->floor) {
             world_break(&node->sim->world, "a linearizable read sees what was acknowledged before",
@@ -193,7 +198,8 @@ void node_read(struct sim_node *node)
     uint64_t floor = sim->checks.acknowledged_end;
     uint64_t position = floor == 0 ? 0 : world_draw(&sim->world, floor);
     if (fault_get(&node->replica->fault, NULL)) {
-        return; /* it serves nobody */
+        sim_tell(sim, "n%u serves no reads: it is damaged", node->number + 1);
+        return;
     }
     struct sim_read *read = calloc(1, sizeof *read);
     CHECK(read != NULL);

@@ -53,6 +53,7 @@ static void one_leader_a_term(struct sim_node *node, const struct raft_status *s
     if (checks->leader_of[term] == 0) {
         checks->leader_of[term] = node->number + 1;
         world_note(&node->sim->world, "leads", node->number, term);
+        sim_tell(node->sim, "n%u leads in term %" PRIu64, node->number + 1, term);
     } else if (checks->leader_of[term] != node->number + 1) {
         world_break(&node->sim->world, "one leader a term", "term %" PRIu64 " has n%u and n%u",
                     term, checks->leader_of[term], node->number + 1);
@@ -63,7 +64,8 @@ void checks_after_driver(struct sim_node *node)
 {
     struct driver_status status;
     driver_status(node->replica->driver, &status);
-    if (status.raft.role == RAFT_LEADER) {
+    node->leads = status.raft.role == RAFT_LEADER;
+    if (node->leads) {
         one_leader_a_term(node, &status.raft);
     }
     if (status.raft.commit < node->commit) {

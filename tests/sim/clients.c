@@ -85,8 +85,9 @@ static void arrive(void *context, uint64_t argument)
     struct sim *sim = request->sim;
     struct sim_node *node = &sim->nodes[request->node];
     (void)argument;
-    if (node->running && node->paused_until_ns > sim->world.now_ns) {
-        world_post(&sim->world, node->paused_until_ns - sim->world.now_ns, arrive, request, 0);
+    uint64_t paused_ns = node_paused_ns(node);
+    if (node->running && paused_ns > 0) {
+        world_post(&sim->world, paused_ns, arrive, request, 0);
         return;
     }
     if (node->running) {
@@ -101,7 +102,8 @@ static void on_patience(void *context, uint64_t argument)
 {
     struct sim *sim = context;
     uint64_t op = argument >> 16;
-    if (!sim->ops[op].done && (sim->ops[op].attempt & 0xffff) == (argument & 0xffff)) {
+    if (!sim->ops[op].done && !sim->ops[op].once &&
+        (sim->ops[op].attempt & 0xffff) == (argument & 0xffff)) {
         struct sim_client *client = &sim->clients[sim->ops[op].client];
         client->leader_guess = (unsigned)world_draw(&sim->world, sim->node_count);
         attempt(sim, op);
@@ -164,6 +166,9 @@ static void take_answer(void *context, uint64_t argument)
             client->in_flight--;
             sim->ops_done++;
             sim->repeats += outcome->repeated;
+            if (op->name != NULL) {
+                sim_tell(sim, "%s is at %" PRIu64, op->name, op->position);
+            }
             world_post(&sim->world, world_draw(&sim->world, THINK_MAX_NS), begin_next, sim,
                        op->client);
         }
@@ -171,6 +176,12 @@ static void take_answer(void *context, uint64_t argument)
         if (outcome->status != STATUS_UNAVAILABLE && outcome->status != STATUS_RESOURCE_EXHAUSTED) {
             world_break(&sim->world, "an append is refused only for a while", "op %" PRIu64 ": %s",
                         answer->op, status_name(outcome->status));
+        }
+        if (op->once) {
+            op->refused = outcome->status;
+            sim_tell(sim, "%s is refused: %s", op->name, status_name(outcome->status));
+            free(answer);
+            return;
         }
         client->leader_guess = outcome->leader != UINT_MAX
                                    ? outcome->leader
@@ -200,12 +211,41 @@ static void read_now(void *context, uint64_t argument)
     struct sim *sim = context;
     struct sim_node *node = &sim->nodes[world_draw(&sim->world, sim->node_count)];
     (void)argument;
-    if (node->running && node->paused_until_ns <= sim->world.now_ns) {
+    if (node->running && node_paused_ns(node) == 0) {
         node_read(node);
     }
     if (sim->ops_done < sim->op_count) {
         world_post(&sim->world, world_draw(&sim->world, READ_MAX_NS), read_now, sim, 0);
     }
+}
+
+/* Mostly one: events cost the most, and it is operations that count. */
+static unsigned events_of_one(struct sim *sim)
+{
+    uint64_t drawn = world_draw(&sim->world, 8);
+    return drawn < SIM_EVENTS_PER_OP_MAX ? 1 + (unsigned)drawn : 1;
+}
+
+void clients_attempt(struct sim *sim, uint64_t op)
+{
+    attempt(sim, op);
+}
+
+uint64_t clients_append(struct sim *sim, unsigned client, unsigned node, unsigned events,
+                        unsigned key)
+{
+    struct sim_client *from = &sim->clients[client];
+    CHECK(sim->ops_begun < sim->op_count);
+    CHECK(session_has_room(&from->session));
+    uint64_t op = sim->ops_begun++;
+    sim->ops[op] = (struct sim_op){.sequence = session_begin(&from->session),
+                                   .floor = sim->checks.acknowledged_end,
+                                   .client = client,
+                                   .key = key,
+                                   .events = events};
+    from->in_flight++;
+    from->leader_guess = node;
+    return op;
 }
 
 static void begin_next(void *context, uint64_t number)
@@ -214,15 +254,16 @@ static void begin_next(void *context, uint64_t number)
     struct sim_client *client = &sim->clients[number];
     while (client->in_flight < SIM_IN_FLIGHT && sim->ops_begun < sim->op_count &&
            session_has_room(&client->session)) {
-        uint64_t op = sim->ops_begun++;
-        sim->ops[op] =
-            (struct sim_op){.sequence = session_begin(&client->session),
-                            .floor = sim->checks.acknowledged_end,
-                            .client = client->number,
-                            .key = (unsigned)world_draw(&sim->world, KEYS),
-                            .events = 1 + (unsigned)world_draw(&sim->world, SIM_EVENTS_PER_OP_MAX)};
-        client->in_flight++;
-        attempt(sim, op);
+        unsigned key = (unsigned)world_draw(&sim->world, KEYS);
+        attempt(sim,
+                clients_append(sim, client->number, client->leader_guess, events_of_one(sim), key));
+    }
+}
+
+void clients_go_on(struct sim *sim)
+{
+    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+        world_post(&sim->world, world_draw(&sim->world, 50 * NS_PER_MS), begin_next, sim, i);
     }
 }
 
@@ -239,7 +280,5 @@ void clients_init(struct sim *sim)
 void clients_begin(struct sim *sim)
 {
     world_post(&sim->world, world_draw(&sim->world, READ_MAX_NS), read_now, sim, 0);
-    for (unsigned i = 0; i < SIM_CLIENTS; i++) {
-        world_post(&sim->world, world_draw(&sim->world, 50 * NS_PER_MS), begin_next, sim, i);
-    }
+    clients_go_on(sim);
 }

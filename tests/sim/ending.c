@@ -41,15 +41,18 @@ static void on_flushed(struct flush_request *request, enum status status)
     }
 }
 
+void ending_flush_node(struct sim_node *node)
+{
+    node->flush = (struct sim_flush){.request = {.done = on_flushed}, .node = node, .waits = true};
+    applier_flush(node->replica->applier, &node->flush.request);
+    node_settle(node);
+}
+
 void ending_flush(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->node_count; i++) {
-        struct sim_node *node = &sim->nodes[i];
-        if (node->running) {
-            node->flush =
-                (struct sim_flush){.request = {.done = on_flushed}, .node = node, .waits = true};
-            applier_flush(node->replica->applier, &node->flush.request);
-            node_settle(node);
+        if (sim->nodes[i].running) {
+            ending_flush_node(&sim->nodes[i]);
         }
     }
 }

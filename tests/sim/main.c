@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "plants.h"
+#include "scenario.h"
 #include "sim.h"
 
 enum { EXIT_BROKEN = 1, EXIT_USAGE = 64 };
@@ -19,10 +20,12 @@ enum { EXIT_BROKEN = 1, EXIT_USAGE = 64 };
 static const char usage[] =
     "usage: estreat-sim [--seed N | --seeds A..B] [--nodes N] [--ops N] [--plant NAME] [--trace]\n"
     "                   [--verbose]\n"
+    "       estreat-sim --scenario FILE [--plant NAME] [--trace]\n"
     "       estreat-sim --list-plants\n"
     "\n"
     "  --seed N      one seed [1]\n"
     "  --seeds A..B  seeds from A up to, and without, B\n"
+    "  --scenario F  runs the script, and compares with what it says (README.md)\n"
     "  --nodes N     3 to 7 [5]\n"
     "  --ops N       client operations of a seed [2000]\n"
     "  --plant NAME  with a bug; --list-plants names them\n"
@@ -36,6 +39,7 @@ struct arguments {
     uint64_t begin;
     uint64_t end;
     struct sim_options sim;
+    const char *scenario;
     bool verbose;
     bool list_plants;
 };
@@ -65,15 +69,11 @@ static bool parse_number(const char *text, const char *end_text, uint64_t *out)
 static bool parse(int argc, char **argv, struct arguments *out)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'S'},
-        {"nodes", required_argument, NULL, 'n'},
-        {"ops", required_argument, NULL, 'o'},
-        {"trace", no_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"plant", required_argument, NULL, 'p'},
-        {"list-plants", no_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
+        {"scenario", required_argument, NULL, 'c'}, {"nodes", required_argument, NULL, 'n'},
+        {"ops", required_argument, NULL, 'o'},      {"trace", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},        {"plant", required_argument, NULL, 'p'},
+        {"list-plants", no_argument, NULL, 'l'},    {NULL, 0, NULL, 0},
     };
     uint64_t number = 0;
     int option;
@@ -94,6 +94,9 @@ static bool parse(int argc, char **argv, struct arguments *out)
             }
             break;
         }
+        case 'c':
+            out->scenario = optarg;
+            break;
         case 'n':
             if (!parse_number(optarg, "", &number) || number < 3 || number > MEMBERS_MAX) {
                 return false;
@@ -128,6 +131,18 @@ static bool parse(int argc, char **argv, struct arguments *out)
     return optind == argc;
 }
 
+static int run_scenario(const struct arguments *arguments)
+{
+    struct sim_result result;
+    (void)snprintf(abort_line, sizeof abort_line, "scenario FAILED: an assertion\n");
+    scenario_run(arguments->scenario, arguments->sim.tracing, &result);
+    if (result.broken != NULL) {
+        printf("scenario %s FAILED: %s: %s\n", arguments->scenario, result.broken, result.text);
+    }
+    printf("seeds 1 failed %d trace %016" PRIx64 "\n", result.broken != NULL, result.trace);
+    return result.broken == NULL ? 0 : EXIT_BROKEN;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
@@ -141,6 +156,9 @@ int main(int argc, char **argv)
     }
     log_set_level(arguments.verbose ? LOG_INFO : LOG_OFF);
     (void)signal(SIGABRT, on_abort);
+    if (arguments.scenario != NULL) {
+        return run_scenario(&arguments);
+    }
     uint64_t failed = 0;
     uint64_t trace = 0;
     for (uint64_t seed = arguments.begin; seed < arguments.end; seed++) {

@@ -19,8 +19,9 @@ static void deliver(void *context, uint64_t argument)
     struct sim *sim = packet->sim;
     struct sim_node *node = &sim->nodes[packet->to];
     (void)argument;
-    if (node->running && !node->dying && node->paused_until_ns > sim->world.now_ns) {
-        world_post(&sim->world, node->paused_until_ns - sim->world.now_ns, deliver, packet, 0);
+    uint64_t paused_ns = node_paused_ns(node);
+    if (node->running && !node->dying && paused_ns > 0) {
+        world_post(&sim->world, paused_ns, deliver, packet, 0);
         return;
     }
     if (node->running && !node->dying && !sim->cut[packet->from][packet->to]) {
@@ -39,7 +40,7 @@ static void deliver(void *context, uint64_t argument)
 
 static void post(struct sim *sim, struct packet *packet)
 {
-    uint64_t delay_ns = 50000 + world_draw(&sim->world, sim->weather.delay_max_ns + 1);
+    uint64_t delay_ns = 50000 + weather_takes(sim, sim->weather.delay_max_ns);
     uint64_t clear_ns = sim->clog_until_ns[packet->from][packet->to];
     if (clear_ns > sim->world.now_ns) {
         delay_ns += clear_ns - sim->world.now_ns;
@@ -90,6 +91,6 @@ bool network_send(struct sim *sim, unsigned from, const struct raft_message *mes
 
 bool network_client_delay(struct sim *sim, uint64_t *delay_ns)
 {
-    *delay_ns = 50000 + world_draw(&sim->world, sim->weather.delay_max_ns + 1);
+    *delay_ns = 50000 + weather_takes(sim, sim->weather.delay_max_ns);
     return !world_chance(&sim->world, sim->weather.loss_permille);
 }

@@ -45,11 +45,16 @@ static bool has_io_failed(struct sim_node *node)
     return node->io_failed + fs_faulty_hit(&node->faulty) > 0;
 }
 
+void node_free_disk(struct sim_node *node)
+{
+    node->full_until_ns = 0;
+    fs_crash_set_capacity(node->disk, UINT64_MAX);
+}
+
 static void free_disk_when_due(struct sim_node *node)
 {
     if (node->full_until_ns != 0 && monotonic_ns(&node->clock.clock) >= node->full_until_ns) {
-        node->full_until_ns = 0;
-        fs_crash_set_capacity(node->disk, UINT64_MAX);
+        node_free_disk(node);
     }
 }
 
@@ -69,6 +74,14 @@ void node_fill_disk(struct sim_node *node, uint64_t bytes, uint64_t for_ns)
 
 /* --- turns ---------------------------------------------------------------------------------- */
 
+uint64_t node_paused_ns(const struct sim_node *node)
+{
+    uint64_t now_ns = node->sim->world.now_ns;
+    uint64_t left_ns = node->paused_until_ns > now_ns ? node->paused_until_ns - now_ns : 0;
+    /* A script may resume it at any time. */
+    return node->sim->scripted && left_ns > NS_PER_MS ? NS_PER_MS : left_ns;
+}
+
 /* Whether an event of `life` may run now; a paused node's events wait. */
 static bool may_run(struct sim_node *node, uint64_t life, void (*run)(void *context, uint64_t life))
 {
@@ -76,8 +89,9 @@ static bool may_run(struct sim_node *node, uint64_t life, void (*run)(void *cont
     if (life != node->life || !node->running) {
         return false;
     }
-    if (node->paused_until_ns > world->now_ns) {
-        world_post(world, node->paused_until_ns - world->now_ns, run, node, life);
+    uint64_t paused_ns = node_paused_ns(node);
+    if (paused_ns > 0) {
+        world_post(world, paused_ns, run, node, life);
         return false;
     }
     return true;
@@ -176,8 +190,7 @@ static void post_once(struct sim_node *node, bool *posted, bool wanted, uint64_t
 {
     if (wanted && !*posted) {
         *posted = true;
-        world_post(&node->sim->world, world_draw(&node->sim->world, max_ns + 1), run, node,
-                   node->life);
+        world_post(&node->sim->world, weather_takes(node->sim, max_ns), run, node, node->life);
     }
 }
 
@@ -197,6 +210,9 @@ void node_settle(struct sim_node *node)
                             "node %u: %s", node->number + 1, node->fatal_error.text);
             }
             node->damage_stops += node->damaged;
+            sim_tell(node->sim, "n%u stops: %s", node->number + 1, node->fatal_error.text);
+        } else {
+            sim_tell(node->sim, "n%u: the power fails", node->number + 1);
         }
         node_crash(node, weather_down_ns(node->sim));
         return;
@@ -215,8 +231,8 @@ void node_settle(struct sim_node *node)
               weather->job_max_ns, on_engine);
     post_once(node, &node->loads_posted, executor_manual_queued(&node->loads) > 0,
               weather->job_max_ns, on_loads);
-    post_once(node, &node->io_posted, io_queue_manual_pending(&node->io) > 0, weather->disk_max_ns,
-              on_io);
+    post_once(node, &node->io_posted, io_queue_manual_pending(&node->io) > 0,
+              node->disk_ns > 0 ? node->disk_ns : weather->disk_max_ns, on_io);
 }
 
 /* Somebody would sleep: the node's other work goes on meanwhile, and its clock. The rest of the
@@ -253,14 +269,21 @@ static void power_returns(struct sim_node *node, uint64_t down_ns)
 {
     struct sim *sim = node->sim;
     bool returns = damage_may_return(node);
-    fs_crash_now(node->disk, world_draw(&sim->world, UINT64_MAX));
+    uint64_t seed = world_draw(&sim->world, UINT64_MAX);
+    if (sim->crash_loses == SIM_LOSES_ALL) {
+        fs_crash_now_losing_all(node->disk);
+    } else if (sim->crash_loses == SIM_LOSES_NOTHING) {
+        fs_crash_now_losing_nothing(node->disk);
+    } else {
+        fs_crash_now(node->disk, seed);
+    }
     fs_crash_stop_at(node->disk, UINT64_MAX);
     node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
     node->io_failed = 0;
     node->memory.fail = 0;
     node->memory.failed = false;
     node->clock.ahead_ns = 0;
-    if (returns) {
+    if (returns && !sim->scripted) {
         world_post(&sim->world, down_ns, on_boot, node, node->life);
     }
 }
@@ -269,6 +292,7 @@ static void power_returns(struct sim_node *node, uint64_t down_ns)
 static void boot_failed(struct sim_node *node, enum status status, const struct error *err)
 {
     struct sim *sim = node->sim;
+    sim_tell(sim, "n%u does not start: %s", node->number + 1, err->text);
     bool passes = has_io_failed(node) || node->memory.failed ||
                   (status == STATUS_RESOURCE_EXHAUSTED && node->full_until_ns != 0);
     if (!passes && !damage_explains(node, status)) {
@@ -374,7 +398,7 @@ void node_init(struct sim *sim, unsigned number)
     node->clock = (struct sim_clock){
         .clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns}, .world = &sim->world};
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));
-    memory_init(&node->memory);
+    memory_init(&node->memory, &sim->pool);
     calls_init(node);
     struct config *config = &node->config;
     (void)snprintf(config->node_id, sizeof config->node_id, "n%u", number + 1);
@@ -390,9 +414,10 @@ void node_init(struct sim *sim, unsigned number)
     }
     config->heartbeat_ms = 40;
     config->election_ms = 200;
-    config->memtable_bytes = 64 * KIB;
+    /* Small ones seal, flush and merge often, large ones replay much at a start. */
+    config->memtable_bytes = (64 * KIB) << world_draw(&sim->world, 3);
     config->block_cache_bytes = 1 * MIB;
-    config->segment_bytes = 64 * KIB;
+    config->segment_bytes = (64 * KIB) << world_draw(&sim->world, 2);
     config->retain_bytes = 1024 * MIB;
     config->reserve_bytes = 0;
     config->salt = true;

@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,12 +13,11 @@
 #define STORM_MAX_NS (8 * NS_PER_S)
 #define PATIENCE_NS (60 * NS_PER_S)
 
-/* Runs until `done`, at most `limit_ns` more. False if it was not reached. */
-static bool run_until(struct sim *sim, bool (*done)(const struct sim *sim), uint64_t limit_ns)
+bool sim_run_until(struct sim *sim, bool (*done)(const struct sim *sim), uint64_t limit_ns)
 {
     uint64_t end_ns = sim->world.now_ns + limit_ns;
     while (sim->world.broken == NULL && !done(sim)) {
-        if (sim->world.now_ns > end_ns || !world_step(&sim->world)) {
+        if (!world_step_before(&sim->world, end_ns)) {
             return false;
         }
     }
@@ -39,20 +39,20 @@ static bool all_is_answered(const struct sim *sim)
 
 static void end(struct sim *sim)
 {
-    if (!run_until(sim, storm_is_over, 10 * PATIENCE_NS)) {
+    if (!sim_run_until(sim, storm_is_over, 10 * PATIENCE_NS)) {
         world_break(&sim->world, "the cluster goes on under faults",
                     "%" PRIu64 " of %" PRIu64 " operations after %" PRIu64 " s", sim->ops_done,
                     sim->op_count, (uint64_t)(sim->world.now_ns / NS_PER_S));
         return;
     }
     weather_heal(sim);
-    if (!run_until(sim, all_is_answered, PATIENCE_NS)) {
+    if (!sim_run_until(sim, all_is_answered, PATIENCE_NS)) {
         world_break(&sim->world, "all is answered and alike once faults have ended",
                     "%" PRIu64 " of %" PRIu64 " operations", sim->ops_done, sim->op_count);
         return;
     }
     ending_flush(sim);
-    if (!run_until(sim, ending_flushed, PATIENCE_NS)) {
+    if (!sim_run_until(sim, ending_flushed, PATIENCE_NS)) {
         world_break(&sim->world, "all can be flushed", "after %" PRIu64 " s",
                     (uint64_t)(PATIENCE_NS / NS_PER_S));
         return;
@@ -71,10 +71,21 @@ static uint64_t memory_most(const struct sim *sim)
     return most;
 }
 
-void sim_run(const struct sim_options *options, struct sim_result *result)
+void sim_tell(struct sim *sim, const char *format, ...)
 {
-    struct sim *sim = calloc(1, sizeof *sim);
-    CHECK(sim != NULL);
+    char line[400];
+    if (sim->tell == NULL) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    sim->tell(sim->tell_context, line);
+}
+
+void sim_init(struct sim *sim, const struct sim_options *options)
+{
     world_init(&sim->world, options->seed, options->tracing);
     sim->node_count = options->nodes;
     sim->op_count = options->ops;
@@ -84,6 +95,27 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     for (unsigned i = 0; i < sim->node_count; i++) {
         node_init(sim, i);
     }
+}
+
+void sim_release(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        node_release(&sim->nodes[i]);
+    }
+    checks_release(sim);
+    pool_release(&sim->pool);
+    for (uint64_t i = 0; i < sim->ops_begun; i++) {
+        free(sim->ops[i].name);
+    }
+    free(sim->ops);
+    world_release(&sim->world);
+}
+
+void sim_run(const struct sim_options *options, struct sim_result *result)
+{
+    struct sim *sim = calloc(1, sizeof *sim);
+    CHECK(sim != NULL);
+    sim_init(sim, options);
     for (unsigned i = 0; i < sim->node_count; i++) {
         node_boot(&sim->nodes[i]);
     }
@@ -103,11 +135,6 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};
     memcpy(result->text, sim->world.broken_text, sizeof result->text);
-    for (unsigned i = 0; i < sim->node_count; i++) {
-        node_release(&sim->nodes[i]);
-    }
-    checks_release(sim);
-    free(sim->ops);
-    world_release(&sim->world);
+    sim_release(sim);
     free(sim);
 }

@@ -50,6 +50,7 @@ struct weather {
     uint64_t disk_max_ns;  /* of one write and sync */
     uint64_t job_max_ns;   /* until a background job's next step */
     uint64_t fault_max_ns; /* until the next fault */
+    bool exact;            /* packets and disks take as long as they may */
 };
 
 void weather_draw(struct sim *sim);
@@ -59,6 +60,9 @@ void weather_begin(struct sim *sim);
 
 /* A node has come to a new term: a bad moment for others to fail. */
 void weather_election(struct sim *sim);
+
+/* How long something takes that may take so long. */
+uint64_t weather_takes(struct sim *sim, uint64_t max_ns);
 
 /* How long a node is down. */
 uint64_t weather_down_ns(struct sim *sim);
@@ -83,8 +87,17 @@ struct sim_clock {
     uint64_t ahead_ns; /* the moment up to which the node slept in the turn that it is in */
 };
 
+/* Free blocks, by their size. */
+#define SIM_POOL_LISTS 65U
+struct sim_pool {
+    struct sim_block *lists[SIM_POOL_LISTS];
+};
+
+void pool_release(struct sim_pool *pool);
+
 struct sim_alloc {
     struct alloc alloc; /* first */
+    struct sim_pool *pool;
     uint64_t bytes;
     uint64_t bytes_most;
     uint64_t pass; /* allocations that succeed before those that fail */
@@ -92,8 +105,8 @@ struct sim_alloc {
     bool failed;   /* in this life */
 };
 
-/* Fails nothing and counts from here. */
-void memory_init(struct sim_alloc *memory);
+/* Fails nothing and counts from here. Borrows the pool. */
+void memory_init(struct sim_alloc *memory, struct sim_pool *pool);
 
 /* An append at a node, until it is answered or the node dies. */
 struct sim_call {
@@ -125,6 +138,7 @@ struct sim_node {
     struct fs_faulty faulty; /* over it */
     uint64_t io_failed;      /* calls of this life, before the last arming */
     uint64_t full_until_ns;  /* the disk is */
+    uint64_t disk_ns;        /* what a write and sync takes; 0: as the weather is */
     struct sim_alloc memory;
     bool damaged;          /* the disk has, or will have, silently done wrong */
     bool is_log_damage;    /* to the log or a manifest, which are looked at only at a start */
@@ -158,6 +172,7 @@ struct sim_node {
     uint64_t stored_index;
     uint64_t commit;
     uint64_t term;
+    bool leads;
 };
 
 void node_init(struct sim *sim, unsigned number);
@@ -166,7 +181,7 @@ void node_release(struct sim_node *node);
 void node_boot(struct sim_node *node);
 
 /* The power fails: what was not synced is kept or lost by the seed. It comes back after
- * `down_ns`. */
+ * `down_ns`, but not in a script. */
 void node_crash(struct sim_node *node, uint64_t down_ns);
 
 /* Of the node's calls of a kind the one after `at` others fails with EIO, once. */
@@ -174,6 +189,10 @@ void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at);
 
 /* The disk has room for `bytes` more, for so long. */
 void node_fill_disk(struct sim_node *node, uint64_t bytes, uint64_t for_ns);
+void node_free_disk(struct sim_node *node);
+
+/* How much later a paused node looks again at what comes to it now; 0: it is not paused. */
+uint64_t node_paused_ns(const struct sim_node *node);
 
 /* After an event of the node's: what is there to do next? */
 void node_settle(struct sim_node *node);
@@ -207,6 +226,9 @@ bool damage_explains(struct sim_node *node, enum status status);
  * anew for it. */
 void damage_at_end(struct sim *sim);
 
+/* As Audit.Deep. True if nothing is wrong. */
+bool damage_audit(struct sim_node *node);
+
 /* --- clients ------------------------------------------------------------------------------ */
 
 struct sim_op {
@@ -219,6 +241,9 @@ struct sim_op {
     unsigned events;
     unsigned attempt;
     bool done;
+    bool once;           /* it is not repeated */
+    enum status refused; /* then: the answer; OK: none yet */
+    char *name;          /* in a script; NULL: none; owned */
 };
 
 struct sim_client {
@@ -240,6 +265,16 @@ struct append_outcome {
 
 void clients_init(struct sim *sim);
 void clients_begin(struct sim *sim);
+
+/* The next operation, which will go to `node` first: its number. */
+uint64_t clients_append(struct sim *sim, unsigned client, unsigned node, unsigned events,
+                        unsigned key);
+
+/* It is sent now, and again until it is answered. */
+void clients_attempt(struct sim *sim, uint64_t op);
+
+/* Each client goes on beginning operations, while there are some. */
+void clients_go_on(struct sim *sim);
 
 /* The answer of a node leaves it now. Takes the call. */
 void clients_answer(struct sim *sim, struct sim_call *call, const struct append_outcome *outcome);
@@ -289,6 +324,7 @@ bool ending_converged(const struct sim *sim);
 
 /* All of those make tables of all that they have applied. */
 void ending_flush(struct sim *sim);
+void ending_flush_node(struct sim_node *node);
 bool ending_flushed(const struct sim *sim);
 
 /* Everything that was acknowledged is there, once, with its bytes, on every node, and what the
@@ -296,6 +332,9 @@ bool ending_flushed(const struct sim *sim);
 void ending_check(struct sim *sim);
 
 /* --- one seed ------------------------------------------------------------------------------ */
+
+/* What a crash does to what was not synced. */
+enum sim_loses { SIM_LOSES_BY_SEED, SIM_LOSES_ALL, SIM_LOSES_NOTHING };
 
 struct sim {
     struct world world;
@@ -311,6 +350,7 @@ struct sim {
     uint64_t ops_begun;
     uint64_t ops_done;
     struct checks checks;
+    struct sim_pool pool;
     unsigned damaged; /* nodes */
     /* counts */
     uint64_t faults;
@@ -319,6 +359,11 @@ struct sim {
     uint64_t reads;   /* that were served */
     uint64_t repeats; /* appends that were answered from the session */
     uint64_t noticed; /* damaged disks of which their node knew */
+    /* a script's, else unset */
+    bool scripted; /* nothing comes back by itself */
+    enum sim_loses crash_loses;
+    void (*tell)(void *context, const char *line);
+    void *tell_context;
 };
 
 struct sim_options {
@@ -345,5 +390,15 @@ struct sim_result {
 };
 
 void sim_run(const struct sim_options *options, struct sim_result *result);
+
+/* The parts of that, for scripts: a cluster whose nodes are not started yet; and until `done` or
+ * for so long, false if it did not come to that. sim->world.tracing and the script's fields may be
+ * set before. */
+void sim_init(struct sim *sim, const struct sim_options *options);
+bool sim_run_until(struct sim *sim, bool (*done)(const struct sim *sim), uint64_t limit_ns);
+void sim_release(struct sim *sim);
+
+/* Something that a script's reader wants to know. */
+void sim_tell(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

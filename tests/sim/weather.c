@@ -38,6 +38,11 @@ static void power_failure(struct sim *sim, struct sim_node *node)
     }
 }
 
+uint64_t weather_takes(struct sim *sim, uint64_t max_ns)
+{
+    return sim->weather.exact ? max_ns : world_draw(&sim->world, max_ns + 1);
+}
+
 /* Often short: it comes back while what it was part of goes on. */
 uint64_t weather_down_ns(struct sim *sim)
 {
@@ -175,6 +180,6 @@ void weather_heal(struct sim *sim)
         node->memory.fail = 0;
         fs_crash_stop_at(node->disk, UINT64_MAX);
         node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
-        node_fill_disk(node, UINT64_MAX / 2, 0);
+        node_free_disk(node);
     }
 }

@@ -83,6 +83,15 @@ bool world_step(struct world *world)
     return world->broken == NULL;
 }
 
+bool world_step_before(struct world *world, uint64_t end_ns)
+{
+    if (world->broken == NULL && (world->count == 0 || world->heap[0].at_ns > end_ns)) {
+        world->now_ns = end_ns > world->now_ns ? end_ns : world->now_ns;
+        return false;
+    }
+    return world_step(world);
+}
+
 uint64_t world_draw(struct world *world, uint64_t below)
 {
     return rng_below(&world->rng.rng, below);

@@ -45,6 +45,9 @@ void world_post(struct world *world, uint64_t delay_ns,
 /* Runs the next event. False if there is none, or an invariant is broken. */
 bool world_step(struct world *world);
 
+/* The same, unless it is after `end_ns`: then that moment comes. */
+bool world_step_before(struct world *world, uint64_t end_ns);
+
 /* Uniform in [0, below) and true in so many of a thousand cases, by the seed. */
 uint64_t world_draw(struct world *world, uint64_t below);
 bool world_chance(struct world *world, unsigned of_thousand);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/fault.h"
+#include "scenario.h"
+
+static bool is(const char *word, const char *text)
+{
+    return word != NULL && strcmp(word, text) == 0;
+}
+
+/* leader nX | any | none */
+static bool leader_is(struct scenario *scenario, const char *word, bool *known)
+{
+    const struct sim_node *leader = scenario_node(scenario, "leader");
+    if (is(word, "none") || is(word, "any")) {
+        return (leader != NULL) == is(word, "any");
+    }
+    const struct sim_node *node = scenario_node(scenario, word);
+    *known = node != NULL;
+    return *known && leader == node;
+}
+
+/* Every name that follows. */
+static bool ops_are(struct scenario *scenario, const struct scenario_line *line, unsigned at,
+                    bool done, bool *known)
+{
+    bool so = true;
+    *known = at < line->count;
+    for (; at < line->count && strchr(line->words[at], '=') == NULL; at++) {
+        const struct sim_op *op = scenario_op(scenario, line->words[at]);
+        *known = *known && op != NULL;
+        so = so && op != NULL && op->done == done;
+    }
+    return so;
+}
+
+static bool role_is(const struct sim_node *node, const char *role)
+{
+    struct driver_status status;
+    if (!node->running) {
+        return is(role, "down");
+    }
+    driver_status(node->replica->driver, &status);
+    return is(role, raft_role_name(status.raft.role));
+}
+
+/* The node's vote in its term, as it has it now, is for `other`. */
+static bool vote_is(const struct sim_node *node, const struct sim_node *other)
+{
+    struct driver_status status;
+    if (!node->running) {
+        return false;
+    }
+    driver_status(node->replica->driver, &status);
+    return status.raft.hard_state.vote == config_raft_id(&node->config, other->number);
+}
+
+bool scenario_holds(struct scenario *scenario, const struct scenario_line *line, unsigned at,
+                    bool *known)
+{
+    const char *what = line->words[at];
+    *known = true;
+    if (is(what, "leader")) {
+        return leader_is(scenario, line->words[at + 1], known);
+    }
+    if (is(what, "acknowledged") || is(what, "pending")) {
+        return ops_are(scenario, line, at + 1, is(what, "acknowledged"), known);
+    }
+    if (is(what, "answered")) {
+        return scenario->sim.ops_done == scenario->sim.op_count;
+    }
+    if (is(what, "loading")) {
+        return scenario->sim.ops_done < scenario->sim.op_count;
+    }
+    if (is(what, "alike")) {
+        return ending_converged(&scenario->sim);
+    }
+    struct sim_node *node = what == NULL ? NULL : scenario_node(scenario, line->words[at + 1]);
+    const char *value = node == NULL ? NULL : line->words[at + 2];
+    uint64_t number = value == NULL ? 0 : strtoull(value, NULL, 10);
+    *known = node != NULL;
+    if (node == NULL) {
+        return false;
+    }
+    if (is(what, "runs") || is(what, "down")) {
+        return node->running == is(what, "runs");
+    }
+    if (is(what, "faulty") || is(what, "sound")) {
+        return node->running && fault_get(&node->replica->fault, NULL) == is(what, "faulty");
+    }
+    if (is(what, "purged")) {
+        return node->running && wal_first_index(node->replica->wal) > 1;
+    }
+    *known = value != NULL;
+    if (is(what, "vote")) {
+        const struct sim_node *other = scenario_node(scenario, value);
+        *known = other != NULL;
+        return *known && vote_is(node, other);
+    }
+    if (is(what, "role")) {
+        return value != NULL && role_is(node, value);
+    }
+    if (is(what, "size")) {
+        return node->running && node->applied_size == number;
+    }
+    if (is(what, "stored")) {
+        return node->running && node->stored_index >= number;
+    }
+    *known = false;
+    return false;
+}
