@@ -450,7 +450,8 @@ struct estreat_node_status {
     uint64_t commit_index;
     uint64_t lag;       /* events behind the largest size seen */
     uint64_t lag_bytes; /* of the log's entries, not yet applied here */
-    uint64_t lag_ns;    /* how much older its newest event is than the newest one seen */
+    /* How much older its newest event is than the newest one seen; UINT64_MAX: it has none. */
+    uint64_t lag_ns;
     uint64_t applied_bytes;
     uint64_t applied_time_ns;
     uint64_t fdatasync_p50_ns;

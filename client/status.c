@@ -85,6 +85,9 @@ static void summarize(const struct members *members, struct estreat_status *stat
         struct estreat_node_status *node = &status->nodes[i];
         node->lag_bytes = node->answered ? bytes - node->applied_bytes : 0;
         node->lag_ns = node->answered ? time_ns - node->applied_time_ns : 0;
+        if (node->answered && node->applied_time_ns == 0 && time_ns > 0) {
+            node->lag_ns = UINT64_MAX;
+        }
         node->lag = node->answered ? status->size - node->size : 0;
         if (strcmp(node->id, status->leader_id) == 0) {
             status->fdatasync_p50_ns = node->fdatasync_p50_ns;

@@ -15,13 +15,17 @@ static void print_table(struct cli *cli, const struct estreat_status *status)
                   "ENDPOINT", "ROLE", "TERM", "SIZE", "LAG", "LAG MIB", "LAG S", "MIB", "STATE");
     for (size_t i = 0; i < status->node_count; i++) {
         const struct estreat_node_status *node = &status->nodes[i];
+        char lag[32] = "-";
+        if (node->lag_ns != UINT64_MAX) {
+            (void)snprintf(lag, sizeof lag, "%.1f", (double)node->lag_ns / 1e9);
+        }
         (void)fprintf(cli->out, "%-12s %-22s ", node->id[0] != '\0' ? node->id : "?",
                       node->endpoint);
         if (node->answered) {
-            (void)fprintf(cli->out, "%-10s %-6lu %-12lu %-8lu %-9.1f %-7.1f %-9.1f ", node->role,
+            (void)fprintf(cli->out, "%-10s %-6lu %-12lu %-8lu %-9.1f %-7s %-9.1f ", node->role,
                           (unsigned long)node->term, (unsigned long)node->size,
                           (unsigned long)node->lag, (double)node->lag_bytes / (1024.0 * 1024.0),
-                          (double)node->lag_ns / 1e9, (double)node->rss_bytes / (1024.0 * 1024.0));
+                          lag, (double)node->rss_bytes / (1024.0 * 1024.0));
         } else {
             (void)fprintf(cli->out, "%-10s %-6s %-12s %-8s %-9s %-7s %-9s ", "-", "-", "-", "-",
                           "-", "-", "-");
@@ -55,7 +59,7 @@ static void print_json_node(struct json *json, const struct estreat_node_status 
     json_known(json, "commit", node->answered, node->commit_index);
     json_known(json, "lag", node->answered, node->lag);
     json_known(json, "lag_bytes", node->answered, node->lag_bytes);
-    if (node->answered) {
+    if (node->answered && node->lag_ns != UINT64_MAX) {
         json_fraction(json, "lag_s", (double)node->lag_ns / 1e9, 3);
     } else {
         json_null(json, "lag_s");
