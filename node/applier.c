@@ -489,9 +489,19 @@ void applier_wait(struct applier *applier)
     mpsc_wait(&applier->intake, IDLE_NS);
 }
 
+/* Looked at also when there is nothing to apply: a flush that somebody waits for will not come. */
+static void look_after_engine(struct applier *applier)
+{
+    struct error err = ERROR_INIT;
+    engine_poll(applier->options.engine);
+    if (engine_background_error(applier->options.engine, &err) != STATUS_OK) {
+        fatal(applier, &err);
+    }
+}
+
 bool applier_turn(struct applier *applier)
 {
-    engine_poll(applier->options.engine);
+    look_after_engine(applier);
     struct mpsc_node *node;
     while ((node = mpsc_pop(&applier->intake)) != NULL) {
         handle(applier, (struct applier_item *)node);

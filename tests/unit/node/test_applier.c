@@ -184,9 +184,29 @@ static void a_full_disk_does_not_hinder_the_end(void **state)
     fs_faulty_disarm(&fx->faulty);
 }
 
+/* What stops the engine for good stops the node, also if nothing more comes to be applied: who
+ * waits for a flush would wait for ever. */
+static void a_fault_of_the_engine_is_told_without_new_work(void **state)
+{
+    struct fixture *fx = *state;
+    fs_faulty_arm(&fx->faulty, (struct fs_fault){.call = FS_CALL_SYNC, .path_contains = ".sst"});
+    submit(fx, 1, 2); /* more than the memtables take: it is flushed */
+    uint64_t until_ns = clock_monotonic_ns(clock_system()) + PATIENCE_NS;
+    while (atomic_load(&fx->faults) == 0 && clock_monotonic_ns(clock_system()) < until_ns) {
+        mpsc_wait(&fx->done.items, NS_PER_MS);
+    }
+    assert_int_equal(applied_get(&fx->applied).index, 1);
+    assert_int_equal(fs_faulty_hit(&fx->faulty), 1);
+    assert_int_equal(atomic_load(&fx->faults), 1);
+    apply_thread_stop(fx->thread);
+    applier_end(fx->applier);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_fault_of_the_engine_is_told_without_new_work, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_does_not_hinder_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
