@@ -141,12 +141,17 @@ static bool misdirect(struct crash_damage *damage, const struct crash_names *nam
     return true;
 }
 
+static void forget(struct crash_wrong *wrong)
+{
+    crash_inode_unref(wrong->inode);
+    wrong->inode = NULL;
+}
+
 static void written_over(struct crash_wrong *wrong, const struct crash_inode *inode,
                          uint64_t offset, size_t length)
 {
     if (wrong->inode == inode && offset < wrong->end && wrong->begin < offset + length) {
-        crash_inode_unref(wrong->inode);
-        wrong->inode = NULL;
+        forget(wrong);
     }
 }
 
@@ -174,6 +179,16 @@ void crash_damage_sync(struct crash_damage *damage, const struct crash_names *na
     if (damage->done && damage->lost.inode != NULL && inode->is_written && damage->synced < 2 &&
         is_named(names->root, inode, damage->name)) {
         damage->synced++;
+    }
+}
+
+void crash_damage_renamed(struct crash_damage *damage, const struct crash_names *names)
+{
+    struct crash_wrong *wrongs[] = {&damage->lost, &damage->hit};
+    for (size_t i = 0; damage->done && i < 2; i++) {
+        if (wrongs[i]->inode != NULL && !is_named(names->root, wrongs[i]->inode, damage->name)) {
+            forget(wrongs[i]);
+        }
     }
 }
 

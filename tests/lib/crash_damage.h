@@ -57,6 +57,9 @@ bool crash_damage_write(struct crash_damage *damage, const struct crash_names *n
 void crash_damage_sync(struct crash_damage *damage, const struct crash_names *names,
                        const struct crash_inode *inode);
 
+/* After a rename: a file that is called otherwise now will be used for something else. */
+void crash_damage_renamed(struct crash_damage *damage, const struct crash_names *names);
+
 enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
                                            const struct crash_names *names);
 

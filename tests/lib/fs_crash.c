@@ -361,7 +361,9 @@ static enum status crash_rename(struct fs *fs, const char *from, const char *to,
     if (status != STATUS_OK) {
         return status;
     }
-    return end(crash, "rename", from, rename_names(&crash->names, from, to), err);
+    int errnum = rename_names(&crash->names, from, to);
+    crash_damage_renamed(&crash->damage, &crash->names);
+    return end(crash, "rename", from, errnum, err);
 }
 
 static enum status crash_unlink(struct fs *fs, const char *path, struct error *err)

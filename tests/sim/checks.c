@@ -77,7 +77,7 @@ void checks_after_driver(struct sim_node *node)
     node->stored_index = status.raft.stored_index;
     if (status.raft.hard_state.term != node->term) {
         node->term = status.raft.hard_state.term;
-        weather_election(node->sim);
+        weather_election(node);
     }
 }
 

@@ -29,10 +29,27 @@ bool ending_converged(const struct sim *sim)
 
 /* --- tables of everything -------------------------------------------------------------------- */
 
+#define AGAIN_NS (100 * NS_PER_MS)
+
+static void flush_again(void *context, uint64_t life)
+{
+    struct sim_flush *flush = context;
+    if (life == flush->node->life && flush->node->running) {
+        applier_flush(flush->node->replica->applier, &flush->request);
+        node_settle(flush->node);
+    } else {
+        flush->waits = false;
+    }
+}
+
 static void on_flushed(struct flush_request *request, enum status status)
 {
     struct sim_flush *flush = (struct sim_flush *)request;
     struct sim_node *node = flush->node;
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        world_post(&node->sim->world, AGAIN_NS, flush_again, flush, node->life);
+        return; /* the job that makes room backs off still */
+    }
     flush->waits = false;
     flush->done = status == STATUS_OK;
     if (!flush->done && !node->damaged) {

@@ -10,6 +10,7 @@
 #include "sim.h"
 
 #define TURN_DELAY_MAX_NS 20000U
+#define IDLE_NS (200 * NS_PER_MS)
 
 /* What one wait of somebody who would sleep takes. */
 #define WAIT_NS (5 * NS_PER_MS)
@@ -142,15 +143,30 @@ static void on_timer(void *context, uint64_t life)
     }
 }
 
+static void applier_takes_turn(struct sim_node *node)
+{
+    bool goes_on = applier_turn(node->replica->applier);
+    CHECK(goes_on);
+    checks_after_applier(node);
+    node_settle(node);
+}
+
 static void on_apply(void *context, uint64_t life)
 {
     struct sim_node *node = context;
     if (may_run(node, life, on_apply)) {
         node->apply_posted = false;
-        bool goes_on = applier_turn(node->replica->applier);
-        CHECK(goes_on);
-        checks_after_applier(node);
-        node_settle(node);
+        applier_takes_turn(node);
+    }
+}
+
+/* Now and then it looks after the engine though there is nothing to apply. */
+static void on_idle(void *context, uint64_t life)
+{
+    struct sim_node *node = context;
+    if (may_run(node, life, on_idle)) {
+        world_post(&node->sim->world, IDLE_NS, on_idle, node, life);
+        applier_takes_turn(node);
     }
 }
 
@@ -214,7 +230,7 @@ void node_settle(struct sim_node *node)
         } else {
             sim_tell(node->sim, "n%u: the power fails", node->number + 1);
         }
-        node_crash(node, weather_down_ns(node->sim));
+        node_crash(node, weather_down_ns(node));
         return;
     }
     if (node->memory.bytes_most > SIM_NODE_BYTES_MAX) {
@@ -300,7 +316,7 @@ static void boot_failed(struct sim_node *node, enum status status, const struct 
                     node->number + 1, status_name(status), err->text);
         return;
     }
-    power_returns(node, weather_down_ns(sim));
+    power_returns(node, weather_down_ns(node));
 }
 
 void node_boot(struct sim_node *node)
@@ -349,6 +365,7 @@ void node_boot(struct sim_node *node)
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
     checks_after_applier(node);
+    world_post(&sim->world, IDLE_NS, on_idle, node, node->life);
     node_settle(node);
 }
 

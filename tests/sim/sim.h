@@ -40,6 +40,7 @@
 #define SIM_NODE_BYTES_MAX (24 * MIB)
 
 struct sim;
+struct sim_node;
 
 /* --- weather ----------------------------------------------------------------------------- */
 
@@ -58,14 +59,14 @@ void weather_draw(struct sim *sim);
 /* Strikes now and then until sim->healed. */
 void weather_begin(struct sim *sim);
 
-/* A node has come to a new term: a bad moment for others to fail. */
-void weather_election(struct sim *sim);
+/* The node has come to a new term: a bad moment to fail, for it and for others. */
+void weather_election(struct sim_node *node);
 
 /* How long something takes that may take so long. */
 uint64_t weather_takes(struct sim *sim, uint64_t max_ns);
 
 /* How long a node is down. */
-uint64_t weather_down_ns(struct sim *sim);
+uint64_t weather_down_ns(struct sim_node *node);
 
 /* Everything works from now on. */
 void weather_heal(struct sim *sim);
@@ -166,6 +167,7 @@ struct sim_node {
     bool timer_posted;
     uint64_t timer_at_ns;
     uint64_t paused_until_ns;
+    bool returns_quickly; /* when the power fails next */
     /* checks */
     uint64_t applied_index;
     uint64_t applied_size;

@@ -34,7 +34,7 @@ static void power_failure(struct sim *sim, struct sim_node *node)
         /* In the middle of what it does next. */
         fs_crash_stop_at(node->disk, world_draw(&sim->world, 12));
     } else {
-        node_crash(node, weather_down_ns(sim));
+        node_crash(node, weather_down_ns(node));
     }
 }
 
@@ -44,21 +44,36 @@ uint64_t weather_takes(struct sim *sim, uint64_t max_ns)
 }
 
 /* Often short: it comes back while what it was part of goes on. */
-uint64_t weather_down_ns(struct sim *sim)
+uint64_t weather_down_ns(struct sim_node *node)
 {
-    bool quick = world_chance(&sim->world, 500);
-    return world_draw(&sim->world, (quick ? 15 : 500) * NS_PER_MS);
+    struct world *world = &node->sim->world;
+    bool quick = world_chance(world, 500) || node->returns_quickly;
+    node->returns_quickly = false;
+    return world_draw(world, (quick ? 15 : 500) * NS_PER_MS);
 }
 
-void weather_election(struct sim *sim)
+/* Somebody's vote is on its way to the disk. Power fails now or soon after, for a moment, and some
+ * links are held up: what was asked before is heard after. */
+void weather_election(struct sim_node *node)
 {
-    if (!sim->healed && world_chance(&sim->world, 150)) {
-        struct sim_node *node = any_node(sim);
-        if (node->running) {
-            sim->faults++;
-            world_note(&sim->world, "fault at an election", node->number, 0);
-            fs_crash_stop_at(node->disk, world_draw(&sim->world, 6));
+    struct sim *sim = node->sim;
+    struct world *world = &sim->world;
+    if (sim->healed || !node->running || !world_chance(world, 300)) {
+        return;
+    }
+    struct sim_node *victim = world_chance(world, 700) ? node : any_node(sim);
+    sim->faults++;
+    world_note(world, "fault at an election", victim->number, 0);
+    for (unsigned from = 0; from < sim->node_count; from++) {
+        for (unsigned to = 0; to < sim->node_count; to++) {
+            if (world_chance(world, 400)) {
+                sim->clog_until_ns[from][to] = world->now_ns + world_draw(world, 80 * NS_PER_MS);
+            }
         }
+    }
+    if (victim->running) {
+        fs_crash_stop_at(victim->disk, world_draw(world, 6));
+        victim->returns_quickly = true;
     }
 }
 
