@@ -195,14 +195,13 @@ static enum status recover(struct replica *replica, struct error *err)
     if (status == STATUS_OK) {
         status = path_join(replica->table_dir, config->data, "tables", err);
     }
-    bool installed = false;
     if (status == STATUS_OK) {
-        status = snapshot_install(replica->options.fs, config->data, &installed, err);
+        status = snapshot_install(replica->options.fs, config->data, &replica->installed, err);
     }
     if (status == STATUS_OK) {
         status = open_engine(replica, err);
     }
-    if (status == STATUS_OK && installed) {
+    if (status == STATUS_OK && replica->installed) {
         log_write("snapshot", LOG_INFO, "installed", "index=%lu size=%lu",
                   (unsigned long)replica->seal.index, (unsigned long)replica->seal.size);
     }

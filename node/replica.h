@@ -78,6 +78,7 @@ struct replica {
     struct applier *applier;
     struct loader *loader;
     struct driver *driver;
+    bool installed; /* it began with a snapshot that was staged */
     struct snapshot_source *source;
     struct snapshot_pull *pull;
 };

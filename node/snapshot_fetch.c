@@ -60,6 +60,7 @@ enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, const struct snap
     fetch->source = source;
     fetch->next = 0;
     fetch->done_bytes = 0;
+    fetch->kept_bytes = 0;
     fetch->anew = false;
     return fs_list(fetch->fs, fetch->dir, remove_others, fetch, err);
 }
@@ -188,6 +189,7 @@ static enum snapshot_fetch_result finish_file(struct snapshot_fetch *fetch, stru
     }
     fetch->anew = false;
     fetch->done_bytes += file->bytes;
+    fetch->kept_bytes += fetch->kept;
     fetch->next++;
     return SNAPSHOT_FETCH_AGAIN;
 }

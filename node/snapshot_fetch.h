@@ -29,6 +29,7 @@ struct snapshot_fetch {
     uint64_t offset;   /* so many are hashed, and so are in the file */
     uint64_t asked;
     uint64_t done_bytes; /* of the files before */
+    uint64_t kept_bytes; /* of them, what was there already */
 };
 
 enum snapshot_fetch_result {

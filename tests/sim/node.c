@@ -15,6 +15,7 @@
 /* What one wait of somebody who would sleep takes. */
 #define WAIT_NS (5 * NS_PER_MS)
 
+static void restart(struct sim_node *node);
 static void on_turn(void *context, uint64_t life);
 
 /* --- clock ---------------------------------------------------------------------------------- */
@@ -190,6 +191,16 @@ static void on_loads(void *context, uint64_t life)
     }
 }
 
+static void on_snapshots(void *context, uint64_t life)
+{
+    struct sim_node *node = context;
+    if (may_run(node, life, on_snapshots)) {
+        node->snapshots_posted = false;
+        (void)executor_manual_step(&node->snapshots);
+        node_settle(node);
+    }
+}
+
 static void on_io(void *context, uint64_t life)
 {
     struct sim_node *node = context;
@@ -233,6 +244,10 @@ void node_settle(struct sim_node *node)
         node_crash(node, weather_down_ns(node));
         return;
     }
+    if (node->restart) {
+        restart(node);
+        return;
+    }
     if (node->memory.bytes_most > SIM_NODE_BYTES_MAX) {
         world_break(&node->sim->world, "a node keeps to its memory", "node %u: %lu bytes",
                     node->number + 1, (unsigned long)node->memory.bytes_most);
@@ -247,6 +262,8 @@ void node_settle(struct sim_node *node)
               weather->job_max_ns, on_engine);
     post_once(node, &node->loads_posted, executor_manual_queued(&node->loads) > 0,
               weather->job_max_ns, on_loads);
+    post_once(node, &node->snapshots_posted, executor_manual_queued(&node->snapshots) > 0,
+              weather->job_max_ns, on_snapshots);
     post_once(node, &node->io_posted, io_queue_manual_pending(&node->io) > 0,
               node->disk_ns > 0 ? node->disk_ns : weather->disk_max_ns, on_io);
 }
@@ -276,6 +293,12 @@ static void on_fatal(void *context, const struct error *err)
     struct sim_node *node = context;
     node->fatal = true;
     node->fatal_error = *err;
+}
+
+static void on_restart(void *context)
+{
+    struct sim_node *node = context;
+    node->restart = true;
 }
 
 static void on_boot(void *context, uint64_t life);
@@ -327,6 +350,8 @@ void node_boot(struct sim_node *node)
     node->life++;
     node->dying = false;
     node->fatal = false;
+    node->restart = false;
+    node->snapshots_posted = false;
     node->apply_posted = false;
     node->engine_posted = false;
     node->loads_posted = false;
@@ -340,6 +365,7 @@ void node_boot(struct sim_node *node)
     io_queue_manual_init(&node->io, &node->clock.clock);
     executor_manual_init(&node->engine, world_draw(&sim->world, UINT64_MAX));
     executor_manual_init(&node->loads, world_draw(&sim->world, UINT64_MAX));
+    executor_manual_init(&node->snapshots, node->life);
     const struct replica_options options = {
         .config = &node->config,
         .alloc = &node->memory.alloc,
@@ -349,9 +375,12 @@ void node_boot(struct sim_node *node)
         .io = &node->io.queue,
         .engine = &node->engine.executor,
         .loads = &node->loads.executor,
+        .snapshots = &node->snapshots.executor,
+        .link = &node->link.link,
         .replier = &node->replier.replier,
         .send = on_send,
         .on_fatal = on_fatal,
+        .on_restart = on_restart,
         .on_wait = on_wait,
         .context = node,
     };
@@ -362,6 +391,11 @@ void node_boot(struct sim_node *node)
     }
     node->running = true;
     world_note(&sim->world, "boot", node->number, node->replica->recovered.last_index);
+    if (node->replica->installed) {
+        sim->snapshots++;
+        world_note(&sim->world, "snapshot", node->number, node->replica->seal.index);
+        sim_tell(sim, "n%u installed a snapshot", node->number + 1);
+    }
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
     checks_after_applier(node);
@@ -383,6 +417,8 @@ static void bury(struct sim_node *node)
 {
     node->dying = true;
     replica_end_driver(node->replica);
+    replica_stop_pull(node->replica);
+    replica_end_snapshots(node->replica);
     applier_ask_to_stop(node->replica->applier);
     while (applier_turn(node->replica->applier)) {
     }
@@ -406,6 +442,20 @@ void node_crash(struct sim_node *node, uint64_t down_ns)
     power_returns(node, down_ns);
 }
 
+/* A snapshot is staged: the process closes the replica and opens it again. */
+static void restart(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    world_note(&sim->world, "restart", node->number, 0);
+    bury(node);
+    node->running = false;
+    if (fs_crash_stopped(node->disk) || node->fatal) {
+        power_returns(node, weather_down_ns(node));
+        return;
+    }
+    node_boot(node);
+}
+
 void node_init(struct sim *sim, unsigned number)
 {
     struct sim_node *node = &sim->nodes[number];
@@ -417,6 +467,7 @@ void node_init(struct sim *sim, unsigned number)
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));
     memory_init(&node->memory, &sim->pool);
     calls_init(node);
+    snapshots_init(node);
     struct config *config = &node->config;
     (void)snprintf(config->node_id, sizeof config->node_id, "n%u", number + 1);
     (void)snprintf(config->data, sizeof config->data, "data");
@@ -435,7 +486,8 @@ void node_init(struct sim *sim, unsigned number)
     config->memtable_bytes = (64 * KIB) << world_draw(&sim->world, 3);
     config->block_cache_bytes = 1 * MIB;
     config->segment_bytes = (64 * KIB) << world_draw(&sim->world, 2);
-    config->retain_bytes = 1024 * MIB;
+    /* With little log kept, who was away for long needs a snapshot. */
+    config->retain_bytes = sim->world.seed % 3 == 0 ? 160 * KIB : 1024 * MIB;
     config->reserve_bytes = 0;
     config->salt = true;
 }

@@ -131,6 +131,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .reads = sim->reads,
                                   .damaged = sim->damaged,
                                   .noticed = sim->noticed,
+                                  .snapshots = sim->snapshots,
                                   .memory_most = memory_most(sim),
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};

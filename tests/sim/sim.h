@@ -7,6 +7,7 @@
  *     world.h     time, chance and the trace
  *     network.c   packets: delayed, lost, repeated, held up, cut off
  *     memory.c    what a node allocates: counted, and refused in bursts
+ *     snapshots.c questions about snapshots, and their answers, on that network
  *     node.c      a replica's life: its turns, its disk, its crashes
  *     calls.c     a node's answers to appends and reads
  *     clients.c   appends, repeated until they are answered
@@ -131,6 +132,11 @@ struct sim_replier {
     struct sim_node *node;
 };
 
+struct sim_link {
+    struct snapshot_link link; /* first */
+    struct sim_node *node;
+};
+
 struct sim_node {
     struct sim *sim;
     unsigned number; /* from 0 */
@@ -157,12 +163,16 @@ struct sim_node {
     struct io_queue_manual io;
     struct executor_manual engine;
     struct executor_manual loads;
+    struct executor_manual snapshots;
+    struct sim_link link;
+    bool restart; /* a snapshot is staged */
     struct sim_replier replier;
     struct sim_call *calls;
     struct sim_flush flush;
     bool apply_posted;
     bool engine_posted;
     bool loads_posted;
+    bool snapshots_posted;
     bool io_posted;
     bool timer_posted;
     uint64_t timer_at_ns;
@@ -198,6 +208,9 @@ uint64_t node_paused_ns(const struct sim_node *node);
 
 /* After an event of the node's: what is there to do next? */
 void node_settle(struct sim_node *node);
+
+/* The node's way to others' snapshots (snapshots.c). */
+void snapshots_init(struct sim_node *node);
 
 /* --- a node's answers ----------------------------------------------------------------------- */
 
@@ -358,9 +371,10 @@ struct sim {
     uint64_t faults;
     uint64_t crashes;
     uint64_t packets;
-    uint64_t reads;   /* that were served */
-    uint64_t repeats; /* appends that were answered from the session */
-    uint64_t noticed; /* damaged disks of which their node knew */
+    uint64_t reads;     /* that were served */
+    uint64_t repeats;   /* appends that were answered from the session */
+    uint64_t noticed;   /* damaged disks of which their node knew */
+    uint64_t snapshots; /* that were installed */
     /* a script's, else unset */
     bool scripted; /* nothing comes back by itself */
     enum sim_loses crash_loses;
@@ -386,6 +400,7 @@ struct sim_result {
     uint64_t reads;
     uint64_t damaged;
     uint64_t noticed;
+    uint64_t snapshots;
     uint64_t memory_most; /* bytes of one node */
     uint64_t events;
     double seconds; /* simulated */
