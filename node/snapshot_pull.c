@@ -312,7 +312,7 @@ static enum job_result run_files(struct snapshot_pull *pull)
         break;
     }
     log_write("snapshot", LOG_INFO, "pulled", "from=%s index=%lu bytes=%lu kept=%lu",
-              name_of(pull, pull->source), (unsigned long)pull->plan.index,
+              source_name(pull), (unsigned long)pull->plan.index,
               (unsigned long)pull->plan.total_bytes, (unsigned long)pull->fetch.kept_bytes);
     pull->backoff_ns = 0;
     return begin_verifying(pull);
