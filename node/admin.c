@@ -206,7 +206,8 @@ static uint64_t heir(const struct admin *admin)
     raft_status(admin->raft, &status);
     for (size_t i = 0; i < count; i++) {
         if (peers[i].voter && peers[i].id != status.id &&
-            (best == NULL || peers[i].match > best->match)) {
+            (best == NULL || peers[i].match > best->match ||
+             (peers[i].match == best->match && peers[i].applied > best->applied))) {
             best = &peers[i];
         }
     }

@@ -12,6 +12,8 @@
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
 #define STOP_PATIENCE_NS (2 * NS_PER_S)
+/* Entries that are committed and not applied: whoever has more should not lead. */
+#define LAGGARD_ENTRIES 4096U
 
 struct driver {
     struct driver_options options;
@@ -30,7 +32,9 @@ struct driver {
     uint64_t commit;
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
-    bool faulty; /* what is stored here is damaged: another should lead */
+    bool faulty;            /* what is stored here is damaged: another should lead */
+    bool stalled;           /* so should it if the disk does not answer */
+    uint64_t busy_since_ns; /* the group under way; 0: none is */
     bool stopping;
     bool handed_over; /* or nobody is there to take it */
     bool stopped;     /* what still comes in is only given back */
@@ -108,6 +112,7 @@ static void receive(struct driver *driver, struct peer_message *message)
 
 static void wal_done(struct driver *driver)
 {
+    driver->busy_since_ns = 0;
     if (driver->stopped) {
         return; /* a SYNCED record at the very end; the WAL may be closed by now */
     }
@@ -166,7 +171,7 @@ static void begin_to_stop(struct driver *driver)
 /* A node that stops hands leadership over, also one that it comes to while it stops. */
 static void hand_over(struct driver *driver)
 {
-    if (!(driver->stopping || driver->faulty) || driver->handed_over ||
+    if (!(driver->stopping || driver->faulty || driver->stalled) || driver->handed_over ||
         driver->soft.role != RAFT_LEADER) {
         return;
     }
@@ -369,12 +374,30 @@ static void purge(struct driver *driver)
     }
 }
 
-static void watch_fault(struct driver *driver)
+/* A disk that does not answer for two election timeouts may never: the others go on without it. */
+static void watch_stall(struct driver *driver, uint64_t now_ns)
 {
-    if (!driver->faulty && driver->members.count > 1 && fault_get(driver->options.fault, NULL)) {
-        driver->faulty = true;
-        raft_set_electable(driver->raft, false);
+    uint64_t patience_ns = 2 * driver->options.config->election_ms * NS_PER_MS;
+    bool stalled = driver->busy_since_ns != 0 && now_ns > driver->busy_since_ns + patience_ns;
+    if (stalled != driver->stalled) {
+        driver->stalled = stalled;
+        driver->handed_over = false;
+        log_write("wal", stalled ? LOG_ERROR : LOG_INFO,
+                  stalled ? "the disk does not answer" : "the disk answers again", "busy_ms=%lu",
+                  (unsigned long)((stalled ? now_ns - driver->busy_since_ns : 0) / NS_PER_MS));
     }
+}
+
+/* Who is damaged, waits for the disk or has much to apply still votes and stores, but does not
+ * campaign; alone it has no choice. */
+static void watch_duties(struct driver *driver, uint64_t now_ns)
+{
+    bool alone = driver->members.count <= 1;
+    watch_stall(driver, now_ns);
+    driver->faulty = driver->faulty || (!alone && fault_get(driver->options.fault, NULL));
+    uint64_t applied = applied_get(driver->options.applied).index;
+    bool lags = driver->commit > applied + LAGGARD_ENTRIES;
+    raft_set_electable(driver->raft, alone || !(driver->faulty || driver->stalled || lags));
 }
 
 static void keep_house(struct driver *driver, uint64_t now_ns)
@@ -385,7 +408,6 @@ static void keep_house(struct driver *driver, uint64_t now_ns)
     driver->next_housekeeping_ns = now_ns + HOUSEKEEPING_NS;
     struct error err = ERROR_INIT;
     watch_space(driver);
-    watch_fault(driver);
     admin_promote(&driver->admin);
     purge(driver);
     expire_sessions(driver, now_ns);
@@ -410,6 +432,7 @@ static void tick(struct driver *driver)
     }
     reads_tick(&driver->reads, now_ns, driver->options.config->election_ms * NS_PER_MS);
     applied_expire(driver->options.applied, now_ns);
+    watch_duties(driver, now_ns);
     keep_house(driver, now_ns);
     log_writer_tick(&driver->log);
 }
@@ -467,6 +490,9 @@ static void work(struct driver *driver)
     admin_settle(&driver->admin, driver->commit, now(driver));
     if (status == STATUS_OK && !driver->failed) {
         status = log_writer_submit(&driver->log, &err);
+        if (driver->busy_since_ns == 0 && wal_busy(driver->options.wal)) {
+            driver->busy_since_ns = now(driver);
+        }
     }
     if (status != STATUS_OK) {
         fatal(driver, &err);

@@ -7,6 +7,7 @@
 #include "node/apply.h"
 
 #define BYTES_MAX (48 * MIB) /* admitted and not yet applied */
+#define QUORUM_LAG_BYTES_MAX (64 * MIB)
 #define RETRY_MS 20
 /* Held back at most: enough to share the cost of a group; and for how long, so that a leader's slow
  * disk does not keep entries from the others. */
@@ -79,6 +80,18 @@ static void refuse(struct proposals *proposals, struct append_call *call, const 
     proposals->replier->refuse(proposals->replier, call, &failure);
 }
 
+/* True if too many would have much to apply before they could take over. */
+static bool quorum_lags(struct proposals *proposals, const struct raft_status *status)
+{
+    if (apply_lag_bytes(&proposals->lag, 0) <= QUORUM_LAG_BYTES_MAX) {
+        return false;
+    }
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    size_t count = raft_peers(proposals->raft, peers, RAFT_PEERS_MAX);
+    uint64_t applied = apply_lag_quorum(peers, count, status->id, status->applied_index);
+    return apply_lag_bytes(&proposals->lag, applied) > QUORUM_LAG_BYTES_MAX;
+}
+
 static enum status admit(struct proposals *proposals, struct raft_entry *entry, struct error *err)
 {
     if (!proposals->leads || proposals->closed) {
@@ -94,7 +107,7 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
     struct raft_status status;
     raft_status(proposals->raft, &status);
     if (!pending_has_room(proposals->pending, status.last_index + 1) ||
-        proposals->bytes + entry->length > BYTES_MAX) {
+        proposals->bytes + entry->length > BYTES_MAX || quorum_lags(proposals, &status)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "too many appends wait to be applied; try again");
     }
@@ -129,8 +142,10 @@ static void propose(struct proposals *proposals, struct proposal *proposal)
     if (proposals->term != entry->term) {
         proposals->term = entry->term;
         proposals->bytes = 0;
+        apply_lag_clear(&proposals->lag);
     }
     proposals->bytes += length;
+    apply_lag_count(&proposals->lag, entry->index, length);
     pending_add(proposals->pending,
                 (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
 }

@@ -4,8 +4,9 @@
  * admitted or refused, given their time, and counted until they are applied.
  *
  * Admission is where a leader bounds its memory: calls that wait (pending.h) and
- * bytes that are proposed and not yet applied. Past a bound, and on a full disk,
- * the answer is RESOURCE_EXHAUSTED at once.
+ * bytes that are proposed and not yet applied; and how far a quorum may lag in
+ * applying (apply_lag.h). Past a bound, and on a full disk, the answer is
+ * RESOURCE_EXHAUSTED at once.
  *
  * The driver's turns only.
  */
@@ -14,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "node/apply_lag.h"
 #include "node/config.h"
 #include "node/intake.h"
 #include "node/log_writer.h"
@@ -53,9 +55,10 @@ struct proposals {
     uint64_t held_since_ns; /* when the first of them came */
     uint64_t bytes;         /* proposed in `term` and not yet applied */
     uint64_t term;
-    uint64_t leader; /* Raft number; 0: none is known */
-    bool leads;      /* this node */
-    bool closed;     /* the node is stopping: nothing more is admitted */
+    struct apply_lag lag; /* of a quorum, in `term` */
+    uint64_t leader;      /* Raft number; 0: none is known */
+    bool leads;           /* this node */
+    bool closed;          /* the node is stopping: nothing more is admitted */
     bool low_space;
 };
 
