@@ -116,6 +116,7 @@ static void failed(struct append *append, const struct rpc_result *result)
     struct estreat_client *client = append->client;
     struct error err = ERROR_INIT;
     uint64_t pause_ns;
+    bool earlier_unknown = append->repeated;
     (void)error_set(&err, result->status, "%s", result->text);
     append->repeated = append->repeated || outcome_is_unknown(result);
     struct retry_failure failure = client_failure(
@@ -126,6 +127,11 @@ static void failed(struct append *append, const struct rpc_result *result)
         return;
     }
     (void)client_explain(client, append->endpoint, &append->retry, &err);
+    if (earlier_unknown && err.status == STATUS_RESOURCE_EXHAUSTED) {
+        /* Refused before anybody looked whether it has been applied: it may have been. */
+        (void)error_wrap(&err, "outcome unknown; the last attempt got RESOURCE_EXHAUSTED");
+        err.status = STATUS_UNAVAILABLE;
+    }
     append_end(append, NULL, &err);
 }
 

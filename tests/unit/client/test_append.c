@@ -363,6 +363,45 @@ static void test_pushback(void **state)
     fake_log_release(&log);
 }
 
+/* What a busy or full server refuses is not applied, unless an earlier attempt was whose answer got
+ * lost: then the answer is that nobody knows. */
+static void test_refused_after_lost_answer(void **state)
+{
+    enum { APPENDS = 200 };
+    struct fake_log log;
+    struct fake_node node;
+    struct estreat_appended at;
+    struct estreat_error error;
+    unsigned refused = 0;
+    unsigned unknown = 0;
+    (void)state;
+    fake_log_init(&log, test_seed());
+    fake_node_open(&node, &log);
+    log.lose_answers_percent = 50;
+    log.refuse_percent = 50;
+    log.pushback_ms = 60000; /* no time for another attempt */
+    struct estreat_client *client = open_client(node.endpoint, 5000);
+    for (unsigned i = 0; i < APPENDS; i++) {
+        const struct estreat_new_event event = event_of("k", "1");
+        uint64_t before = log.size;
+        enum estreat_code code = estreat_append(client, &event, 1, NULL, &at, &error);
+        if (code == ESTREAT_RESOURCE_EXHAUSTED) {
+            assert_int_equal(log.size, before);
+            refused++;
+        } else if (code != ESTREAT_OK) {
+            assert_int_equal(code, ESTREAT_UNAVAILABLE);
+            assert_int_equal(log.size, before + 1);
+            assert_non_null(strstr(error.text, "outcome unknown"));
+            unknown++;
+        }
+    }
+    assert_true(refused > 0);
+    assert_true(unknown > 0);
+    estreat_close(client);
+    fake_node_close(&node);
+    fake_log_release(&log);
+}
+
 /* The window is as wide as the header says; past it the answer is no, at once. */
 static void test_window(void **state)
 {
@@ -493,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_what_is_a_repeat),
         cmocka_unit_test(test_exactly_once),
         cmocka_unit_test(test_pushback),
+        cmocka_unit_test(test_refused_after_lost_answer),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_close_cancels),
         cmocka_unit_test(test_refused_at_once),
