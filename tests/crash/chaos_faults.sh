@@ -4,7 +4,7 @@
 # while, ends it, and says what it was in $fault. It adds to count[KIND] only when the fault was
 # seen to happen.
 
-kinds=(kill kill-all pause full-disk sync write partition one-way)
+kinds=(kill kill-all pause full-disk kill-full sync write partition one-way)
 declare -A count
 
 pid_of() { cat "$work/cluster/$1/pid"; }
@@ -84,29 +84,59 @@ fault_pause() {
 
 times_full() { grep -c 'disk nearly full' "$work/cluster/$1/log" || true; }
 
+fill() {
+    if mountpoint -q "$work/cluster/$1/data"; then
+        head -c 100G /dev/zero >"$work/cluster/$1/data/ballast" 2>/dev/null || true
+    else
+        : >"$work/faults/$1/full"
+    fi
+}
+make_room() { rm -f "$work/cluster/$1/data/ballast" "$work/faults/$1/full"; }
+
+# Waits until the node says once more than $2 times that its disk is full.
+is_full() {
+    for _ in $(seq 60); do
+        [ "$(times_full "$1")" = "$2" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
 fault_full-disk() {
-    local node before ballast
+    local node before
     node=$(leader_or_any "$1")
     fault="full disk of $node"
     before=$(times_full "$node")
-    if mountpoint -q "$work/cluster/$node/data"; then
-        ballast=$work/cluster/$node/data/ballast
-        head -c 100G /dev/zero >"$ballast" 2>/dev/null || true
-    else
-        ballast=$work/faults/$node/full
-        : >"$ballast"
-    fi
-    for _ in $(seq 60); do
-        [ "$(times_full "$node")" = "$before" ] || break
-        sleep 0.05
-    done
-    if [ "$(times_full "$node")" = "$before" ]; then
-        fault+=" did not happen"
-    else
+    fill "$node"
+    if is_full "$node" "$before"; then
         count[full-disk]=$((${count[full-disk]-0} + 1))
         hold "$2"
+    else
+        fault+=" did not happen"
     fi
-    rm "$ballast"
+    make_room "$node"
+}
+
+# The next leader has stored what it refuses when it is sent again: nobody may call that refused.
+fault_kill-full() {
+    local node other before
+    node=$(leader_or_any 0)
+    fault="kill -9 $node, full disks of the others"
+    other=$(others_of "$node" | head -n 1)
+    before=$(times_full "$other")
+    kill -9 "$(pid_of "$node")"
+    for other in $(others_of "$node"); do fill "$other"; done
+    cluster kill "$node" --dir "$work/cluster" 2>/dev/null
+    sleep 1
+    hold "$1"
+    other=$(others_of "$node" | head -n 1)
+    if is_full "$other" "$before"; then
+        count[kill-full]=$((${count[kill-full]-0} + 1))
+    else
+        fault+=" did not happen"
+    fi
+    start_again "$node"
+    for other in $(others_of "$node"); do make_room "$other"; done
 }
 
 # A failed write or sync: the node ends, since it does not know any more what is on its disk.
