@@ -21,8 +21,9 @@
  *   default). Until then it is tried again, at other endpoints too, with growing random pauses,
  *   where the failure says that another try may help.
  * - Exactly once. An append is applied once, however often it had to be sent. If its time runs
- *   out the answer is ESTREAT_DEADLINE_EXCEEDED or ESTREAT_UNAVAILABLE, and whether it was
- *   applied is unknown; sent anew by the application it would be a new append.
+ *   out, or it is refused after an attempt whose answer got lost, the answer is
+ *   ESTREAT_DEADLINE_EXCEEDED or ESTREAT_UNAVAILABLE, and whether it was applied is unknown; sent
+ *   anew by the application it would be a new append.
  * - Threads. A client may be used by any number of threads at once. A stream belongs to one
  *   thread at a time. Callbacks come on the library's threads: they must not block, must not
  *   call blocking functions of this header, and may call estreat_append_async().
