@@ -341,6 +341,16 @@ void cores_exchange(struct cores *cores, uint64_t a, uint64_t b, uint64_t entrie
     }
 }
 
+void cores_repeat(struct cores *cores, uint64_t from, uint64_t to)
+{
+    struct network *link = &cores->links[from - 1][to - 1];
+    size_t count = link->count;
+    for (size_t i = 0; i < count; i++) {
+        struct raft_message message = link->letters[i].message;
+        network_post(link, &message, 0);
+    }
+}
+
 void cores_drop(struct cores *cores, uint64_t from, uint64_t to)
 {
     network_release(&cores->links[from - 1][to - 1]);

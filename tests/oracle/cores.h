@@ -35,6 +35,7 @@ void cores_tick(struct cores *cores, uint64_t id, uint64_t ticks);
 void cores_propose(struct cores *cores, uint64_t id, uint64_t number);
 void cores_deliver_elections(struct cores *cores, uint64_t from, uint64_t to);
 void cores_exchange(struct cores *cores, uint64_t a, uint64_t b, uint64_t entries_max);
+void cores_repeat(struct cores *cores, uint64_t from, uint64_t to);
 void cores_drop(struct cores *cores, uint64_t from, uint64_t to);
 void cores_cut(struct cores *cores, uint64_t from, uint64_t to);
 void cores_heal(struct cores *cores);

@@ -110,6 +110,7 @@ enum {
     TICK,
     PROPOSE,
     DELIVER,
+    REPEAT,
     DROP,
     CUT,
     ISOLATE,
@@ -122,12 +123,13 @@ enum {
 };
 
 static const struct command commands[COMMANDS] = {
-    [CAMPAIGN] = {"campaign", 1, 1, 1},   [TICK] = {"tick", 2, 2, 0},
-    [PROPOSE] = {"propose", 2, 2, 0},     [DELIVER] = {"deliver", 2, 3, 2},
-    [DROP] = {"drop", 2, 2, 2},           [CUT] = {"cut", 2, 2, 2},
-    [ISOLATE] = {"isolate", 1, 1, 1},     [HEAL] = {"heal", 0, 0, 0},
-    [RESTART] = {"restart", 1, 1, 1},     [TRANSFER] = {"transfer", 2, 2, 2},
-    [STABILIZE] = {"stabilize", 0, 0, 0}, [STATUS] = {"status", 0, 0, 0},
+    [CAMPAIGN] = {"campaign", 1, 1, 1}, [TICK] = {"tick", 2, 2, 0},
+    [PROPOSE] = {"propose", 2, 2, 0},   [DELIVER] = {"deliver", 2, 3, 2},
+    [REPEAT] = {"repeat", 2, 2, 2},     [DROP] = {"drop", 2, 2, 2},
+    [CUT] = {"cut", 2, 2, 2},           [ISOLATE] = {"isolate", 1, 1, 1},
+    [HEAL] = {"heal", 0, 0, 0},         [RESTART] = {"restart", 1, 1, 1},
+    [TRANSFER] = {"transfer", 2, 2, 2}, [STABILIZE] = {"stabilize", 0, 0, 0},
+    [STATUS] = {"status", 0, 0, 0},
 };
 
 /* The command of a line; COMMANDS if it is none for this cluster. */
@@ -163,6 +165,9 @@ static bool run(struct cores *cores, const struct line *line)
         return true;
     case DELIVER:
         deliver(cores, line);
+        return true;
+    case REPEAT:
+        between(cores, line, cores_repeat);
         return true;
     case DROP:
         between(cores, line, cores_drop);

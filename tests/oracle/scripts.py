@@ -9,7 +9,7 @@ import sys
 STEPS = 100
 EXPIRED_TICKS = 256  # twice the election timeout of both programs
 # Nobody's timeout and no lease may end by small ticks alone (README.md), so clusters come to rest
-# after at most this many steps.
+# after about this many steps.
 STEPS_TO_REST = 25
 
 STEP_WEIGHTS = (
@@ -21,11 +21,14 @@ STEP_WEIGHTS = (
     ("tick", 3),
     ("expire", 3),
     ("drop", 5),
+    ("repeat", 3),
     ("cut", 4),
     ("isolate", 2),
     ("heal", 3),
     ("restart", 4),
     ("transfer", 4),
+    ("succession", 2),
+    ("failed transfer", 1),
 )
 NODE_WEIGHTS = ((1, 1), (2, 4), (3, 45), (4, 10), (5, 35), (7, 5))
 
@@ -60,7 +63,6 @@ class Script:
         self.entry_messages = self.dice.below(2)
         self.center = 1  # the node that most steps are about, as long as it stays
         self.proposals = 0
-        self.to_rest = 0
         self.lines = ["script %d" % seed, "nodes %d %d" % (self.nodes, self.entry_messages)]
 
     def node(self):
@@ -74,57 +76,84 @@ class Script:
         b = 1 + (a + self.dice.below(self.nodes - 1)) % self.nodes
         return (a, b) if self.dice.below(2) == 0 else (b, a)
 
-    def step(self):
+    def steps(self):
+        """One step; or a few that would hardly ever come together by chance."""
         if self.dice.below(12) == 0:
             self.center = self.node()
         kind = self.dice.weighted(STEP_WEIGHTS)
-        if self.nodes == 1 and kind not in ("campaign", "propose", "restart", "tick"):
+        if self.nodes == 1 and kind not in ("campaign", "restart", "tick"):
             kind = "propose"
-        if kind == "campaign":
-            if self.dice.below(3) > 0:
-                self.lines.append("tick 0 %d" % EXPIRED_TICKS)
-            return "campaign %d" % self.mostly_center()
+        if kind == "succession":
+            return self.succession()
+        if kind == "failed transfer":
+            return self.failed_transfer()
+        if kind == "campaign" and self.dice.below(3) > 0:
+            return ["tick 0 %d" % EXPIRED_TICKS, self.step(kind)]
+        return [self.step(kind)]
+
+    def step(self, kind):
+        if kind in ("campaign", "isolate", "restart"):
+            return "%s %d" % (kind, self.mostly_center())
         if kind == "exchange":
             return "deliver %d-%d" % self.pair()
         if kind == "exchange part":
-            part = "deliver %d-%d" % self.pair()
-            # How many entries one message takes would be a difference of its own.
-            return part + " %d" % (1 + self.dice.below(4)) if self.entry_messages else part
+            return "deliver %d-%d" % self.pair() + self.part()
         if kind == "elections":
             return "deliver %d>%d" % self.pair()
         if kind == "propose":
-            self.proposals += 1
-            at = 0 if self.dice.below(4) > 0 else self.mostly_center()
-            return "propose %d %d" % (at, self.proposals)
+            return self.propose(0 if self.dice.below(4) > 0 else self.mostly_center())
         if kind == "tick":
             return "tick %d %d" % (self.mostly_center(), 1 + self.dice.below(2))
         if kind == "expire":
             return "tick %d %d" % (self.node(), EXPIRED_TICKS)
-        if kind == "drop":
-            return "drop %d%s%d" % self.link()
-        if kind == "cut":
-            return "cut %d%s%d" % self.link()
+        if kind in ("drop", "repeat", "cut"):
+            a, b = self.pair()
+            return "%s %d%s%d" % (kind, a, "-" if self.dice.below(3) == 0 else ">", b)
         if kind == "transfer":
             return "transfer %d %d" % self.pair()
-        if kind in ("isolate", "restart"):
-            return "%s %d" % (kind, self.mostly_center())
+        assert kind == "heal"
         return kind
 
-    def link(self):
+    def propose(self, node):
+        self.proposals += 1
+        return "propose %d %d" % (node, self.proposals)
+
+    def part(self):
+        """How many entries pass; how many one message takes would be a difference of its own."""
+        return " %d" % (1 + self.dice.below(4)) if self.entry_messages else ""
+
+    def succession(self):
+        """A node leads again, with entries of its earlier term that nobody else has."""
         a, b = self.pair()
-        return (a, "-" if self.dice.below(3) == 0 else ">", b)
+        return ["heal", "deliver %d-%d" % (a, b)] + [
+            self.propose(a) for _ in range(1 + self.dice.below(3))] + [
+                "restart %d" % a, "tick 0 %d" % EXPIRED_TICKS, "campaign %d" % a,
+                "deliver %d-%d" % self.pair(), "deliver %d-%d" % (a, b) + self.part()]
+
+    def failed_transfer(self):
+        """A leader gives up a transfer after an election timeout in which all others answer."""
+        leader, target = self.pair()
+        all_hear = ["deliver %d-%d" % (leader, other)
+                    for other in range(1, self.nodes + 1) if other != leader]
+        wait = ["tick %d %d" % (leader, EXPIRED_TICKS // 4)] + all_hear
+        return ["heal"] + all_hear + [
+            "transfer %d %d" % (leader, target), "drop %d>%d" % (leader, target),
+            self.propose(leader)] + wait + [self.propose(leader)] + wait + wait + [
+                self.propose(leader)]
 
     def make(self):
-        for step in range(STEPS):
-            if self.to_rest == 0 and step > 0 or step == STEPS - 1:
-                self.lines.append("stabilize")
-            else:
-                self.lines.append(self.step())
-            if self.lines[-1].startswith(("deliver", "campaign", "restart")):
-                self.lines.append("status")
-            if self.to_rest == 0:
-                self.to_rest = STEPS_TO_REST - self.dice.below(12)
-            self.to_rest -= 1
+        steps = 0
+        to_rest = STEPS_TO_REST
+        while steps < STEPS - 1:
+            added = self.steps() if to_rest > 0 else ["stabilize"]
+            to_rest = STEPS_TO_REST - self.dice.below(12) if to_rest <= 0 else to_rest
+            for line in added:
+                self.lines.append(line)
+                if line.startswith(("deliver", "campaign", "restart")):
+                    self.lines.append("status")
+            steps += len(added)
+            to_rest -= len(added)
+        self.lines.append("stabilize")
         return "\n".join(self.lines) + "\n"
 
 

@@ -314,6 +314,11 @@ func (c *cores) exchange(a, b, entriesMax uint64) {
 	}
 }
 
+func (c *cores) repeat(from, to uint64) {
+	link := &c.links[from-1][to-1]
+	*link = append(*link, *link...)
+}
+
 func (c *cores) drop(from, to uint64) {
 	c.links[from-1][to-1] = nil
 }

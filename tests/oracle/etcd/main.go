@@ -99,6 +99,7 @@ var commands = map[string]command{
 	"tick":     {2, 2, 0, func(c *cores, l line) { l.tick(c) }},
 	"propose":  {2, 2, 0, func(c *cores, l line) { l.propose(c) }},
 	"deliver":  {2, 3, 2, func(c *cores, l line) { l.deliver(c) }},
+	"repeat":   {2, 2, 2, func(c *cores, l line) { l.between2(c.repeat) }},
 	"drop":     {2, 2, 2, func(c *cores, l line) { l.between2(c.drop) }},
 	"cut":      {2, 2, 2, func(c *cores, l line) { l.between2(c.cut) }},
 	"isolate":  {1, 1, 1, func(c *cores, l line) { c.isolate(l.numbers[0]) }},
