@@ -7,8 +7,6 @@
 
 #include "base/plant.h"
 
-#define ELECTION_TICKS 128U
-#define EXPIRED_TICKS (2ULL * ELECTION_TICKS) /* no timeout is longer, no lease outlives it */
 #define ENTRY_BYTES 8U
 #define ROUNDS_MAX 10000U
 #define LOAD_ENTRIES_MAX 64U
@@ -180,7 +178,7 @@ void cores_init(struct cores *cores, size_t count, bool entry_messages)
     }
     cores->options = (struct raft_options){
         .membership = voters_up_to(count),
-        .election_ticks = ELECTION_TICKS,
+        .election_ticks = CORES_ELECTION_TICKS,
         .heartbeat_ticks = 1,
         .message_bytes_max =
             entry_messages ? ENTRY_BYTES + RAFT_ENTRY_OVERHEAD_BYTES : RAFT_MESSAGE_BYTES_DEFAULT,
@@ -233,7 +231,7 @@ void cores_campaign(struct cores *cores, uint64_t id)
     if (status_of(node).role == RAFT_LEADER) {
         return;
     }
-    cores_tick(cores, id, EXPIRED_TICKS);
+    cores_tick(cores, id, CORES_EXPIRED_TICKS);
     tick_once(cores, node);
 }
 

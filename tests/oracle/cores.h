@@ -11,6 +11,10 @@
 #include "cluster.h"
 #include "facts.h"
 
+#define CORES_ELECTION_TICKS 128U
+/* No timeout is longer, no lease outlives it. */
+#define CORES_EXPIRED_TICKS (2ULL * CORES_ELECTION_TICKS)
+
 struct cores {
     size_t count;
     struct node nodes[NODES_MAX];

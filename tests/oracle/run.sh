@@ -67,7 +67,10 @@ if [ -z "${RAFT_DRIVE:-}" ]; then
 fi
 # Two runs at once may build it; each puts a whole program there.
 program=$(mktemp "$out/etcd-drive.XXXXXX")
-(cd "$here/etcd" && GO111MODULE=off GOPATH=$gopath GOCACHE=${GOCACHE:-$out/cache} go build -o "$program" .)
+(cd "$here/etcd" && GO111MODULE=off GOPATH=$gopath GOCACHE=${GOCACHE:-$out/cache} go build -o "$program" .) || {
+    rm -f "$program"
+    die "etcd-drive could not be built"
+}
 mv "$program" "$out/etcd-drive"
 
 PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/compare.py" --ours "$RAFT_DRIVE" \

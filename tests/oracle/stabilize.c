@@ -7,7 +7,6 @@
 
 #include "cores.h"
 
-#define EXPIRED_TICKS 256U
 #define TRIES_MAX 20U
 
 static uint64_t log_digest(const struct disk *disk)
@@ -95,7 +94,7 @@ void cores_stabilize(struct cores *cores)
         sweep(cores);
         if (!any_leader(cores)) {
             for (uint64_t id = 1; id <= cores->count; id++) {
-                cores_tick(cores, id, EXPIRED_TICKS);
+                cores_tick(cores, id, CORES_EXPIRED_TICKS);
             }
             cores_campaign(cores, best_candidate(cores));
         }
