@@ -63,8 +63,23 @@ static void lose(struct network *link, bool heartbeats)
     link->count = kept.count;
 }
 
+/* A vote or an acknowledgement that a crash could take back. */
+static bool is_rash(const struct node *node, const struct raft_message *message)
+{
+    const struct raft_hard_state *hard = &node->disk.hard_state;
+    if (message->reject) {
+        return false;
+    }
+    return (message->type == RAFT_MESSAGE_VOTE_REPLY &&
+            (hard->term != message->term || hard->vote != message->to)) ||
+           (message->type == RAFT_MESSAGE_APPEND_REPLY && disk_last(&node->disk) < message->index);
+}
+
 static void post(struct cores *cores, const struct raft_message *message)
 {
+    if (is_rash(node_of(cores, message->from), message)) {
+        printf("unsafe node %" PRIu64 " promises what is not on its disk\n", message->from);
+    }
     size_t from = (size_t)message->from - 1;
     size_t to = (size_t)message->to - 1;
     bool half = cores->cut[to][from] && message->type == RAFT_MESSAGE_APPEND;
@@ -147,7 +162,7 @@ static void drain(struct cores *cores, struct node *node)
             post(cores, &ready.messages[i]);
         }
         uint64_t commit = ready.has_commit ? ready.commit : 0;
-        while (node->disk.write_count > 0) {
+        while (!cores->slow_disks && node->disk.write_count > 0) {
             sync_first(node);
         }
         apply(cores, node, commit);
@@ -158,6 +173,17 @@ static void drain(struct cores *cores, struct node *node)
     note_role(cores, node);
 }
 
+/* What waits for slow disks becomes durable, one write after another. */
+static void sync_all(struct cores *cores)
+{
+    for (size_t i = 0; i < cores->count; i++) {
+        while (cores->nodes[i].disk.write_count > 0) {
+            sync_first(&cores->nodes[i]);
+            drain(cores, &cores->nodes[i]);
+        }
+    }
+}
+
 static void boot(struct cores *cores, struct node *node)
 {
     struct error err = ERROR_INIT;
@@ -166,11 +192,11 @@ static void boot(struct cores *cores, struct node *node)
     drain(cores, node);
 }
 
-void cores_init(struct cores *cores, size_t count, bool entry_messages)
+void cores_init(struct cores *cores, size_t count, bool entry_messages, bool slow_disks)
 {
     CHECK(count >= 1);
     CHECK(count <= NODES_MAX);
-    *cores = (struct cores){.count = count};
+    *cores = (struct cores){.count = count, .slow_disks = slow_disks};
     rng_seeded_init(&cores->rng, count);
     for (size_t i = 0; i < count; i++) {
         cores->nodes[i].id = i + 1;
@@ -213,6 +239,7 @@ static void tick_once(struct cores *cores, struct node *node)
     struct error err = ERROR_INIT;
     must(node, raft_tick(node->raft, &err), &err);
     drain(cores, node);
+    sync_all(cores);
 }
 
 void cores_tick(struct cores *cores, uint64_t id, uint64_t ticks)
@@ -262,6 +289,7 @@ void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
     }
     printf("accepted %" PRIu64 "\n", entry->index);
     drain(cores, node);
+    sync_all(cores);
 }
 
 static void hand_over(struct cores *cores, struct letter *letter)
@@ -295,11 +323,7 @@ void cores_deliver_elections(struct cores *cores, uint64_t from, uint64_t to)
         }
     }
     free(taken.letters);
-}
-
-static bool same_end(const struct disk *disk, uint64_t last, uint64_t term)
-{
-    return disk_last(disk) == last && disk_has(disk, last, term);
+    sync_all(cores);
 }
 
 /* All that is on a link. Each message that changes the receiver's log takes one from *entries;
@@ -307,7 +331,7 @@ static bool same_end(const struct disk *disk, uint64_t last, uint64_t term)
 static void deliver(struct cores *cores, uint64_t from, uint64_t to, uint64_t *entries)
 {
     struct network taken = take_link(cores, from, to);
-    const struct disk *disk = &node_of(cores, to)->disk;
+    const struct node *node = node_of(cores, to);
     for (size_t i = 0; i < taken.count; i++) {
         struct letter *letter = &taken.letters[i];
         bool append = letter->message.type == RAFT_MESSAGE_APPEND;
@@ -315,12 +339,14 @@ static void deliver(struct cores *cores, uint64_t from, uint64_t to, uint64_t *e
             letter_release(letter);
             continue;
         }
-        uint64_t last = disk_last(disk);
-        uint64_t term = last == 0 ? 0 : disk_at(disk, last)->term;
+        struct raft_status before = status_of(node);
         hand_over(cores, letter);
-        *entries -= append && !same_end(disk, last, term) ? 1 : 0;
+        struct raft_status after = status_of(node);
+        bool changed = after.last_index != before.last_index || after.last_term != before.last_term;
+        *entries -= append && changed ? 1 : 0;
     }
     free(taken.letters);
+    sync_all(cores);
 }
 
 void cores_exchange(struct cores *cores, uint64_t a, uint64_t b, uint64_t entries_max)
@@ -392,4 +418,5 @@ void cores_transfer(struct cores *cores, uint64_t id, uint64_t target)
     cores->transfer_target[id - 1] = target;
     must(node, raft_transfer(node->raft, target, &err), &err);
     drain(cores, node);
+    sync_all(cores);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cores: a cluster of our Raft cores under the rules that both programs of this folder keep
- * (README.md): disks are immediate, a link holds messages until they are delivered, no election
- * begins by itself. Each difference from etcd's core that is bridged here is printed as
+ * (README.md): disks are done when a command is, a link holds messages until they are delivered,
+ * no election begins by itself. Each difference from etcd's core that is bridged here is printed as
  * "allowed REASON". One thread.
  */
 #ifndef ESTREAT_TESTS_ORACLE_CORES_H
@@ -23,13 +23,15 @@ struct cores {
     uint64_t leads[NODES_MAX];           /* the term that the node leads; 0: none */
     uint64_t transfer_target[NODES_MAX]; /* of the last raft_transfer */
     uint64_t digests[NODES_MAX];         /* of what is applied */
+    bool slow_disks;
     struct raft_options options;
     struct rng_seeded rng;
     struct facts facts;
 };
 
-/* `count` empty nodes that run. With `entry_messages` each message takes one entry. */
-void cores_init(struct cores *cores, size_t count, bool entry_messages);
+/* `count` empty nodes that run. With `entry_messages` each message takes one entry. With
+ * `slow_disks` nothing is durable before all else that a command causes has been done. */
+void cores_init(struct cores *cores, size_t count, bool entry_messages, bool slow_disks);
 void cores_release(struct cores *cores);
 
 /* The commands; README.md says what they do. Ids are those of nodes. */

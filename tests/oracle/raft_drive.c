@@ -199,15 +199,15 @@ static bool run(struct cores *cores, const struct line *line)
     }
 }
 
-/* "nodes N [1]" begins a cluster, in place of the one before. */
+/* "nodes N [ENTRY-MESSAGES [SLOW-DISKS]]" begins a cluster, in place of the one before. */
 static bool begin(struct cores *cores, const struct line *line)
 {
-    if (line->count < 1 || line->count > 2 || line->numbers[0] < 1 ||
-        line->numbers[0] > NODES_MAX) {
+    if (line->count < 1 || line->numbers[0] < 1 || line->numbers[0] > NODES_MAX) {
         return false;
     }
     cores_release(cores);
-    cores_init(cores, (size_t)line->numbers[0], line->count == 2 && line->numbers[1] == 1);
+    cores_init(cores, (size_t)line->numbers[0], line->count >= 2 && line->numbers[1] == 1,
+               line->count >= 3 && line->numbers[2] == 1);
     return true;
 }
 

@@ -61,9 +61,11 @@ class Script:
         self.dice = Dice(seed)
         self.nodes = self.dice.weighted(NODE_WEIGHTS)
         self.entry_messages = self.dice.below(2)
+        slow_disks = self.dice.below(2)
         self.center = 1  # the node that most steps are about, as long as it stays
         self.proposals = 0
-        self.lines = ["script %d" % seed, "nodes %d %d" % (self.nodes, self.entry_messages)]
+        self.lines = ["script %d" % seed,
+                      "nodes %d %d %d" % (self.nodes, self.entry_messages, slow_disks)]
 
     def node(self):
         return 1 + self.dice.below(self.nodes)

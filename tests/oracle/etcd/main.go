@@ -143,7 +143,7 @@ func runFile(file *os.File) bool {
 		l, good := parse(text)
 		switch {
 		case good && l.word == "nodes" && len(l.numbers) >= 1 && l.numbers[0] >= 1:
-			c = newCores(l.numbers[0], len(l.numbers) == 2 && l.numbers[1] == 1)
+			c = newCores(l.numbers[0], len(l.numbers) >= 2 && l.numbers[1] == 1)
 		case good && l.word == "script":
 		case !good || !run(c, l):
 			fmt.Fprintf(os.Stderr, "etcd-drive: not a command here: %s\n", text)
