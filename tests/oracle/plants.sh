@@ -14,13 +14,18 @@ compare() {
     return "$code"
 }
 
+# The first run builds what the others use.
+compare 1
+root=$(cd "$here/../.." && pwd)
+export RAFT_DRIVE=${RAFT_DRIVE:-$root/build/dev/tests/raft-drive}
+export ETCD_DRIVE=$root/build/oracle/etcd-drive
+
 count=0
 while read -r plant seed; do
     case $plant in '' | '#'*) continue ;; esac
     code=0
     printf '%s, seed %s:\n' "$plant" "$seed"
     compare "$seed" --plant "$plant" || code=$?
-    [ "$code" -ne 77 ] || exit 77
     [ "$code" -eq 1 ] || fail "$plant: seed $seed exits $code"
     compare "$seed" >/dev/null || fail "seed $seed differs without $plant"
     count=$((count + 1))

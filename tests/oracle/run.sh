@@ -9,8 +9,8 @@ usage() {
     cat <<'EOT'
 usage: tests/oracle/run.sh [--no-install] [--plant NAME] (--seeds A..B | --script FILE)
 
-Builds both programs (RAFT_DRIVE names one of ours that is built already), runs the scripts of
-the seeds [A, B), or one, and compares. The last line is "scripts N, differing N, allowed N".
+Builds both programs (RAFT_DRIVE and ETCD_DRIVE name ones that are built already), runs the
+scripts of the seeds [A, B), or one, and compares. The last line is "scripts N, differing N, allowed N".
 Exits 1 if one differs, 77 if Go or etcd's library is not installed.
 
 --no-install  leaves packages alone
@@ -65,13 +65,16 @@ if [ -z "${RAFT_DRIVE:-}" ]; then
     }
     RAFT_DRIVE=$root/build/dev/tests/raft-drive
 fi
-# Two runs at once may build it; each puts a whole program there.
-program=$(mktemp "$out/etcd-drive.XXXXXX")
-(cd "$here/etcd" && GO111MODULE=off GOPATH=$gopath GOCACHE=${GOCACHE:-$out/cache} go build -o "$program" .) || {
-    rm -f "$program"
-    die "etcd-drive could not be built"
-}
-mv "$program" "$out/etcd-drive"
+if [ -z "${ETCD_DRIVE:-}" ]; then
+    # Two runs at once may build it; each puts a whole program there.
+    program=$(mktemp "$out/etcd-drive.XXXXXX")
+    (cd "$here/etcd" && GO111MODULE=off GOPATH=$gopath GOCACHE=${GOCACHE:-$out/cache} go build -o "$program" .) || {
+        rm -f "$program"
+        die "etcd-drive could not be built"
+    }
+    ETCD_DRIVE=$out/etcd-drive
+    mv "$program" "$ETCD_DRIVE"
+fi
 
 PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/compare.py" --ours "$RAFT_DRIVE" \
-    --etcd "$out/etcd-drive" "${arguments[@]}"
+    --etcd "$ETCD_DRIVE" "${arguments[@]}"
