@@ -158,6 +158,10 @@ static void loaded(struct driver *driver, struct entry_load *load)
     struct error err = ERROR_INIT;
     /* Without memory the core asks again. */
     (void)!raft_loaded(driver->raft, load->load.peer, load->entries, load->count, &err);
+    if (load->damaged) {
+        /* Leading on, it would keep others from what it cannot give them. */
+        fatal(driver, &load->error);
+    }
     entry_load_free(load);
 }
 

@@ -95,6 +95,8 @@ static enum job_result step(struct job *job)
         char text[ERROR_TEXT_BYTES];
         log_write("load", LOG_WARN, "reading old entries failed", "from=%lu error=%s",
                   (unsigned long)load->load.from_index, log_quote(text, sizeof text, err.text));
+        load->damaged = status == STATUS_DATA_LOSS;
+        load->error = err;
     }
     give_back(loader, load);
     return JOB_DONE;

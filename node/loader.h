@@ -25,6 +25,8 @@ struct entry_load {
     struct loader *loader;
     struct entry_load *next; /* the loader's */
     struct raft_load load;
+    bool damaged; /* DATA_LOSS: the log is, where `error` says; what is before that was read */
+    struct error error;
     size_t count;
     struct raft_entry *entries[LOAD_ENTRIES_MAX];
 };

@@ -121,6 +121,26 @@ static void a_load_outlives_the_loader(void **state)
     assert_int_equal(fail_alloc_blocks(&fx->alloc), 0);
 }
 
+/* What lies before damage is loaded, and the load says that there is damage: the node must not lead
+ * on as if this could pass. */
+static void a_load_tells_of_damage(void **state)
+{
+    struct fixture *fx = *state;
+    static const uint8_t wrong[64];
+    struct file *file = NULL;
+    assert_ok(fs_open(fs_crash_fs(fx->crash), "wal/0000000000000001.wal", FS_READ | FS_WRITE, &file,
+                      &fx->err),
+              &fx->err);
+    assert_ok(file_write(file, 1500, slice_of(wrong, sizeof wrong), &fx->err), &fx->err);
+    file_close(file);
+    submit(fx, 1, ENTRIES + 1);
+    struct entry_load *load = take(fx);
+    assert_true(load->count < ENTRIES);
+    assert_true(load->damaged);
+    assert_int_equal(load->error.status, STATUS_DATA_LOSS);
+    entry_load_free(load);
+}
+
 /* Of many loads some wait when the loader is closed: each is either given back or freed. */
 static void loads_that_wait_are_freed(void **state)
 {
@@ -145,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_load_brings_its_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(a_load_outlives_the_loader, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_load_tells_of_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(loads_that_wait_are_freed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
