@@ -34,8 +34,7 @@ static enum status remove_one(void *context, const char *name, struct error *err
     return status == STATUS_OK ? fs_unlink(clearing->fs, path, err) : status;
 }
 
-/* Both steps durable: were the emptying lost and the removal not, or the other way round, what
- * follows would find names that are there twice. */
+/* Durable, before anything takes its name. */
 static enum status remove_dir(struct fs *fs, const char *data, const char *dir, struct error *err)
 {
     bool exists = false;
@@ -45,9 +44,6 @@ static enum status remove_dir(struct fs *fs, const char *data, const char *dir, 
         return status;
     }
     status = fs_list(fs, dir, remove_one, &clearing, err);
-    if (status == STATUS_OK) {
-        status = fs_sync_dir(fs, dir, err);
-    }
     if (status == STATUS_OK) {
         status = fs_remove_dir(fs, dir, err);
     }

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Giving and taking snapshots: whatever breaks, what is staged in the end is one node's whole
+ * checkpoint, and what was fetched before is not fetched again.
+ */
+#include "snapshot_nodes.h"
+
+#include <errno.h>
+
+#include "node/snapshot_questions.h"
+
+#define EVENTS 800U
+
+static int setup(void **state)
+{
+    static struct nodes nodes;
+    nodes_open(&nodes);
+    for (unsigned i = 0; i < GIVERS; i++) {
+        giver_append(&nodes.givers[i], EVENTS);
+    }
+    nodes.wanted = EVENTS / 2;
+    *state = &nodes;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    nodes_close(*state);
+    return 0;
+}
+
+/* The process ends at once and starts again, with what the operating system had; or the power
+ * fails. */
+static void restart_taker(struct nodes *nodes, bool power_fails, uint64_t seed)
+{
+    if (power_fails) {
+        fs_crash_stop(nodes->crash);
+    }
+    taker_close(nodes);
+    if (power_fails) {
+        fs_crash_now(nodes->crash, seed);
+    }
+    taker_open(nodes);
+}
+
+static enum status add_bytes(void *context, const char *name, struct error *err)
+{
+    struct nodes *nodes = *(struct nodes **)context;
+    char path[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    uint64_t bytes = 0;
+    (void)snprintf(path, sizeof path, "data/incoming/%s", name);
+    assert_ok(fs_open(&nodes->faulty.fs, path, FS_READ, &file, err), err);
+    assert_ok(file_size(file, &bytes, err), err);
+    file_close(file);
+    ((uint64_t *)context)[1] += bytes;
+    return STATUS_OK;
+}
+
+/* Bytes in DATA/incoming. */
+static uint64_t staged_bytes(struct nodes *nodes)
+{
+    uint64_t context[2] = {(uint64_t)(uintptr_t)nodes, 0};
+    bool exists = false;
+    assert_ok(fs_exists(&nodes->faulty.fs, "data/incoming", &exists, &nodes->err), &nodes->err);
+    if (exists) {
+        assert_ok(fs_list(&nodes->faulty.fs, "data/incoming", add_bytes, context, &nodes->err),
+                  &nodes->err);
+    }
+    return context[1];
+}
+
+static bool is_staging(struct nodes *nodes)
+{
+    bool exists = false;
+    assert_ok(fs_exists(&nodes->faulty.fs, "data/incoming", &exists, &nodes->err), &nodes->err);
+    return exists;
+}
+
+/* A node without anything gets all of it, a few pieces at a time. */
+static void a_new_node_gets_everything(void **state)
+{
+    struct nodes *nodes = *state;
+    unsigned percent = 0;
+    assert_false(snapshot_pull_progress(nodes->pull, &percent));
+    nodes_run(nodes);
+    assert_true(snapshot_pull_progress(nodes->pull, &percent));
+    assert_int_equal(percent, 100);
+    assert_int_equal(nodes->link.piece_bytes, staged_bytes(nodes));
+    assert_in_range(nodes->link.open_max, 2, SNAPSHOT_QUESTIONS_MAX);
+    nodes_install(nodes, &nodes->givers[0]);
+    assert_false(is_staging(nodes));
+}
+
+/* What is behind what this node has itself by then is not worth the exchange. */
+static void nothing_is_pulled_that_is_not_wanted(void **state)
+{
+    struct nodes *nodes = *state;
+    nodes->wanted = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        nodes_step(nodes, i);
+    }
+    assert_int_equal(nodes->link.asked, 0);
+    nodes->wanted = EVENTS / 2;
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[0]);
+    uint64_t asked = nodes->link.asked;
+    for (unsigned i = 0; i < 1000; i++) {
+        nodes_step(nodes, i);
+    }
+    assert_int_equal(nodes->link.asked, asked);
+}
+
+/* A source that has sealed nothing seals, one that is not so far refuses, and the next is asked. */
+static void a_source_seals_if_it_must(void **state)
+{
+    struct nodes *nodes = *state;
+    giver_append(&nodes->givers[1], 10);
+    nodes->wanted = EVENTS + 10;
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* The process is killed again and again, the power fails in between: each life goes on where the
+ * last one ended, and in the end it was not much more than once the whole that was sent. */
+static void a_break_costs_little(void **state)
+{
+    struct nodes *nodes = *state;
+    unsigned lives = 0;
+    unsigned life = 0;
+    for (unsigned i = 0; nodes->staged == 0; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+        if (life++ > 25 + 4 * lives) { /* what is there is looked through again each time */
+            restart_taker(nodes, lives % 3 == 2, i);
+            life = 0;
+            lives++;
+        }
+    }
+    uint64_t bytes = staged_bytes(nodes);
+    assert_true(lives >= 3);
+    assert_true(nodes->link.piece_bytes < 2 * bytes);
+    nodes_install(nodes, &nodes->givers[0]);
+}
+
+/* The source dies in the middle: another one, whose files are others, gives the rest. */
+static void another_source_serves(void **state)
+{
+    struct nodes *nodes = *state;
+    for (unsigned i = 0; nodes->link.pieces < 3; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+    }
+    nodes->givers[0].dead = true;
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* A piece that was spoilt on the way does not get in, wherever it is. */
+static void a_spoilt_piece_is_found(void **state)
+{
+    struct nodes *nodes = *state;
+    for (nodes->link.spoil_at = 1;; nodes->link.spoil_at++) {
+        nodes->link.pieces = 0;
+        nodes_run(nodes);
+        if (nodes->link.pieces < nodes->link.spoil_at) {
+            break;
+        }
+        assert_ok(snapshot_staging_remove(&nodes->faulty.fs, "data", &nodes->err), &nodes->err);
+        nodes->staged = 0;
+        restart_taker(nodes, false, 0);
+    }
+    assert_true(nodes->link.spoil_at > 5);
+    nodes_install(nodes, &nodes->givers[0]);
+}
+
+static enum status spoil_table(void *context, const char *name, struct error *err)
+{
+    struct giver *giver = context;
+    char path[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    uint8_t byte = 0;
+    size_t read = 0;
+    if (strstr(name, ".sst") == NULL) {
+        return STATUS_OK;
+    }
+    (void)snprintf(path, sizeof path, "n/tables/%s", name);
+    assert_ok(fs_open(fs_crash_fs(giver->crash), path, FS_READ | FS_WRITE, &file, err), err);
+    assert_ok(file_read(file, 100, &byte, 1, &read, err), err);
+    byte ^= 1;
+    assert_ok(file_write(file, 100, slice_of(&byte, 1), err), err);
+    file_close(file);
+    return STATUS_OK;
+}
+
+/* What has rotten on a source's disk is not installed, though its hash fits. */
+static void a_damaged_source_is_left(void **state)
+{
+    struct nodes *nodes = *state;
+    assert_ok(fs_list(fs_crash_fs(nodes->givers[0].crash), "n/tables", spoil_table,
+                      &nodes->givers[0], &nodes->err),
+              &nodes->err);
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* A source that knows that it is damaged gives nothing. */
+static void a_faulty_source_gives_nothing(void **state)
+{
+    struct nodes *nodes = *state;
+    fault_note(&nodes->givers[0].fault, "a table is damaged");
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* This node's own log must be where the snapshot's begins. */
+static void another_log_is_refused(void **state)
+{
+    struct nodes *nodes = *state;
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[0]);
+    nodes->givers[0].fill = 1; /* from here on it writes another history, also what follows */
+    giver_close(&nodes->givers[0]);
+    giver_open(&nodes->givers[0], &nodes->clock, 99, MIB);
+    nodes->givers[0].fill = 1;
+    giver_append(&nodes->givers[0], 2 * EVENTS);
+    giver_append(&nodes->givers[1], EVENTS);
+    nodes->wanted = EVENTS + 1;
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* Two snapshots close together: while the first is fetched the leader purges past it. Most files of
+ * the second are the same, and what is installed reaches far enough. */
+static void a_second_snapshot_close_behind(void **state)
+{
+    struct nodes *nodes = *state;
+    nodes->givers[1].dead = true;
+    for (unsigned i = 0; nodes->link.pieces < 8; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+    }
+    giver_append(&nodes->givers[0], 5);
+    nodes->wanted = EVENTS + 5;
+    nodes_run(nodes);
+    assert_true(nodes->link.piece_bytes < 2 * staged_bytes(nodes));
+    nodes_install(nodes, &nodes->givers[0]);
+}
+
+/* Each call of this node's file system fails once: it is noticed, and what is installed is whole.
+ */
+static void this_nodes_disk_fails(void **state)
+{
+    struct nodes *nodes = *state;
+    static const int errnums[] = {EIO, ENOSPC};
+    for (uint64_t at = 0;; at += 1 + at / 20) {
+        fs_faulty_arm(&nodes->faulty, (struct fs_fault){.at = at,
+                                                        .errnum = errnums[at % 2],
+                                                        .half = true,
+                                                        .path_contains = "incoming"});
+        nodes_run(nodes);
+        bool hit = fs_faulty_hit(&nodes->faulty) > 0;
+        fs_faulty_disarm(&nodes->faulty);
+        if (!hit) {
+            assert_true(at > 50);
+            break;
+        }
+        assert_ok(snapshot_staging_remove(&nodes->faulty.fs, "data", &nodes->err), &nodes->err);
+        nodes->staged = 0;
+        restart_taker(nodes, false, 0);
+    }
+    nodes_install(nodes, &nodes->givers[0]);
+}
+
+/* A sync that failed says nothing about the file: it is fetched again. */
+static void a_failed_sync_is_not_believed(void **state)
+{
+    struct nodes *nodes = *state;
+    fs_faulty_arm(&nodes->faulty,
+                  (struct fs_fault){.call = FS_CALL_SYNC, .path_contains = "incoming/0"});
+    nodes_run(nodes);
+    assert_int_equal(fs_faulty_hit(&nodes->faulty), 1);
+    fs_faulty_disarm(&nodes->faulty);
+    assert_true(nodes->link.piece_bytes > staged_bytes(nodes));
+    /* All that counts as staged is there after a power failure. */
+    fs_crash_stop(nodes->crash);
+    fs_crash_now_losing_all(nodes->crash);
+    uint64_t index = 0;
+    assert_true(snapshot_pull_staged(nodes->pull, &index));
+    nodes_install(nodes, &nodes->givers[0]);
+}
+
+static enum status count_table(void *context, const char *name, struct error *err)
+{
+    (void)err;
+    *(uint64_t *)context += strstr(name, ".sst") != NULL;
+    return STATUS_OK;
+}
+
+/* Tables on a source's disk that are not its engine's any more. */
+static uint64_t dead_tables(struct giver *giver)
+{
+    struct error err = ERROR_INIT;
+    struct engine_stats stats;
+    uint64_t files = 0;
+    (void)executor_manual_run(&giver->background, 10000);
+    assert_true(applier_turn(giver->applier)); /* the engine's writer lets go of old tables */
+    (void)executor_manual_run(&giver->background, 10000);
+    engine_stats(giver->engine, &stats);
+    assert_ok(fs_list(fs_crash_fs(giver->crash), "n/tables", count_table, &files, &err), &err);
+    assert_true(files >= stats.tables);
+    return files - stats.tables;
+}
+
+/* What is staged and not wanted any more goes away after a while; so do the source's pins. */
+static void leftovers_go(void **state)
+{
+    struct nodes *nodes = *state;
+    struct giver *giver = &nodes->givers[0];
+    for (unsigned i = 0; nodes->link.pieces < 3; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+    }
+    giver_append(giver, EVENTS);
+    assert_true(dead_tables(giver) > 0);
+    nodes->givers[0].dead = true;
+    nodes->givers[1].dead = true;
+    nodes->wanted = 0;
+    restart_taker(nodes, false, 0);
+    assert_true(is_staging(nodes));
+    for (unsigned i = 0; i < 2000; i++) {
+        nodes_step(nodes, i);
+        clock_manual_advance(&nodes->clock, 100 * NS_PER_MS);
+        snapshot_pull_poll(nodes->pull);
+        snapshot_source_poll(giver->source);
+    }
+    assert_false(is_staging(nodes));
+    assert_int_equal(dead_tables(giver), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_new_node_gets_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_pulled_that_is_not_wanted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_seals_if_it_must, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_break_costs_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_source_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_log_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_snapshot_close_behind, setup, teardown),
+        cmocka_unit_test_setup_teardown(this_nodes_disk_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_sync_is_not_believed, setup, teardown),
+        cmocka_unit_test_setup_teardown(leftovers_go, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
