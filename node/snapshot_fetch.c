@@ -6,10 +6,14 @@
 #define BUFFER_BYTES (1 * MIB)
 
 enum status snapshot_fetch_init(struct snapshot_fetch *fetch, struct alloc *alloc, struct fs *fs,
-                                const char *dir, struct snapshot_questions *questions,
-                                struct error *err)
+                                const char *dir, uint64_t reserve_bytes,
+                                struct snapshot_questions *questions, struct error *err)
 {
-    *fetch = (struct snapshot_fetch){.alloc = alloc, .fs = fs, .dir = dir, .questions = questions};
+    *fetch = (struct snapshot_fetch){.alloc = alloc,
+                                     .fs = fs,
+                                     .dir = dir,
+                                     .reserve_bytes = reserve_bytes,
+                                     .questions = questions};
     return hasher_init(&fetch->hasher, err);
 }
 
@@ -41,14 +45,14 @@ static enum status remove_others(void *context, const char *name, struct error *
 {
     const struct snapshot_fetch *fetch = context;
     char path[PATH_BYTES_MAX];
-    if (snapshot_plan_names(fetch->plan, name)) {
+    if (snapshot_plan_find(fetch->plan, name) != NULL) {
         return STATUS_OK;
     }
     enum status status = path_join(path, fetch->dir, name, err);
     return status == STATUS_OK ? fs_unlink(fetch->fs, path, err) : status;
 }
 
-enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, const struct snapshot_plan *plan,
+enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, struct snapshot_plan *plan,
                                  uint64_t source, struct error *err)
 {
     CHECK(fetch->plan == NULL && fetch->file == NULL);
@@ -67,9 +71,23 @@ enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, const struct snap
 
 /* --- a file ------------------------------------------------------------------------------- */
 
-static const struct snapshot_plan_file *current(const struct snapshot_fetch *fetch)
+static struct snapshot_plan_file *current(const struct snapshot_fetch *fetch)
 {
     return &fetch->plan->files[fetch->next];
+}
+
+/* The old tables are still there: a snapshot must not take the room that the log needs. */
+static enum status check_room(struct snapshot_fetch *fetch, uint64_t bytes, struct error *err)
+{
+    uint64_t free_bytes = 0;
+    enum status status = fs_free_bytes(fetch->fs, fetch->dir, &free_bytes, err);
+    if (status == STATUS_OK && (free_bytes < bytes || free_bytes - bytes < fetch->reserve_bytes)) {
+        status = error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                           "no room for the snapshot: %lu MiB are free, %lu are to stay",
+                           (unsigned long)(free_bytes / MIB),
+                           (unsigned long)(fetch->reserve_bytes / MIB));
+    }
+    return status;
 }
 
 static enum status open_file(struct snapshot_fetch *fetch, struct error *err)
@@ -87,8 +105,13 @@ static enum status open_file(struct snapshot_fetch *fetch, struct error *err)
         bytes = 0;
         status = file_truncate(fetch->file, 0, err);
     }
+    if (status == STATUS_OK) {
+        status = check_room(fetch, current(fetch)->bytes - bytes, err);
+    }
     fetch->kept = bytes;
-    fetch->offset = 0;
+    /* What was hashed and synced in this life of the process need not be read again. */
+    current(fetch)->fetched = current(fetch)->fetched && bytes == current(fetch)->bytes;
+    fetch->offset = current(fetch)->fetched ? bytes : 0;
     fetch->asked = bytes;
     hash_begin(&fetch->hasher);
     return status;
@@ -166,11 +189,11 @@ static void unlink_current(struct snapshot_fetch *fetch)
 
 static enum snapshot_fetch_result finish_file(struct snapshot_fetch *fetch, struct error *err)
 {
-    const struct snapshot_plan_file *file = current(fetch);
+    struct snapshot_plan_file *file = current(fetch);
     struct hash sum = hash_end(&fetch->hasher);
-    bool fits = hash_equal(&sum, &file->sum);
+    bool fits = file->fetched || hash_equal(&sum, &file->sum);
     /* What was there may never have been synced. */
-    enum status status = fits ? file_sync(fetch->file, err) : STATUS_OK;
+    enum status status = fits && !file->fetched ? file_sync(fetch->file, err) : STATUS_OK;
     file_close(fetch->file);
     fetch->file = NULL;
     if (status != STATUS_OK) {
@@ -187,6 +210,7 @@ static enum snapshot_fetch_result finish_file(struct snapshot_fetch *fetch, stru
                         file->name);
         return SNAPSHOT_FETCH_SOURCE;
     }
+    file->fetched = true;
     fetch->anew = false;
     fetch->done_bytes += file->bytes;
     fetch->kept_bytes += fetch->kept;

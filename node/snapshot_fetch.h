@@ -17,10 +17,11 @@ struct snapshot_fetch {
     struct alloc *alloc;
     struct fs *fs;
     const char *dir;
+    uint64_t reserve_bytes; /* of the disk, which stay free */
     struct snapshot_questions *questions;
     struct hasher hasher;
     uint8_t *buffer; /* to read what is there; while fetching */
-    const struct snapshot_plan *plan;
+    struct snapshot_plan *plan;
     uint64_t source;
     size_t next;       /* file */
     struct file *file; /* of `next`, if it is open */
@@ -42,12 +43,12 @@ enum snapshot_fetch_result {
 
 /* Borrows all. */
 enum status snapshot_fetch_init(struct snapshot_fetch *fetch, struct alloc *alloc, struct fs *fs,
-                                const char *dir, struct snapshot_questions *questions,
-                                struct error *err) MUST_USE;
+                                const char *dir, uint64_t reserve_bytes,
+                                struct snapshot_questions *questions, struct error *err) MUST_USE;
 void snapshot_fetch_release(struct snapshot_fetch *fetch);
 
-/* Borrows the plan until the end. The directory is there. */
-enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, const struct snapshot_plan *plan,
+/* Borrows the plan until the end, and notes in it what has been fetched. The directory is there. */
+enum status snapshot_fetch_begin(struct snapshot_fetch *fetch, struct snapshot_plan *plan,
                                  uint64_t source, struct error *err) MUST_USE;
 
 enum snapshot_fetch_result snapshot_fetch_step(struct snapshot_fetch *fetch,

@@ -129,13 +129,25 @@ enum status snapshot_plan_add(struct snapshot_plan *plan,
     return snapshot_plan_is_complete(plan) ? finish(plan, err) : STATUS_OK;
 }
 
-bool snapshot_plan_names(const struct snapshot_plan *plan, const char *name)
+struct snapshot_plan_file *snapshot_plan_find(struct snapshot_plan *plan, const char *name)
 {
     struct snapshot_plan_file key = {.bytes = 0};
     CHECK(snapshot_plan_is_complete(plan));
     if (strlen(name) >= sizeof key.name) {
-        return false;
+        return NULL;
     }
     (void)snprintf(key.name, sizeof key.name, "%s", name);
-    return bsearch(&key, plan->files, plan->count, sizeof key, compare_names) != NULL;
+    return bsearch(&key, plan->files, plan->count, sizeof key, compare_names);
+}
+
+void snapshot_plan_carry(struct snapshot_plan *plan, struct snapshot_plan *earlier)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct snapshot_plan_file *file = &plan->files[i];
+        const struct snapshot_plan_file *known = snapshot_plan_find(earlier, file->name);
+        if (known != NULL && known->bytes == file->bytes && hash_equal(&known->sum, &file->sum)) {
+            file->fetched = known->fetched;
+            file->verified = known->verified;
+        }
+    }
 }

@@ -18,6 +18,8 @@ struct snapshot_plan_file {
     uint64_t number; /* at the source */
     uint64_t bytes;
     struct hash sum;
+    bool fetched;  /* it is staged with this hash, and synced */
+    bool verified; /* and is a table without fault */
 };
 
 struct snapshot_plan {
@@ -51,7 +53,11 @@ static inline bool snapshot_plan_is_complete(const struct snapshot_plan *plan)
     return plan->checkpoint != 0 && plan->count == plan->expected;
 }
 
-/* True if a file of a complete plan has this name. */
-bool snapshot_plan_names(const struct snapshot_plan *plan, const char *name);
+/* The file of a complete plan with this name, or NULL. */
+struct snapshot_plan_file *snapshot_plan_find(struct snapshot_plan *plan, const char *name);
+
+/* What is known of the files of an earlier plan holds for the same files of this one. Both are
+ * complete. */
+void snapshot_plan_carry(struct snapshot_plan *plan, struct snapshot_plan *earlier);
 
 #endif

@@ -48,6 +48,8 @@ struct snapshot_pull {
     uint64_t source;
     char source_name[NODE_ID_BYTES_MAX + 1];
     struct snapshot_plan plan;
+    struct snapshot_plan last; /* of the attempt before, for what is known of its files */
+    bool distrusted;           /* that is not to be believed */
     struct snapshot_questions questions;
     struct snapshot_fetch fetch;
     struct snapshot_verify *verify;
@@ -99,6 +101,22 @@ static void end_attempt(struct snapshot_pull *pull, uint64_t retry_ns)
     pull->phase = PHASE_ENDING;
 }
 
+/* Files that are the same in the next plan are not looked at again, unless something was wrong. */
+static void keep_plan(struct snapshot_pull *pull)
+{
+    if (pull->distrusted) {
+        snapshot_plan_clear(&pull->last);
+        snapshot_plan_clear(&pull->plan);
+    } else if (snapshot_plan_is_complete(&pull->plan)) {
+        snapshot_plan_release(&pull->last);
+        pull->last = pull->plan;
+        snapshot_plan_init(&pull->plan, pull->options.alloc);
+    } else {
+        snapshot_plan_clear(&pull->plan);
+    }
+    pull->distrusted = false;
+}
+
 /* Begins anew with what is there by then, at once if it is still wanted. */
 static enum job_result describe_anew(struct snapshot_pull *pull)
 {
@@ -124,6 +142,7 @@ static enum job_result try_next(struct snapshot_pull *pull, const char *text)
 static enum job_result try_later(struct snapshot_pull *pull, const struct error *err)
 {
     char quoted[ERROR_TEXT_BYTES];
+    pull->distrusted = true;
     log_write("snapshot", LOG_WARN, "staging failed", "error=%s",
               log_quote(quoted, sizeof quoted, err->text));
     end_attempt(pull, now(pull) + BACKOFF_MAX_NS);
@@ -133,6 +152,8 @@ static enum job_result try_later(struct snapshot_pull *pull, const struct error 
 static enum job_result clear_staging(struct snapshot_pull *pull)
 {
     struct error err = ERROR_INIT;
+    pull->distrusted = true;
+    snapshot_plan_clear(&pull->last);
     if (snapshot_staging_remove(pull->options.fs, pull->options.config->data, &err) != STATUS_OK) {
         return try_later(pull, &err);
     }
@@ -146,7 +167,7 @@ static enum job_result run_ending(struct snapshot_pull *pull)
         return JOB_WAIT;
     }
     snapshot_questions_clear(&pull->questions);
-    snapshot_plan_clear(&pull->plan);
+    keep_plan(pull);
     pull->phase = PHASE_IDLE;
     return JOB_AGAIN;
 }
@@ -209,6 +230,9 @@ static enum job_result begin_files(struct snapshot_pull *pull)
     log_write("snapshot", LOG_INFO, "pulling", "from=%s index=%lu size=%lu files=%lu bytes=%lu",
               source_name(pull), (unsigned long)pull->plan.index, (unsigned long)pull->plan.size,
               (unsigned long)pull->plan.count, (unsigned long)pull->plan.total_bytes);
+    if (snapshot_plan_is_complete(&pull->last)) {
+        snapshot_plan_carry(&pull->plan, &pull->last);
+    }
     atomic_store(&pull->cleared, false);
     enum status status = snapshot_staging_make(pull->options.fs, pull->options.config->data, &err);
     if (status == STATUS_OK) {
@@ -419,11 +443,12 @@ enum status snapshot_pull_open(const struct snapshot_pull_options *options,
     job_init(&pull->job, step);
     mutex_init(&pull->mutex);
     snapshot_plan_init(&pull->plan, options->alloc);
+    snapshot_plan_init(&pull->last, options->alloc);
     snapshot_questions_init(&pull->questions, options->alloc, options->link, on_answer, pull);
     enum status status = snapshot_staging_path(options->config->data, pull->dir, err);
     if (status == STATUS_OK) {
         status = snapshot_fetch_init(&pull->fetch, options->alloc, options->fs, pull->dir,
-                                     &pull->questions, err);
+                                     config_free_bytes_min(options->config), &pull->questions, err);
     }
     if (status != STATUS_OK) {
         snapshot_pull_close(pull);
@@ -456,6 +481,7 @@ void snapshot_pull_close(struct snapshot_pull *pull)
         snapshot_verify_close(pull->verify);
         snapshot_questions_release(&pull->questions);
         snapshot_plan_release(&pull->plan);
+        snapshot_plan_release(&pull->last);
         mutex_release(&pull->mutex);
         alloc_free(pull->options.alloc, pull);
     }

@@ -25,8 +25,8 @@ struct snapshot_verify_options {
     struct fs *fs;
     const char *dir; /* the staged files */
     const char *origin;
-    const struct snapshot_plan *plan;
-    struct tile_store *own; /* this node's present log */
+    struct snapshot_plan *plan; /* which tables are verified is noted in it */
+    struct tile_store *own;     /* this node's present log */
 };
 
 /* Opens the staged store. Borrows all of the options. Returns owned. CORRUPT if it is none. */

@@ -92,12 +92,37 @@ static void on_fatal(void *context, const struct error *err)
     _exit(EXIT_FAULT);
 }
 
+static void on_restart(void *context)
+{
+    (void)context;
+    (void)kill(getpid(), SIGUSR1);
+}
+
+/* Serves until a signal comes; after a snapshot was staged, again. */
+static enum status serve_on(const struct config *config, struct fs *fs, const sigset_t *signals,
+                            struct error *err)
+{
+    const struct node_options options = {
+        .config = config, .fs = fs, .on_fatal = on_fatal, .on_restart = on_restart};
+    int signal = SIGUSR1;
+    while (signal == SIGUSR1) {
+        struct node *node = NULL;
+        enum status status = node_open(&options, &node, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        log_write("node", LOG_INFO, "serving", "node=%s", config->node_id);
+        (void)sigwait(signals, &signal);
+        node_close(node);
+    }
+    return STATUS_OK;
+}
+
 static int serve(const struct arguments *arguments, const sigset_t *signals)
 {
     struct error err = ERROR_INIT;
     struct config config;
     struct fs_mirror *mirror = NULL;
-    struct node *node = NULL;
     enum status status = config_load(arguments->config, arguments->overrides,
                                      arguments->override_count, &config, &err);
     if (status == STATUS_OK) {
@@ -109,20 +134,13 @@ static int serve(const struct arguments *arguments, const sigset_t *signals)
     if (status == STATUS_OK) {
         log_write("node", LOG_INFO, "power on", "data=%s mirror=%s lie=%d", config.data,
                   arguments->mirror, (int)arguments->lie);
-        const struct node_options options = {
-            .config = &config, .fs = fs_mirror_fs(mirror), .on_fatal = on_fatal};
-        status = node_open(&options, &node, &err);
+        status = serve_on(&config, fs_mirror_fs(mirror), signals, &err);
     }
+    fs_mirror_close(mirror);
     if (status != STATUS_OK) {
         (void)fprintf(stderr, "estreatd-crash: %s\n", err.text);
-        fs_mirror_close(mirror);
         return EXIT_FAULT;
     }
-    log_write("node", LOG_INFO, "serving", "node=%s", config.node_id);
-    int signal = 0;
-    (void)sigwait(signals, &signal);
-    node_close(node);
-    fs_mirror_close(mirror);
     return 0;
 }
 
@@ -146,6 +164,7 @@ int main(int argc, char **argv)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     return serve(&arguments, &signals);

@@ -73,8 +73,11 @@ struct test_link {
     uint64_t pieces;
     uint64_t piece_bytes;
     uint64_t spoil_at; /* this piece comes with a bit flipped; 0: none */
+    /* What a source says is changed before it arrives. */
+    void (*lie)(Estreat__V1__SnapshotDescription *page, const struct giver *from);
     unsigned open;
     unsigned open_max;
+    const struct giver *from; /* who answered last */
 };
 
 struct nodes {
@@ -308,6 +311,7 @@ static inline void on_given(void *context, const struct snapshot_answer *answer)
 {
     struct test_question *question = context;
     struct test_link *link = question->owner;
+    link->from = question->to;
     if (question->method == SNAPSHOT_READ && answer->message != NULL) {
         const Estreat__V1__SnapshotPiece *piece =
             (const Estreat__V1__SnapshotPiece *)answer->message;
@@ -316,6 +320,9 @@ static inline void on_given(void *context, const struct snapshot_answer *answer)
         if (link->pieces == link->spoil_at) {
             piece->data.data[piece->data.len / 2] ^= 1;
         }
+    }
+    if (question->method == SNAPSHOT_DESCRIBE && answer->message != NULL && link->lie != NULL) {
+        link->lie((Estreat__V1__SnapshotDescription *)(uintptr_t)answer->message, question->to);
     }
     if (question->done != NULL) {
         question->done(question->context, answer);

@@ -160,9 +160,13 @@ static void another_source_serves(void **state)
 static void a_spoilt_piece_is_found(void **state)
 {
     struct nodes *nodes = *state;
+    nodes->givers[1].dead = true;
     for (nodes->link.spoil_at = 1;; nodes->link.spoil_at++) {
         nodes->link.pieces = 0;
+        nodes->link.piece_bytes = 0;
         nodes_run(nodes);
+        /* Found by the file's hash, so only that file is fetched again. */
+        assert_true(nodes->link.piece_bytes < staged_bytes(nodes) + 3 * MIB / 2);
         if (nodes->link.pieces < nodes->link.spoil_at) {
             break;
         }
@@ -201,6 +205,106 @@ static void a_damaged_source_is_left(void **state)
                       &nodes->givers[0], &nodes->err),
               &nodes->err);
     nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* What is there under a file's name and is something else is fetched again, from the same source.
+ */
+static void a_wrong_beginning_is_fetched_again(void **state)
+{
+    struct nodes *nodes = *state;
+    struct giver *giver = &nodes->givers[0];
+    nodes_run(nodes);
+    restart_taker(nodes, false, 0);
+    nodes->staged = 0;
+    nodes->link.piece_bytes = 0;
+    nodes->givers[1].dead = true;
+    struct giver staged = {.crash = nodes->crash};
+    assert_ok(fs_make_dir(fs_crash_fs(nodes->crash), "n", &nodes->err), &nodes->err);
+    assert_ok(fs_rename(fs_crash_fs(nodes->crash), "data/incoming", "n/tables", &nodes->err),
+              &nodes->err);
+    assert_ok(fs_list(fs_crash_fs(nodes->crash), "n/tables", spoil_table, &staged, &nodes->err),
+              &nodes->err);
+    assert_ok(fs_rename(fs_crash_fs(nodes->crash), "n/tables", "data/incoming", &nodes->err),
+              &nodes->err);
+    uint64_t asked = nodes->link.asked;
+    uint64_t pieces = nodes->link.pieces;
+    nodes_run(nodes);
+    /* One list: no attempt failed. */
+    assert_int_equal(nodes->link.asked - asked, nodes->link.pieces - pieces + 1);
+    nodes_install(nodes, giver);
+}
+
+static bool is_first(const struct giver *from)
+{
+    return from->memtable_bytes == MIB;
+}
+
+static void lie_about_head(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    if (is_first(from) && page->head.len > 0) {
+        page->head.data[page->head.len - 10] ^= 1; /* in the signature */
+    }
+}
+
+static void lie_about_proof(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    if (is_first(from) && page->n_consistency > 0) {
+        page->consistency[0].data[0] ^= 1;
+    }
+}
+
+static void lie_about_size(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    page->size -= is_first(from) && page->checkpoint != 0 ? 1 : 0;
+}
+
+static void lie_about_index(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    page->index += is_first(from) && page->checkpoint != 0 ? 1 : 0;
+}
+
+static void lie_about_names(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    static char elsewhere[] = "../tables/000001.sst";
+    if (is_first(from) && page->n_files > 0) {
+        page->files[0]->name = elsewhere;
+    }
+}
+
+static void lie_about_key(Estreat__V1__SnapshotDescription *page, const struct giver *from)
+{
+    static char other[NOTE_VERIFIER_TEXT_BYTES_MAX];
+    const uint8_t seed[NOTE_SEED_BYTES] = {1};
+    struct error err = ERROR_INIT;
+    struct note_signer signer;
+    assert_ok(note_signer_init(&signer, slice_of_string("other.log"), seed, &err), &err);
+    (void)note_verifier_format(&signer.verifier, other);
+    note_signer_release(&signer);
+    if (is_first(from) && page->checkpoint != 0) {
+        page->verifier_key = other;
+    }
+}
+
+/* A source whose words do not fit its files, or its log, is left for another. */
+static void a_source_that_lies_is_left(void **state)
+{
+    struct nodes *nodes = *state;
+    void (*const lies[])(Estreat__V1__SnapshotDescription *, const struct giver *) = {
+        lie_about_head,  lie_about_proof, lie_about_size,
+        lie_about_index, lie_about_names, lie_about_key,
+    };
+    nodes->wanted = EVENTS;
+    nodes_run(nodes);
+    giver_append(&nodes->givers[0], 3); /* so that the head is signed beyond the checkpoint */
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        nodes->link.lie = lies[i];
+        nodes->staged = 0;
+        restart_taker(nodes, false, 0);
+        nodes_run(nodes);
+        assert_true(nodes->link.from == &nodes->givers[1]);
+    }
+    nodes->link.lie = NULL;
     nodes_install(nodes, &nodes->givers[1]);
 }
 
@@ -348,6 +452,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_source_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_beginning_is_fetched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_that_lies_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_log_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_snapshot_close_behind, setup, teardown),
