@@ -178,7 +178,9 @@ static inline void oracle_see_message(struct oracle *oracle, const struct node *
     if (message->type == RAFT_MESSAGE_VOTE_REPLY && !message->reject) {
         HOLDS(oracle, disk->hard_state.vote == message->to);
     }
-    if (message->type == RAFT_MESSAGE_APPEND_REPLY && !message->reject) {
+    /* What a snapshot covers is durable, and its terms are gone. */
+    if (message->type == RAFT_MESSAGE_APPEND_REPLY && !message->reject &&
+        message->index >= disk->base_index) {
         uint64_t term = 0;
         HOLDS(oracle, raft_term_at(node->raft, message->index, &term));
         HOLDS(oracle, message->index <= disk_last(disk));

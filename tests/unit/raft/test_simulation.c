@@ -85,6 +85,9 @@ struct sim {
     size_t crashes;
     size_t purges;
     size_t changes_made;
+    bool short_logs;            /* nodes purge what others still need */
+    uint64_t wanted[NODES_MAX]; /* a snapshot that reaches so far; 0: none */
+    size_t snapshots;
 };
 
 static bool chance(struct sim *sim, unsigned of_thousand)
@@ -226,6 +229,10 @@ static void drain(struct sim *sim, struct node *node)
         take_reads(sim, &ready);
         take_loads(sim, node, &ready);
         take_commit(sim, node);
+        if (ready.snapshot_wanted != 0) {
+            HOLDS(&sim->oracle, ready.snapshot_wanted > node->applied);
+            sim->wanted[node->id - 1] = ready.snapshot_wanted;
+        }
         if (ready.has_commit) {
             HOLDS(&sim->oracle, ready.commit > node->commit);
             node->commit = ready.commit;
@@ -266,6 +273,7 @@ static void crash(struct sim *sim, struct node *node)
     raft_free(node->raft);
     node->raft = NULL;
     memset(sim->loads[node->id - 1], 0, sizeof sim->loads[node->id - 1]);
+    sim->wanted[node->id - 1] = 0;
     HOLDS(&sim->oracle, node->applied <= disk_last(disk));
     sim->crashes++;
 }
@@ -378,7 +386,7 @@ static void read(struct sim *sim, struct node *node)
     }
 }
 
-/* What nobody needs any more goes; nobody may need it. */
+/* What nobody needs any more goes; nobody may need it, unless logs are kept short. */
 static void purge(struct sim *sim, struct node *node)
 {
     uint64_t index = raft_retain_index(node->raft);
@@ -388,6 +396,9 @@ static void purge(struct sim *sim, struct node *node)
     for (size_t i = 0; i < sim->count && index > 0; i++) {
         HOLDS(&sim->oracle, disk_last(&sim->nodes[i].disk) >= index);
     }
+    if (sim->short_logs) {
+        index = node->applied;
+    }
     if (index > node->applied) {
         index = node->applied;
     }
@@ -396,6 +407,34 @@ static void purge(struct sim *sim, struct node *node)
         raft_purged(node->raft, index);
         sim->purges++;
     }
+}
+
+/* The node's state becomes what another one has applied, and it starts again: its log goes on
+ * behind that if it has the entry there, else it is empty. Term and vote stay. */
+static void install_snapshot(struct sim *sim, struct node *node)
+{
+    const struct node *from = &sim->nodes[draw(sim, (unsigned)sim->count)];
+    struct disk *disk = &node->disk;
+    uint64_t index = from->applied;
+    if (index < sim->wanted[node->id - 1]) {
+        return; /* not so far itself; another time another one is asked */
+    }
+    sim->wanted[node->id - 1] = 0;
+    crash(sim, node);
+    if (index > node->applied) {
+        uint64_t term = sim->oracle.committed[index].term;
+        const struct raft_entry *entry = disk_at(disk, index);
+        if (entry != NULL && entry->term == term) {
+            disk_purge(disk, index);
+        } else {
+            disk_cut(disk, disk->base_index + 1);
+            disk->base_index = index;
+            disk->base_term = term;
+        }
+        node->applied = index;
+        sim->snapshots++;
+    }
+    boot(sim, node);
 }
 
 static void transfer(struct sim *sim, struct node *node)
@@ -499,6 +538,9 @@ static void node_step(struct sim *sim, struct node *node)
     }
     if (chance(sim, 30)) {
         purge(sim, node);
+    }
+    if (sim->wanted[node->id - 1] != 0 && chance(sim, 50)) {
+        install_snapshot(sim, node);
     }
 }
 
@@ -612,6 +654,7 @@ static void sim_init(struct sim *sim, uint64_t seed)
         sim->nodes[i].id = i + 1;
         sim->tick_permille[i] = chance(sim, 700) ? 950 : 200;
     }
+    sim->short_logs = chance(sim, 300);
     bool narrow = chance(sim, 500);
     sim->options = (struct raft_options){
         .election_ticks = 10 + draw(sim, 10),
@@ -721,6 +764,7 @@ struct totals {
     uint64_t crashes;
     uint64_t purges;
     uint64_t changes;
+    uint64_t snapshots;
 };
 
 static void run(uint64_t seed, struct totals *totals)
@@ -740,6 +784,7 @@ static void run(uint64_t seed, struct totals *totals)
     totals->crashes += sim.crashes;
     totals->purges += sim.purges;
     totals->changes += sim.changes_made;
+    totals->snapshots += sim.snapshots;
     sim_release(&sim);
 }
 
@@ -751,9 +796,9 @@ static void run_range(uint64_t seed, uint64_t rounds)
     }
     print_message("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " commits, %" PRIu64
                   " elections, %" PRIu64 " reads, %" PRIu64 " loads, %" PRIu64 " crashes, %" PRIu64
-                  " purges, %" PRIu64 " changes of members\n",
+                  " purges, %" PRIu64 " changes of members, %" PRIu64 " snapshots\n",
                   rounds, seed, totals.commits, totals.elections, totals.reads_ok, totals.loads,
-                  totals.crashes, totals.purges, totals.changes);
+                  totals.crashes, totals.purges, totals.changes, totals.snapshots);
     /* A simulation in which nothing happens proves nothing. */
     assert_true(totals.commits > rounds * 50);
     assert_true(totals.elections > rounds);
@@ -763,6 +808,7 @@ static void run_range(uint64_t seed, uint64_t rounds)
         assert_true(totals.crashes > rounds);
         assert_true(totals.purges > rounds);
         assert_true(totals.changes > rounds);
+        assert_true(totals.snapshots > rounds / 10);
     }
 }
 
