@@ -40,7 +40,9 @@ static enum status check_recovered(const struct raft_options *options, struct er
         index = run->first_index;
         term = run->term;
     }
-    if (term > options->hard_state.term) {
+    /* A snapshot may be of a later term than this node had entered durably; what is in its log may
+     * not. */
+    if (options->run_count > 0 && term > options->hard_state.term) {
         return error_set(err, STATUS_CORRUPT, "log ends in term %llu, but the node is in term %llu",
                          (unsigned long long)term, (unsigned long long)options->hard_state.term);
     }

@@ -81,6 +81,10 @@ static void init_state(struct raft *raft, const struct raft_options *options)
     raft->hard = options->hard_state;
     raft->given = options->hard_state;
     raft->safe = options->hard_state;
+    if (options->snapshot_term > raft->hard.term) {
+        /* It has not voted there: a vote is durable before anybody hears of it. */
+        raft->hard = (struct raft_hard_state){.term = options->snapshot_term};
+    }
     raft->soft_given.term = options->hard_state.term;
     raft->electable = true;
     raft->commit = options->applied_index;

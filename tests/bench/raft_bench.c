@@ -142,11 +142,17 @@ static void propose(struct bench *bench, uint64_t number, uint32_t bytes)
 
 static void open_cores(struct bench *bench, struct rng_seeded *rng, uint64_t count)
 {
-    static const uint64_t members[MEMBERS] = {1, 2, 3};
+    struct raft_membership members = {.count = MEMBERS};
+    for (uint64_t i = 0; i < MEMBERS; i++) {
+        members.of[i] = (struct raft_member){.id = i + 1, .role = RAFT_VOTER};
+    }
+    struct buf membership;
+    buf_init(&membership, alloc_default(), 4096);
+    raft_membership_encode(&members, &membership);
+    CHECK(!buf_failed(&membership));
     struct error err = ERROR_INIT;
     struct raft_options options = {
-        .members = members,
-        .member_count = MEMBERS,
+        .membership = buf_slice(&membership),
         .election_ticks = ELECTION_TICKS,
         .heartbeat_ticks = 1,
         .message_bytes_max = RAFT_MESSAGE_BYTES_DEFAULT,
@@ -161,6 +167,7 @@ static void open_cores(struct bench *bench, struct rng_seeded *rng, uint64_t cou
         must(raft_new(&options, &bench->cores[id], &err), &err);
         raft_set_electable(bench->cores[id], id == LEADER);
     }
+    buf_release(&membership);
     for (int i = 0; i < 2 * ELECTION_TICKS && !bench->leads; i++) {
         tick(bench);
     }

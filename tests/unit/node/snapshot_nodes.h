@@ -468,7 +468,14 @@ static inline void nodes_step(struct nodes *nodes, unsigned number)
     if (number % 10 == 0) {
         clock_manual_advance(&nodes->clock, 100 * NS_PER_MS);
         if (nodes->wanted > 0) {
-            snapshot_pull_want(nodes->pull, config_raft_id(&nodes->config, 1), nodes->wanted);
+            struct members members = {.count = nodes->config.member_count};
+            for (unsigned i = 0; i < nodes->config.member_count; i++) {
+                members.of[i] = (struct member){.raft_id = config_raft_id(&nodes->config, i),
+                                                .voter = true,
+                                                .at = nodes->config.members[i]};
+            }
+            snapshot_pull_want(nodes->pull, &members, config_raft_id(&nodes->config, 1),
+                               nodes->wanted);
         }
     }
     (void)executor_manual_step(&nodes->pulling);

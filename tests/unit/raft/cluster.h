@@ -151,6 +151,18 @@ static inline void disk_release(struct disk *disk)
     *disk = (struct disk){0};
 }
 
+/* The newest membership up to `index`; NULL: what the log began with. Borrowed. */
+static inline struct raft_entry *disk_membership(const struct disk *disk, uint64_t index)
+{
+    struct raft_entry *found = disk->membership;
+    for (size_t i = 0; i < disk->count && disk->entries[i]->index <= index; i++) {
+        if (disk->entries[i]->type == RAFT_ENTRY_MEMBERSHIP) {
+            found = disk->entries[i];
+        }
+    }
+    return found;
+}
+
 /* Entries up to `index` are gone; it must be durable. */
 static inline void disk_purge(struct disk *disk, uint64_t index)
 {
@@ -269,14 +281,13 @@ static inline enum status node_boot(struct node *node, const struct raft_options
     struct raft_entry **changes = calloc(disk->count + 1, sizeof *changes);
     assert_non_null(runs);
     assert_non_null(changes);
-    if (disk->membership != NULL) {
-        options.membership = raft_entry_slice(disk->membership);
+    struct raft_entry *membership = disk_membership(disk, node->applied);
+    if (membership != NULL) {
+        options.membership = raft_entry_slice(membership);
     }
     for (size_t i = 0; i < disk->count; i++) {
         struct raft_entry *entry = disk->entries[i];
-        if (entry->type == RAFT_ENTRY_MEMBERSHIP && entry->index <= node->applied) {
-            options.membership = raft_entry_slice(entry);
-        } else if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+        if (entry->type == RAFT_ENTRY_MEMBERSHIP && entry->index > node->applied) {
             changes[options.change_count++] = entry;
         }
     }

@@ -106,6 +106,20 @@ static void test_recovered_state_is_checked(void **state)
     bad = good;
     bad.last_index = 7;
     refused(bad, STATUS_CORRUPT);
+    /* But a snapshot alone may be of a later term than the node's: that is adopted, without a vote.
+     */
+    bad = good;
+    bad.run_count = 0;
+    bad.snapshot_index = bad.applied_index = bad.last_index = 9;
+    bad.snapshot_term = 6;
+    bad.hard_state = (struct raft_hard_state){.term = 4, .vote = 2};
+    struct raft_ready ready;
+    assert_ok(raft_new(&bad, &raft, &err), &err);
+    assert_true(raft_ready(raft, &ready));
+    assert_true(ready.has_hard_state);
+    assert_int_equal(ready.hard_state.term, 6);
+    assert_int_equal(ready.hard_state.vote, 0);
+    raft_free(raft);
     runs[0].first_index = 7;
     refused(good, STATUS_CORRUPT);
     runs[0] = (struct raft_term_run){6, 4};

@@ -390,10 +390,8 @@ static void read(struct sim *sim, struct node *node)
 static void purge(struct sim *sim, struct node *node)
 {
     uint64_t index = raft_retain_index(node->raft);
-    if (sim->changes) {
-        return; /* who is added would need a snapshot */
-    }
-    for (size_t i = 0; i < sim->count && index > 0; i++) {
+    /* Who is no member counts for nothing there. */
+    for (size_t i = 0; i < sim->count && index > 0 && !sim->changes; i++) {
         HOLDS(&sim->oracle, disk_last(&sim->nodes[i].disk) >= index);
     }
     if (sim->short_logs) {
@@ -430,6 +428,9 @@ static void install_snapshot(struct sim *sim, struct node *node)
             disk_cut(disk, disk->base_index + 1);
             disk->base_index = index;
             disk->base_term = term;
+            struct raft_entry *membership = disk_membership(&from->disk, index);
+            raft_entry_unref(disk->membership);
+            disk->membership = membership == NULL ? NULL : raft_entry_ref(membership);
         }
         node->applied = index;
         sim->snapshots++;
