@@ -42,7 +42,7 @@ struck() { # node, name
 }
 
 ended() {
-    for _ in $(seq 60); do
+    for _ in $(seq 200); do
         runs "$1" || return 0
         sleep 0.05
     done

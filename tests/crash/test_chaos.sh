@@ -13,8 +13,10 @@
 # Exit 3: something acknowledged is lost, or the history is no log's.
 set -euo pipefail
 # Where root may, all that is mounted and all networks are ours alone and go with us.
+probe='mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && ip netns add probe &&
+    ip link add bridge type bridge && ip link add outside type veth peer name inside netns probe'
 if [ -z "${ESTREAT_CHAOS_INSIDE-}" ] && [ "${ESTREAT_CHAOS_NETWORK-}" != proxy ] &&
-    [ "$(id -u)" -eq 0 ] && command -v ip >/dev/null && unshare --net --mount true 2>/dev/null; then
+    [ "$(id -u)" -eq 0 ] && unshare --net --mount sh -c "$probe" 2>/dev/null; then
     ESTREAT_CHAOS_INSIDE=1 exec unshare --net --mount "$0" "$@"
 fi
 source "$(dirname "$0")/../integration/lib.sh"
