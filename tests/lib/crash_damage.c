@@ -192,6 +192,13 @@ void crash_damage_renamed(struct crash_damage *damage, const struct crash_names 
     }
 }
 
+void crash_damage_crashed(struct crash_damage *damage)
+{
+    if (damage->synced == 0 && damage->lost.inode != NULL) {
+        forget(&damage->lost); /* nobody was told that it was there */
+    }
+}
+
 static bool is_there(const struct crash_damage *damage, const struct crash_names *names,
                      const struct crash_wrong *wrong)
 {
@@ -210,6 +217,5 @@ enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
         (lost && (!damage->is_log || damage->synced >= 2))) {
         return CRASH_DAMAGE_THERE;
     }
-    /* Of one that no sync covers nobody was told that it is there. */
     return lost && damage->synced == 1 ? CRASH_DAMAGE_FRESH : CRASH_DAMAGE_GONE;
 }

@@ -60,6 +60,9 @@ void crash_damage_sync(struct crash_damage *damage, const struct crash_names *na
 /* After a rename: a file that is called otherwise now will be used for something else. */
 void crash_damage_renamed(struct crash_damage *damage, const struct crash_names *names);
 
+/* The power fails: a write that no sync had covered yet need not be there. */
+void crash_damage_crashed(struct crash_damage *damage);
+
 enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
                                            const struct crash_names *names);
 

@@ -610,6 +610,7 @@ bool fs_crash_stopped(struct fs_crash *crash)
 static void crash_with(struct fs_crash *crash, struct rng *rng)
 {
     mutex_lock(&crash->mutex);
+    crash_damage_crashed(&crash->damage);
     crash_names_crash(&crash->names, rng);
     crash->generation++;
     crash->stopped = false;

@@ -19,6 +19,7 @@
 #define AUDITED_ONE_OF 16U
 /* A node that stops over and over for its disk stays away. */
 #define STOPS_MAX 4U
+#define REMOVALS_MAX 1000U
 
 void damage_strike(struct sim_node *node)
 {
@@ -104,6 +105,14 @@ bool damage_audit(struct sim_node *node)
     return !fault_get(&replica->fault, NULL);
 }
 
+/* It has started: what the log had purged before, it now removes. */
+static bool is_in_use(struct sim_node *node)
+{
+    for (unsigned i = 0; i < REMOVALS_MAX && executor_manual_step(&node->engine); i++) {
+    }
+    return fs_crash_damage_state(node->disk) == CRASH_DAMAGE_THERE;
+}
+
 static void look(struct sim_node *node)
 {
     struct sim *sim = node->sim;
@@ -116,7 +125,7 @@ static void look(struct sim_node *node)
         if (!node->out) {
             node_boot(node);
         }
-        known = node->out;
+        known = node->out || !is_in_use(node);
     } else {
         known = !damage_audit(node);
         sim->noticed += known;

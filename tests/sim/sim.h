@@ -358,7 +358,7 @@ struct sim {
     struct sim_node nodes[MEMBERS_MAX];
     struct weather weather;
     bool cut[MEMBERS_MAX][MEMBERS_MAX];               /* from, to */
-    uint64_t clog_until_ns[MEMBERS_MAX][MEMBERS_MAX]; /* what is sent till then arrives after it */
+    uint64_t clog_until_ns[MEMBERS_MAX][MEMBERS_MAX]; /* till then nothing arrives */
     bool healed;
     struct sim_client clients[SIM_CLIENTS];
     struct sim_op *ops;

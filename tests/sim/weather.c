@@ -72,7 +72,7 @@ void weather_election(struct sim_node *node)
         }
     }
     if (victim->running) {
-        fs_crash_stop_at(victim->disk, world_draw(world, 6));
+        fs_crash_stop_at(victim->disk, world_draw(world, 4));
         victim->returns_quickly = true;
     }
 }
