@@ -56,7 +56,8 @@ static void on_refuse(struct replier *replier, struct append_call *call,
     struct sim_node *node = node_of(replier);
     struct append_outcome outcome = {.status = failure->status, .leader = UINT_MAX};
     for (unsigned i = 0; failure->leader_endpoint != NULL && i < node->sim->node_count; i++) {
-        if (strcmp(node->config.members[i].client, failure->leader_endpoint) == 0) {
+        const struct config *config = &node->sim->nodes[i].config;
+        if (strcmp(config->members[config_self(config)].client, failure->leader_endpoint) == 0) {
             outcome.leader = i;
         }
     }

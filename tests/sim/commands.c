@@ -138,9 +138,9 @@ static bool do_cluster(struct scenario *scenario, const struct scenario_line *li
                                         .nodes = (unsigned)nodes,
                                         .ops = SCENARIO_OPS_MAX,
                                         .tracing = sim->world.tracing};
+    sim->scripted = true;
     sim_init(sim, &options);
     scenario->begun = true;
-    sim->scripted = true;
     sim->op_count = 0;
     sim->healed = true; /* nothing strikes by itself */
     sim->weather = weather;

@@ -36,7 +36,8 @@ void damage_strike(struct sim_node *node)
     };
     size_t way = world_draw(&sim->world, sizeof ways / sizeof ways[0]);
     uint64_t seed = world_draw(&sim->world, UINT64_MAX);
-    if (node->damaged || node->out || sim->damaged + 1 > (sim->node_count - 1) / 2 ||
+    if (node->damaged || node->out || sim->first_members < sim->node_count ||
+        sim->damaged + 1 > (sim->node_count - 1) / 2 ||
         !fs_crash_damage(node->disk, ways[way].kind, ways[way].name, ways[way].is_log, seed)) {
         return;
     }

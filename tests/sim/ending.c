@@ -15,7 +15,7 @@ bool ending_converged(const struct sim *sim)
     const struct sim_node *first = NULL;
     for (unsigned i = 0; i < sim->node_count; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (node->out) {
+        if (node->out || !membership_has(sim, node)) {
             continue;
         }
         first = first == NULL ? node : first;
@@ -176,7 +176,7 @@ void ending_check(struct sim *sim)
     for (unsigned i = 0; i < sim->node_count && sim->world.broken == NULL; i++) {
         struct sim_node *node = &sim->nodes[i];
         uint64_t hash = 0;
-        if (!node->running || (node->damaged && !node->flush.done)) {
+        if (!node->running || (node->damaged && !node->flush.done) || !membership_has(sim, node)) {
             continue;
         }
         if (!content(node, first == NULL, &hash)) {

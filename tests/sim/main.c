@@ -170,11 +170,11 @@ int main(int argc, char **argv)
         trace = (trace ^ result.trace) * 0x100000001b3U;
         if (arguments.verbose || result.broken != NULL) {
             printf("seed %" PRIu64 " ops %" PRIu64 " faults %" PRIu64 " crashes %" PRIu64
-                   " repeats %" PRIu64 " reads %" PRIu64 " snapshots %" PRIu64 " damaged %" PRIu64
-                   " noticed %" PRIu64 " events %" PRIu64 " memory_kib %" PRIu64
+                   " repeats %" PRIu64 " reads %" PRIu64 " snapshots %" PRIu64 " changes %" PRIu64
+                   " damaged %" PRIu64 " noticed %" PRIu64 " events %" PRIu64 " memory_kib %" PRIu64
                    " seconds %.1f trace %016" PRIx64 "\n",
                    seed, result.ops, result.faults, result.crashes, result.repeats, result.reads,
-                   result.snapshots, result.damaged, result.noticed, result.events,
+                   result.snapshots, result.changes, result.damaged, result.noticed, result.events,
                    result.memory_most / KIB, result.seconds, result.trace);
         }
         if (result.broken != NULL) {

@@ -78,10 +78,9 @@ static bool send_wire(void *context, const Estreat__V1__RaftMessage *wire)
 
 bool network_send(struct sim *sim, unsigned from, const struct raft_message *message)
 {
-    const struct config *config = &sim->nodes[from].config;
     struct sending sending = {.sim = sim, .from = from, .to = sim->node_count};
     for (unsigned i = 0; i < sim->node_count; i++) {
-        if (config_raft_id(config, i) == message->to) {
+        if (raft_id_of(sim->nodes[i].config.node_id) == message->to) {
             sending.to = i;
         }
     }

@@ -473,9 +473,12 @@ void node_init(struct sim *sim, unsigned number)
     (void)snprintf(config->data, sizeof config->data, "data");
     (void)snprintf(config->cluster, sizeof config->cluster, "sim");
     (void)snprintf(config->origin, sizeof config->origin, "sim");
-    config->member_count = sim->node_count;
+    config->join = number >= sim->first_members;
     for (unsigned i = 0; i < sim->node_count; i++) {
-        struct config_member *member = &config->members[i];
+        if (config->join ? i != number : i >= sim->first_members) {
+            continue;
+        }
+        struct config_member *member = &config->members[config->member_count++];
         (void)snprintf(member->id, sizeof member->id, "n%u", i + 1);
         (void)snprintf(member->client, sizeof member->client, "n%u:8970", i + 1);
         (void)snprintf(member->peer, sizeof member->peer, "n%u:8971", i + 1);

@@ -87,7 +87,7 @@ void sim_tell(struct sim *sim, const char *format, ...)
 void sim_init(struct sim *sim, const struct sim_options *options)
 {
     world_init(&sim->world, options->seed, options->tracing);
-    sim->node_count = options->nodes;
+    membership_draw(sim, options->nodes);
     sim->op_count = options->ops;
     weather_draw(sim);
     checks_init(sim);
@@ -121,6 +121,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     }
     clients_begin(sim);
     weather_begin(sim);
+    membership_begin(sim);
     end(sim);
     *result = (struct sim_result){.broken = sim->world.broken,
                                   .trace = sim->world.trace,
@@ -132,6 +133,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .damaged = sim->damaged,
                                   .noticed = sim->noticed,
                                   .snapshots = sim->snapshots,
+                                  .changes = sim->changes,
                                   .memory_most = memory_most(sim),
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};

@@ -8,6 +8,7 @@
  *     network.c   packets: delayed, lost, repeated, held up, cut off
  *     memory.c    what a node allocates: counted, and refused in bursts
  *     snapshots.c questions about snapshots, and their answers, on that network
+ *     membership.c  nodes that come and go for good
  *     node.c      a replica's life: its turns, its disk, its crashes
  *     calls.c     a node's answers to appends and reads
  *     clients.c   appends, repeated until they are answered
@@ -212,6 +213,15 @@ void node_settle(struct sim_node *node);
 /* The node's way to others' snapshots (snapshots.c). */
 void snapshots_init(struct sim_node *node);
 
+/* --- membership ----------------------------------------------------------------------------- */
+
+/* Before the nodes are made: `members`, and perhaps some that may become such. */
+void membership_draw(struct sim *sim, unsigned members);
+void membership_begin(struct sim *sim);
+
+/* As the leader sees it; true of all where there is none. */
+bool membership_has(const struct sim *sim, const struct sim_node *node);
+
 /* --- a node's answers ----------------------------------------------------------------------- */
 
 void calls_init(struct sim_node *node);
@@ -353,7 +363,8 @@ enum sim_loses { SIM_LOSES_BY_SEED, SIM_LOSES_ALL, SIM_LOSES_NOTHING };
 
 struct sim {
     struct world world;
-    unsigned node_count;
+    unsigned node_count;    /* with those that are no members at first: the last ones */
+    unsigned first_members; /* so many are */
     uint64_t op_count;
     struct sim_node nodes[MEMBERS_MAX];
     struct weather weather;
@@ -375,6 +386,7 @@ struct sim {
     uint64_t repeats;   /* appends that were answered from the session */
     uint64_t noticed;   /* damaged disks of which their node knew */
     uint64_t snapshots; /* that were installed */
+    uint64_t changes;   /* of the membership, and transfers */
     /* a script's, else unset */
     bool scripted; /* nothing comes back by itself */
     enum sim_loses crash_loses;
@@ -401,6 +413,7 @@ struct sim_result {
     uint64_t damaged;
     uint64_t noticed;
     uint64_t snapshots;
+    uint64_t changes;
     uint64_t memory_most; /* bytes of one node */
     uint64_t events;
     double seconds; /* simulated */

@@ -162,7 +162,7 @@ static bool ask(struct snapshot_link *link, uint64_t member, enum snapshot_metho
     if (node->dying) {
         return false;
     }
-    while (config_raft_id(&node->config, to) != member) {
+    while (raft_id_of(sim->nodes[to].config.node_id) != member) {
         to++;
         CHECK(to < sim->node_count);
     }

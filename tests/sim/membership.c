@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In some seeds the membership changes: more nodes are there, which wait to be added; members, the
+ * leader too, are removed for good. Three voters stay at least, so that a majority can come back.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "sim.h"
+
+#define CHANGE_MAX_NS (200 * NS_PER_MS)
+
+struct sim_change {
+    struct admin_request request; /* first */
+    struct sim *sim;
+};
+
+void membership_draw(struct sim *sim, unsigned members)
+{
+    bool changes = !sim->scripted && sim->world.seed % 4 == 1 && members < MEMBERS_MAX;
+    sim->first_members = members;
+    sim->node_count =
+        members + (changes ? 1 + (unsigned)world_draw(&sim->world, MEMBERS_MAX - members) : 0);
+}
+
+static void read_status(struct sim_node *node, struct driver_status *out)
+{
+    driver_status(node->replica->driver, out);
+}
+
+/* The one that leads in the newest term, as far as a bystander can tell. */
+static struct sim_node *leader(const struct sim *sim)
+{
+    const struct sim_node *newest = NULL;
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        if (node->running && node->leads && (newest == NULL || node->term > newest->term)) {
+            newest = node;
+        }
+    }
+    return (struct sim_node *)(uintptr_t)newest;
+}
+
+bool membership_has(const struct sim *sim, const struct sim_node *node)
+{
+    struct driver_status status;
+    if (sim->first_members == sim->node_count) {
+        return true;
+    }
+    struct sim_node *by = leader(sim);
+    if (by == NULL) {
+        return true; /* nobody knows; so all are to come to an end */
+    }
+    read_status(by, &status);
+    return members_named(&status.members, node->config.node_id) != NULL;
+}
+
+static void on_done(struct admin_request *request, const struct append_failure *failure)
+{
+    struct sim_change *change = (struct sim_change *)request;
+    change->sim->changes += failure == NULL;
+    world_note(&change->sim->world, "change", request->kind,
+               failure == NULL ? 0 : (uint64_t)failure->status);
+    free(change);
+}
+
+static void ask(struct sim *sim, struct sim_node *by, enum admin_kind kind,
+                const struct sim_node *about)
+{
+    struct sim_change *change = calloc(1, sizeof *change);
+    CHECK(change != NULL);
+    change->sim = sim;
+    change->request = (struct admin_request){
+        .kind = kind,
+        .deadline_ns = by->clock.clock.monotonic_ns(&by->clock.clock) + 2 * NS_PER_S,
+        .done = on_done};
+    change->request.member = about->config.members[config_self(&about->config)];
+    sim->faults++;
+    world_note(&sim->world, "ask for a change", about->number, kind);
+    driver_admin(by->replica->driver, &change->request);
+}
+
+static void change(void *context, uint64_t argument)
+{
+    struct sim *sim = context;
+    struct world *world = &sim->world;
+    struct sim_node *by = leader(sim);
+    (void)argument;
+    if (sim->healed) {
+        return;
+    }
+    world_post(world, world_draw(world, CHANGE_MAX_NS), change, sim, 0);
+    if (by == NULL || by->dying || node_paused_ns(by) > 0) {
+        return;
+    }
+    struct driver_status status;
+    read_status(by, &status);
+    struct sim_node *about = &sim->nodes[world_draw(world, sim->node_count)];
+    const struct member *member = members_named(&status.members, about->config.node_id);
+    size_t voters = 0;
+    for (size_t i = 0; i < status.members.count; i++) {
+        voters += status.members.of[i].voter;
+    }
+    if (member == NULL) {
+        ask(sim, by, ADMIN_ADD, about); /* or it was removed, and that is refused */
+    } else if (!member->voter && world_chance(world, 500)) {
+        ask(sim, by, ADMIN_PROMOTE, about);
+    } else if (voters > 3 && world_chance(world, 400)) {
+        ask(sim, by, ADMIN_REMOVE, about);
+    } else if (world_chance(world, 200)) {
+        ask(sim, by, ADMIN_TRANSFER, about);
+    }
+}
+
+void membership_begin(struct sim *sim)
+{
+    if (sim->first_members < sim->node_count) {
+        world_post(&sim->world, world_draw(&sim->world, NS_PER_S), change, sim, 0);
+    }
+}
