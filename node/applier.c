@@ -326,6 +326,9 @@ static void apply_from_wal(struct applier *applier, const struct apply_batch *ba
         uint64_t before = applier->index;
         enum status status = wal_read(applier->reader, applier->index + 1, batch->end, READ_BYTES,
                                       each_read, applier, &err);
+        if (status == STATUS_ABORTED) {
+            continue; /* the log's end was cut off: what is committed is as it was */
+        }
         if (status == STATUS_OK && applier->index == before) {
             status = error_set(&err, STATUS_DATA_LOSS, "the log has no entry %lu",
                                (unsigned long)before + 1);
