@@ -29,7 +29,15 @@ eval "$(cluster start -n 3 | grep '^export')"
     --timeout-ms 20000 >"$work/counts" &
 recorder=$!
 for round in $(seq "$rounds"); do
-    until all_well; do sleep 0.1; done
+    begin=$SECONDS
+    until all_well; do
+        if [ $((SECONDS - begin)) -gt 60 ]; then
+            tail -qn 1 "$work"/cluster/*/log >&2
+            printf 'round %s: not all nodes are well within a minute\n' "$round" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
     sleep "0.$((RANDOM % 10))"
     leader=$(estreat -o json status | python3 -c 'import json, sys; print(json.load(sys.stdin)["leader"])')
     # The moment of the kill by the clock of the history.
