@@ -10,7 +10,8 @@
  *                     context: RAFT_APPEND_OLDEST
  *   APPEND_REPLY      index: durable and checked up to here; applied
  *                     with reject: index is the refused one, hint_index and
- *                     hint_term say where the logs may still agree
+ *                     hint_term say where the logs may still agree; index 0: only
+ *                     the term counts
  *   HEARTBEAT         commit: at most what the receiver is known to hold;
  *                     context: read round; retain_index
  *   HEARTBEAT_REPLY   context repeated; applied. It says nothing about the log.

@@ -238,12 +238,13 @@ static bool settle_term(struct raft *raft, const struct raft_message *message)
     }
     if (type == RAFT_MESSAGE_APPEND || type == RAFT_MESSAGE_HEARTBEAT) {
         /* A leader of an earlier term, and this node has gone past it: without an answer it
-         * would not learn that, and this node's votes would be refused under its lease. */
+         * would not learn that, and this node's votes would be refused under its lease. Only the
+         * term counts: an index would be taken for a word about the log by one who, meanwhile,
+         * leads the new term too. */
         raft_send(raft, (struct raft_message){
                             .type = RAFT_MESSAGE_APPEND_REPLY,
                             .to = message->from,
                             .term = raft->hard.term,
-                            .index = message->index,
                             .reject = true,
                         });
         return false;
