@@ -5,17 +5,12 @@
 #include "node/fault.h"
 #include "scenario.h"
 
-static bool is(const char *word, const char *text)
-{
-    return word != NULL && strcmp(word, text) == 0;
-}
-
 /* leader nX | any | none */
 static bool leader_is(struct scenario *scenario, const char *word, bool *known)
 {
     const struct sim_node *leader = scenario_node(scenario, "leader");
-    if (is(word, "none") || is(word, "any")) {
-        return (leader != NULL) == is(word, "any");
+    if (word_is(word, "none") || word_is(word, "any")) {
+        return (leader != NULL) == word_is(word, "any");
     }
     const struct sim_node *node = scenario_node(scenario, word);
     *known = node != NULL;
@@ -40,10 +35,10 @@ static bool role_is(const struct sim_node *node, const char *role)
 {
     struct driver_status status;
     if (!node->running) {
-        return is(role, "down");
+        return word_is(role, "down");
     }
     driver_status(node->replica->driver, &status);
-    return is(role, raft_role_name(status.raft.role));
+    return word_is(role, raft_role_name(status.raft.role));
 }
 
 /* The node's vote in its term, as it has it now, is for `other`. */
@@ -62,19 +57,19 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
 {
     const char *what = line->words[at];
     *known = true;
-    if (is(what, "leader")) {
+    if (word_is(what, "leader")) {
         return leader_is(scenario, line->words[at + 1], known);
     }
-    if (is(what, "acknowledged") || is(what, "pending")) {
-        return ops_are(scenario, line, at + 1, is(what, "acknowledged"), known);
+    if (word_is(what, "acknowledged") || word_is(what, "pending")) {
+        return ops_are(scenario, line, at + 1, word_is(what, "acknowledged"), known);
     }
-    if (is(what, "answered")) {
+    if (word_is(what, "answered")) {
         return scenario->sim.ops_done == scenario->sim.op_count;
     }
-    if (is(what, "loading")) {
+    if (word_is(what, "loading")) {
         return scenario->sim.ops_done < scenario->sim.op_count;
     }
-    if (is(what, "alike")) {
+    if (word_is(what, "alike")) {
         return ending_converged(&scenario->sim);
     }
     struct sim_node *node = what == NULL ? NULL : scenario_node(scenario, line->words[at + 1]);
@@ -84,28 +79,28 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     if (node == NULL) {
         return false;
     }
-    if (is(what, "runs") || is(what, "down")) {
-        return node->running == is(what, "runs");
+    if (word_is(what, "runs") || word_is(what, "down")) {
+        return node->running == word_is(what, "runs");
     }
-    if (is(what, "faulty") || is(what, "sound")) {
-        return node->running && fault_get(&node->replica->fault, NULL) == is(what, "faulty");
+    if (word_is(what, "faulty") || word_is(what, "sound")) {
+        return node->running && fault_get(&node->replica->fault, NULL) == word_is(what, "faulty");
     }
-    if (is(what, "purged")) {
+    if (word_is(what, "purged")) {
         return node->running && wal_first_index(node->replica->wal) > 1;
     }
     *known = value != NULL;
-    if (is(what, "vote")) {
+    if (word_is(what, "vote")) {
         const struct sim_node *other = scenario_node(scenario, value);
         *known = other != NULL;
         return *known && vote_is(node, other);
     }
-    if (is(what, "role")) {
+    if (word_is(what, "role")) {
         return value != NULL && role_is(node, value);
     }
-    if (is(what, "size")) {
+    if (word_is(what, "size")) {
         return node->running && node->applied_size == number;
     }
-    if (is(what, "stored")) {
+    if (word_is(what, "stored")) {
         return node->running && node->stored_index >= number;
     }
     *known = false;

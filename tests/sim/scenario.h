@@ -4,7 +4,9 @@
  * happened because of it. README.md has the language.
  *
  *     scenario.c   the file: what it says, and what happens now
- *     commands.c   what each command does
+ *     words.c      numbers, times, options
+ *     commands.c   which commands there are; the cluster, time, clients
+ *     inflict.c    what is done to links, nodes, disks
  *     expect.c     what can be waited for and expected
  */
 #ifndef ESTREAT_TESTS_SIM_SCENARIO_H
@@ -34,6 +36,46 @@ struct scenario {
 /* One more line of the transcript. */
 void scenario_say(struct scenario *scenario, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* --- words ---------------------------------------------------------------------------------- */
+
+bool word_is(const char *word, const char *text);
+bool word_count(const char *text, uint64_t *out);
+
+/* "15ms", "3s", "10y", "200us". */
+bool word_duration(const char *text, uint64_t *out);
+
+/* The value of "name=value" among the words; NULL if it is not there. */
+const char *word_option(const struct scenario_line *line, const char *name);
+
+/* Changes *out only if the option is there. False if its value is none. */
+bool word_set_count(const struct scenario_line *line, const char *name, uint64_t *out);
+bool word_set_duration(const struct scenario_line *line, const char *name, uint64_t *out);
+
+/* Says what is wrong with the line; returns false. */
+bool scenario_refuse(struct scenario *scenario, const char *problem);
+
+/* --- commands -------------------------------------------------------------------------------- */
+
+bool scenario_cut(struct scenario *scenario, const struct scenario_line *line);
+bool scenario_join(struct scenario *scenario, const struct scenario_line *line);
+bool scenario_clog(struct scenario *scenario, const struct scenario_line *line);
+bool scenario_crash(struct scenario *scenario, struct sim_node *node,
+                    const struct scenario_line *line);
+bool scenario_start(struct scenario *scenario, struct sim_node *node,
+                    const struct scenario_line *line);
+bool scenario_pause(struct scenario *scenario, struct sim_node *node,
+                    const struct scenario_line *line);
+bool scenario_resume(struct scenario *scenario, struct sim_node *node,
+                     const struct scenario_line *line);
+bool scenario_clock(struct scenario *scenario, struct sim_node *node,
+                    const struct scenario_line *line);
+bool scenario_disk(struct scenario *scenario, struct sim_node *node,
+                   const struct scenario_line *line);
+bool scenario_memory(struct scenario *scenario, struct sim_node *node,
+                     const struct scenario_line *line);
+bool scenario_audit(struct scenario *scenario, struct sim_node *node,
+                    const struct scenario_line *line);
 
 /* Does what the line says. False: it makes no sense, and scenario->problem says why. */
 bool scenario_command(struct scenario *scenario, const struct scenario_line *line);
