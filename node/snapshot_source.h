@@ -19,8 +19,6 @@
 #include "node/snapshot.h"
 #include "node/tile_store.h"
 
-/* Two members that are behind at once, one of them with a newer one. */
-#define SNAPSHOT_PINS_MAX 2U
 #define SNAPSHOT_PIN_IDLE_NS (60 * NS_PER_S)
 
 struct snapshot_source;
