@@ -582,7 +582,8 @@ static enum status state_init(struct applier *applier, struct error *err)
                          (unsigned long)start->size,
                          (unsigned long)tile_store_appended(state->tiles));
     }
-    return load_sessions(applier, err);
+    bool forgotten = PLANTED(SNAPSHOT_NO_SESSIONS) && applier->options.from_snapshot;
+    return forgotten ? STATUS_OK : load_sessions(applier, err);
 }
 
 enum status applier_new(const struct applier_options *options, struct applier **out,

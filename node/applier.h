@@ -45,6 +45,7 @@ struct applier_options {
     struct replier *replier;   /* ends the calls in `pending` */
     struct intake_queue *done; /* the driver's intake: batches go back there */
     const struct seal *start;  /* state to begin with; copied */
+    bool from_snapshot;        /* which came from another node */
     void (*on_fatal)(void *context, const struct error *err); /* in a turn */
     /* If given, called instead of sleeping while the disk is full. */
     void (*on_wait)(void *context);

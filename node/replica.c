@@ -352,6 +352,7 @@ static enum status join(struct replica *replica, struct error *err)
         .replier = options->replier,
         .done = &replica->intake,
         .start = &replica->seal,
+        .from_snapshot = replica->installed,
         .on_fatal = on_fatal,
         .on_wait = wait_hook(replica),
         .context = replica,

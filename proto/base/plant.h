@@ -27,6 +27,8 @@
     X(APPLY_NOT_DURABLE, "apply-not-durable", "applies past what is durable on the node")          \
     X(APPLY_TWICE, "apply-twice", "applies the last entry again after a restart")                  \
     X(DROP_SESSIONS, "drop-sessions", "seals without the sessions")                                \
+    X(SNAPSHOT_NO_SESSIONS, "snapshot-no-sessions", "drops the sessions of a snapshot")            \
+    X(SNAPSHOT_NO_SYNC, "snapshot-no-sync", "does not sync a snapshot's files")                    \
     X(NO_SESSIONS, "no-sessions", "applies repeated requests")                                     \
     X(CLOCK_TIME, "clock-time", "takes times from the clock as they come")                         \
     X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")                   \
