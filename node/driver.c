@@ -362,6 +362,11 @@ static void purge(struct driver *driver)
     if (wanted > flushed || wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
         wanted = flushed;
     }
+    /* Else it would find the log gone again, and pull for ever. */
+    uint64_t held = driver->options.log_needed_past(driver->options.context);
+    if (wanted > held && !driver->proposals.low_space) {
+        wanted = held;
+    }
     if (wanted + 1 <= wal_first_index(driver->options.wal)) {
         return;
     }
@@ -381,7 +386,7 @@ static void purge(struct driver *driver)
 /* A disk that does not answer for two election timeouts may never: the others go on without it. */
 static void watch_stall(struct driver *driver, uint64_t now_ns)
 {
-    uint64_t patience_ns = 2 * driver->options.config->election_ms * NS_PER_MS;
+    uint64_t patience_ns = 2ULL * driver->options.config->election_ms * NS_PER_MS;
     bool stalled = driver->busy_since_ns != 0 && now_ns > driver->busy_since_ns + patience_ns;
     if (stalled != driver->stalled) {
         driver->stalled = stalled;

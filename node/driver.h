@@ -60,6 +60,7 @@ struct driver_options {
     /* In a turn: the leader, and how far a snapshot must reach that this node needs. */
     void (*on_snapshot_wanted)(void *context, const struct members *members, uint64_t leader,
                                uint64_t least_index);
+    uint64_t (*log_needed_past)(void *context);               /* by those who pull snapshots */
     void (*on_house)(void *context);                          /* in a turn, about twice a second */
     void (*on_fatal)(void *context, const struct error *err); /* in a turn; once */
     void *context;

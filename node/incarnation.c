@@ -2,6 +2,7 @@
 #include "node/incarnation.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "node/config.h"
@@ -39,18 +40,35 @@ static void draw_hex(struct rng *rng, char *out, size_t size)
     out[size - 1] = '\0';
 }
 
+static bool take_hex(const char **at, char *out, size_t size)
+{
+    size_t length = strspn(*at, "0123456789abcdef");
+    if (length + 1 != size) {
+        return false;
+    }
+    memcpy(out, *at, length);
+    out[length] = '\0';
+    *at += length;
+    return true;
+}
+
 /* "DIRECTORY RUN DRAW"; false if it is anything else. */
 static bool parse(const char *text, struct incarnation *out)
 {
     char again[INCARNATION_TEXT_BYTES];
-    if (sscanf(text, "%32[0-9a-f] %20lu %16[0-9a-f]", out->directory, &out->run, out->draw) != 3 ||
-        strlen(out->directory) + 1 != DIRECTORY_TEXT_BYTES ||
-        strlen(out->draw) + 1 != DRAW_TEXT_BYTES) {
+    char *end = NULL;
+    const char *at = text;
+    if (!take_hex(&at, out->directory, sizeof out->directory) || *at != ' ') {
+        return false;
+    }
+    out->run = strtoull(at + 1, &end, 10);
+    at = end;
+    if (*at != ' ' || (at++, !take_hex(&at, out->draw, sizeof out->draw))) {
         return false;
     }
     (void)snprintf(again, sizeof again, "%s %lu %s", out->directory, (unsigned long)out->run,
                    out->draw);
-    return strcmp(again, text) == 0;
+    return strcmp(again, text) == 0; /* no other spelling of the number, and nothing behind */
 }
 
 static enum status damaged(const char *path, struct error *err)

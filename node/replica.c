@@ -259,6 +259,12 @@ static void on_snapshot_wanted(void *context, const struct members *members, uin
     snapshot_pull_want(replica->pull, members, leader, least_index);
 }
 
+static uint64_t log_needed_past(void *context)
+{
+    const struct replica *replica = context;
+    return replica->source == NULL ? UINT64_MAX : snapshot_source_held_index(replica->source);
+}
+
 static void on_house(void *context)
 {
     const struct replica *replica = context;
@@ -384,6 +390,7 @@ static enum status join(struct replica *replica, struct error *err)
             .replier = options->replier,
             .fault = &replica->fault,
             .on_snapshot_wanted = on_snapshot_wanted,
+            .log_needed_past = log_needed_past,
             .on_house = on_house,
             .on_fatal = on_fatal,
             .context = replica,

@@ -44,6 +44,17 @@ static void let_go(struct snapshot_pins *pins, struct snapshot_pin *pin)
     *pin = (struct snapshot_pin){.id = 0};
 }
 
+uint64_t snapshot_pins_least_index(const struct snapshot_pins *pins)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < SNAPSHOT_PINS_MAX; i++) {
+        if (pins->of[i].id != 0 && pins->of[i].index < least) {
+            least = pins->of[i].index;
+        }
+    }
+    return least;
+}
+
 bool snapshot_pins_let_go(struct snapshot_pins *pins, uint64_t idle_ns)
 {
     bool pinned = false;

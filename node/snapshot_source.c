@@ -24,7 +24,8 @@ struct snapshot_source {
     struct mpsc questions;
     struct hasher hasher; /* of the tree */
     struct snapshot_pins pins;
-    atomic_bool pinned; /* there may be some */
+    atomic_bool pinned;          /* there may be some */
+    _Atomic uint64_t held_index; /* see snapshot_source_held_index */
     struct flush_request flush;
     atomic_bool flushing;
 };
@@ -237,9 +238,11 @@ static enum job_result step(struct job *job)
             read_piece(source, question);
         }
         alloc_free(source->options.alloc, question);
+        atomic_store(&source->held_index, snapshot_pins_least_index(&source->pins));
         return JOB_AGAIN;
     }
     atomic_store(&source->pinned, snapshot_pins_let_go(&source->pins, SNAPSHOT_PIN_IDLE_NS));
+    atomic_store(&source->held_index, snapshot_pins_least_index(&source->pins));
     return hash_step(source) ? JOB_AGAIN : JOB_WAIT;
 }
 
@@ -253,6 +256,7 @@ enum status snapshot_source_open(const struct snapshot_source_options *options,
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the snapshots' source");
     }
     source->options = *options;
+    atomic_store(&source->held_index, UINT64_MAX);
     job_init(&source->job, step);
     mpsc_init(&source->questions);
     enum status status = hasher_init(&source->hasher, err);
@@ -289,6 +293,11 @@ void snapshot_source_poll(struct snapshot_source *source)
     if (atomic_load(&source->pinned)) {
         job_submit(source->options.executor, &source->job);
     }
+}
+
+uint64_t snapshot_source_held_index(struct snapshot_source *source)
+{
+    return atomic_load(&source->held_index);
 }
 
 void snapshot_source_end(struct snapshot_source *source)

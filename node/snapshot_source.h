@@ -47,6 +47,10 @@ void snapshot_source_ask(struct snapshot_source *source, enum snapshot_method me
 /* Any thread, now and then: lets go of what nobody asks about. */
 void snapshot_source_poll(struct snapshot_source *source);
 
+/* Any thread. Who pulls goes on by the log from here: it is kept past this index, as long as the
+ * pull goes on and a while longer. UINT64_MAX: nobody pulls. */
+uint64_t snapshot_source_held_index(struct snapshot_source *source);
+
 /* The executor is closed, and nobody asks any more: answers what waits with CANCELLED, lets go of
  * the engine. The engine's executor still runs. NULL is allowed. */
 void snapshot_source_end(struct snapshot_source *source);

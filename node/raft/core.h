@@ -95,13 +95,13 @@ struct raft {
 
     struct raft_changes changes; /* who belongs to the cluster */
     struct raft_members members; /* what is known of each */
-    bool membership_news;        /* for the next ready */
 
     /* Follower: what it may tell this term's leader. */
-    uint64_t checked;      /* equal to the leader's log up to here */
-    uint64_t acknowledged; /* the last index it has told it */
-    bool reply_due;
+    uint64_t checked;         /* equal to the leader's log up to here */
+    uint64_t acknowledged;    /* the last index it has told it */
     uint64_t snapshot_wanted; /* to be told with the next ready; 0: none */
+    bool reply_due;
+    bool membership_news; /* for the next ready: another one is in force */
 
     uint64_t now;              /* ticks since the start */
     unsigned election_elapsed; /* ticks since the leader was heard of, or a campaign began */

@@ -256,12 +256,12 @@ const char *raft_peer_state_name(enum raft_peer_state state);
 /* What a leader knows of a member; of itself too. */
 struct raft_peer {
     uint64_t id;
-    bool voter;
-    bool leaving;     /* removed, and not yet told so */
     uint64_t match;   /* durable there, as far as it said */
     uint64_t next;    /* the next index to send */
     uint64_t applied; /* applied there, as far as it said */
     enum raft_peer_state state;
+    bool voter;
+    bool leaving; /* removed, and not yet told so */
     uint64_t contact_ticks_ago;
     size_t inflight_bytes;
     size_t inflight_messages;

@@ -8,7 +8,7 @@
 #include "raft/grow.h"
 
 /* Who was removed is told so for this many election timeouts. */
-#define LEAVE_TIMEOUTS 4U
+#define LEAVE_TIMEOUTS 4ULL
 
 void raft_advance_commit(struct raft *raft)
 {
