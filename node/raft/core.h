@@ -13,6 +13,7 @@
  *     read_index.c       READ_INDEX and its reply
  *     transfer.c         TIMEOUT_NOW
  *     change.c           changes of the membership
+ *     refill.c           a log that was damaged, and lost its end
  *     progress.c, log.c, changes.c   members, log, and what the log says of the members
  */
 #ifndef ESTREAT_RAFT_CORE_H
@@ -102,6 +103,11 @@ struct raft {
     uint64_t snapshot_wanted; /* to be told with the next ready; 0: none */
     bool reply_due;
     bool membership_news; /* for the next ready: another one is in force */
+
+    uint64_t refill_index; /* 0: the log has not lost anything */
+    uint64_t refill_term;
+    bool refill_fed;    /* an APPEND has come in since the last heartbeat */
+    bool refilled_news; /* for the next ready */
 
     uint64_t now;              /* ticks since the start */
     unsigned election_elapsed; /* ticks since the leader was heard of, or a campaign began */
@@ -216,6 +222,19 @@ void raft_tick_transfer(struct raft *raft);
 void raft_adopt_membership(struct raft *raft, uint64_t leave_index);
 /* True if `id` has been removed for good. */
 bool raft_knows_removed(const struct raft *raft, uint64_t id);
+
+/* ---- refill.c ---- */
+
+/* True: this node helps to elect nobody. */
+bool raft_is_refilling(const struct raft *raft);
+/* More was checked or has become durable: is the log whole again? */
+void raft_check_refilled(struct raft *raft);
+/* At a heartbeat of the leader's, which may not know what was lost. */
+void raft_tell_loss(struct raft *raft, uint64_t leader);
+/* Leader: the peer says that it has lost what it had acknowledged. True if the peer's progress was
+ * set back. */
+bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
+                    const struct raft_message *message);
 
 /* ---- ready.c ---- */
 

@@ -165,7 +165,8 @@ enum status raft_tick_election(struct raft *raft, struct error *err)
     raft->election_elapsed++;
     /* Alone there is nobody to wait for; but a vote under way is to become durable. */
     bool alone = raft_members_voters(&raft->members) == 1 && raft->role == RAFT_FOLLOWER;
-    if (!raft->electable || !raft_members_is_voter(&raft->members, raft->id) ||
+    if (!raft->electable || raft_is_refilling(raft) ||
+        !raft_members_is_voter(&raft->members, raft->id) ||
         (!alone && raft->election_elapsed < raft->election_timeout)) {
         return STATUS_OK;
     }

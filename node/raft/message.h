@@ -11,7 +11,7 @@
  *   APPEND_REPLY      index: durable and checked up to here; applied
  *                     with reject: index is the refused one, hint_index and
  *                     hint_term say where the logs may still agree; index 0: only
- *                     the term counts
+ *                     the term counts; context: RAFT_REPLY_LOST
  *   HEARTBEAT         commit: at most what the receiver is known to hold;
  *                     context: read round; retain_index
  *   HEARTBEAT_REPLY   context repeated; applied. It says nothing about the log.
@@ -47,6 +47,9 @@ enum raft_message_type {
 /* Context of an APPEND without entries: the sender's log begins behind `index`, so a receiver that
  * does not have that entry needs a snapshot. */
 #define RAFT_APPEND_OLDEST 1U
+/* Context of a refusal: the sender has nothing past hint_index any more, whatever it acknowledged.
+ * If index is 0 nothing was asked: it says so by itself. */
+#define RAFT_REPLY_LOST 1U
 #define RAFT_VOTE_TRANSFER 1U /* context of a VOTE that may break a leader's lease */
 
 struct raft_message {

@@ -93,6 +93,8 @@ static void init_state(struct raft *raft, const struct raft_options *options)
     raft->election_timeout =
         raft->election_ticks + (unsigned)rng_below(raft->rng, raft->election_ticks);
     raft->reads.round = rng_u64(raft->rng);
+    raft->refill_index = options->refill_index;
+    raft->refill_term = options->refill_term;
 }
 
 enum status raft_new(const struct raft_options *options, struct raft **out, struct error *err)
@@ -120,6 +122,7 @@ enum status raft_new(const struct raft_options *options, struct raft **out, stru
     raft_members_init(&raft->members, options->alloc, options->inflight_messages_max);
     raft_adopt_membership(raft, 0);
     raft->membership_news = false; /* who made the core knows */
+    raft_check_refilled(raft);
     *out = raft;
     return STATUS_OK;
 fail:
@@ -344,6 +347,7 @@ void raft_stored(struct raft *raft, uint64_t store_sequence, uint64_t index, uin
     if (!raft_log_stored(&raft->log, store_sequence, index, term)) {
         return;
     }
+    raft_check_refilled(raft);
     if (raft->role == RAFT_LEADER) {
         raft_advance_commit(raft);
     } else {
@@ -471,6 +475,7 @@ void raft_status(const struct raft *raft, struct raft_status *out)
         .cache_first_index = raft->log.cache_first,
         .cache_bytes = raft->log.cache_bytes,
         .messages_dropped = raft->messages_dropped,
+        .refill_index = raft->refill_index,
         .transferring = raft->transfer_target != 0,
     };
 }

@@ -88,6 +88,12 @@ struct raft_options {
     uint64_t last_index;
     const struct raft_term_run *runs; /* ascending; the first begins at snapshot_index + 1 */
     size_t run_count;                 /* 0 if last_index == snapshot_index */
+
+    /* Not 0: the log was damaged and lost its end, which was (at most) at this index; the hard
+     * state was not lost, and its term was refill_term. Until the log is refilled this node does
+     * not help to elect anybody (DESIGN.md). */
+    uint64_t refill_index;
+    uint64_t refill_term;
 };
 
 #define RAFT_READS_PENDING_MAX 65536U
@@ -220,6 +226,7 @@ struct raft_ready {
     struct raft_soft_state soft_state;
 
     bool has_membership; /* another one is in force: ask raft_members_now */
+    bool refilled;       /* once: what raft_options.refill_index asked for is durable */
     /* Not 0: the leader no longer has what this node lacks, which so needs a snapshot that reaches
      * this index at least. Told again with every heartbeat until the node has it. */
     uint64_t snapshot_wanted;
@@ -281,6 +288,7 @@ struct raft_status {
     uint64_t cache_first_index; /* entries from here to last_index are in memory */
     size_t cache_bytes;
     uint64_t messages_dropped; /* for lack of memory */
+    uint64_t refill_index;     /* as in raft_options, until it is refilled; then 0 */
     bool transferring;
 };
 

@@ -160,6 +160,8 @@ bool raft_ready(struct raft *raft, struct raft_ready *ready)
     give_soft_state(raft, ready);
     ready->has_membership = raft->membership_news;
     raft->membership_news = false;
+    ready->refilled = raft->refilled_news;
+    raft->refilled_news = false;
     ready->snapshot_wanted = raft->snapshot_wanted;
     raft->snapshot_wanted = 0;
     if (ready->has_hard_state || out->store_count > 0) {
@@ -177,5 +179,5 @@ bool raft_ready(struct raft *raft, struct raft_ready *ready)
     raft_log_evict(&raft->log, unneeded, raft->cache_bytes_max);
     return ready->store_sequence != 0 || ready->message_count > 0 || ready->read_count > 0 ||
            ready->load_count > 0 || ready->has_commit || ready->has_soft_state ||
-           ready->has_membership || ready->snapshot_wanted != 0;
+           ready->has_membership || ready->refilled || ready->snapshot_wanted != 0;
 }

@@ -91,6 +91,7 @@ static void refuse(struct raft *raft, const struct raft_message *message)
                         .reject = true,
                         .hint_index = hint,
                         .hint_term = hint_term,
+                        .context = raft_is_refilling(raft) ? RAFT_REPLY_LOST : 0,
                         .applied = raft->applied,
                     });
 }
@@ -170,6 +171,7 @@ enum status raft_receive_append(struct raft *raft, const struct raft_message *me
     if (status != STATUS_OK) {
         return status;
     }
+    raft->refill_fed = true;
     /* What the snapshot covers is committed, so the leader has the same; its terms are gone. */
     if (message->index >= raft->log.snapshot_index &&
         !raft_log_has(&raft->log, message->index, message->log_term)) {
@@ -192,6 +194,7 @@ enum status raft_receive_append(struct raft *raft, const struct raft_message *me
     }
     if (last > raft->checked) {
         raft->checked = last;
+        raft_check_refilled(raft);
     }
     uint64_t commit = message->commit < raft->checked ? message->commit : raft->checked;
     if (commit > raft->commit) {

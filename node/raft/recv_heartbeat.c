@@ -27,15 +27,20 @@ enum status raft_receive_heartbeat(struct raft *raft, const struct raft_message 
     if (status != STATUS_OK) {
         return status;
     }
-    if (message->commit > raft->log.last_index) {
+    uint64_t commit = message->commit;
+    if (raft_is_refilling(raft)) {
+        raft_tell_loss(raft, message->from);
+        /* What was acknowledged may be lost, and what the log has instead is not yet compared. */
+        commit = commit < raft->checked ? commit : raft->checked;
+    }
+    if (commit > raft->log.last_index) {
         /* The leader sends no more than this node has acknowledged, and durably so. */
         return error_set(err, STATUS_CORRUPT,
                          "entries were acknowledged up to %llu or more, but the log ends at %llu",
-                         (unsigned long long)message->commit,
-                         (unsigned long long)raft->log.last_index);
+                         (unsigned long long)commit, (unsigned long long)raft->log.last_index);
     }
-    if (message->commit > raft->commit) {
-        raft->commit = message->commit;
+    if (commit > raft->commit) {
+        raft->commit = commit;
     }
     if (message->retain_index > raft->retain && message->retain_index <= raft->commit) {
         raft->retain = message->retain_index;

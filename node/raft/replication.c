@@ -298,7 +298,9 @@ void raft_receive_append_reply(struct raft *raft, const struct raft_message *mes
         progress->applied = message->applied;
     }
     if (message->reject) {
-        handle_rejection(raft, progress, message);
+        if (message->context != RAFT_REPLY_LOST || !raft_take_loss(raft, progress, message)) {
+            handle_rejection(raft, progress, message);
+        }
         return;
     }
     if (message->index > raft->log.last_index) {

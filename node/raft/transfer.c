@@ -55,7 +55,7 @@ enum status raft_receive_timeout_now(struct raft *raft, const struct raft_messag
 {
     CHECK(message->type == RAFT_MESSAGE_TIMEOUT_NOW);
     if (raft->role != RAFT_FOLLOWER || raft->leader != message->from || !raft->electable ||
-        !raft_members_is_voter(&raft->members, raft->id)) {
+        raft_is_refilling(raft) || !raft_members_is_voter(&raft->members, raft->id)) {
         return STATUS_OK;
     }
     return raft_campaign(raft, RAFT_CAMPAIGN_TRANSFER, err);

@@ -250,7 +250,57 @@ struct node {
     struct disk disk;
     uint64_t commit;  /* as given out by the core that runs */
     uint64_t applied; /* what the state machine has, durably: it survives a crash */
+    /* A damaged log: as raft_options, durably; and the entries that it lost, ascending. */
+    uint64_t refill_index;
+    uint64_t refill_term;
+    struct raft_entry **lost;
+    size_t lost_count;
 };
+
+/* The log was refilled. */
+static inline void node_refilled(struct node *node)
+{
+    for (size_t i = 0; i < node->lost_count; i++) {
+        raft_entry_unref(node->lost[i]);
+    }
+    free(node->lost);
+    node->lost = NULL;
+    node->lost_count = 0;
+    node->refill_index = 0;
+    node->refill_term = 0;
+}
+
+/* The node is down, and its log is damaged: it ends at `last`, which is in it. */
+static inline void node_lose(struct node *node, uint64_t last)
+{
+    struct disk *disk = &node->disk;
+    assert_null(node->raft);
+    assert_in_range(last, disk->base_index, disk_last(disk));
+    size_t count = (size_t)(disk_last(disk) - last);
+    node->lost = realloc(node->lost, (node->lost_count + count + 1) * sizeof(struct raft_entry *));
+    assert_non_null(node->lost);
+    for (size_t i = 0; i < count; i++) {
+        node->lost[node->lost_count++] = raft_entry_ref(disk_at(disk, last + 1 + i));
+    }
+    if (disk_last(disk) > node->refill_index) {
+        node->refill_index = disk_last(disk);
+    }
+    node->refill_term = disk->hard_state.term;
+    disk_cut(disk, last + 1);
+    if (node->applied > last) {
+        node->applied = last; /* what is in tables is older than the log's end */
+    }
+}
+
+/* True if it has, or had before the damage, this entry. */
+static inline bool node_had(const struct node *node, uint64_t index, uint64_t term)
+{
+    bool had = disk_has(&node->disk, index, term);
+    for (size_t i = 0; i < node->lost_count; i++) {
+        had = had || (node->lost[i]->index == index && node->lost[i]->term == term);
+    }
+    return had;
+}
 
 /* The bytes of a membership of voters 1 to `count`. Valid until the next call. */
 static inline struct slice voters_up_to(size_t count)
@@ -307,6 +357,8 @@ static inline enum status node_boot(struct node *node, const struct raft_options
     options.last_index = disk_last(disk);
     options.runs = runs;
     options.run_count = run_count;
+    options.refill_index = node->refill_index;
+    options.refill_term = node->refill_term;
     enum status status = raft_new(&options, &node->raft, err);
     free(runs);
     free(changes);

@@ -6,7 +6,7 @@
  *   election safety       at most one leader a term
  *   log matching          an (index, term) has one content and one predecessor
  *   commit                when an entry is committed first, a quorum of the voters that the node
- *                         goes by has it on disk
+ *                         goes by has it on disk, or had before the log was damaged
  *   state machine safety  an index is committed with one (term, content) for ever
  *   leader completeness   a leader's log has all that was committed before it led
  *
@@ -121,9 +121,10 @@ static inline void oracle_see_commit(struct oracle *oracle, const struct node *n
         uint64_t at = 0;
         const struct raft_membership *members = raft_members_now(by->raft, &at);
         for (size_t i = 0; i < members->count; i++) {
-            const struct disk *disk = &nodes[members->of[i].id - 1].disk;
+            /* Whose log was damaged helps to elect nobody until it has again what it had. */
+            const struct node *node = &nodes[members->of[i].id - 1];
             durable +=
-                members->of[i].role == RAFT_VOTER && disk_has(disk, entry->index, entry->term);
+                members->of[i].role == RAFT_VOTER && node_had(node, entry->index, entry->term);
         }
         HOLDS(oracle, durable >= raft_membership_voters(members) / 2 + 1);
         oracle->commit = entry->index;
@@ -178,6 +179,10 @@ static inline void oracle_see_message(struct oracle *oracle, const struct node *
     if (message->type == RAFT_MESSAGE_VOTE_REPLY && !message->reject) {
         HOLDS(oracle, disk->hard_state.vote == message->to);
     }
+    bool helps = message->type == RAFT_MESSAGE_VOTE || message->type == RAFT_MESSAGE_PRE_VOTE ||
+                 (message->type == RAFT_MESSAGE_VOTE_REPLY && !message->reject) ||
+                 (message->type == RAFT_MESSAGE_PRE_VOTE_REPLY && !message->reject);
+    HOLDS(oracle, !helps || node->refill_index == 0);
     /* What a snapshot covers is durable, and its terms are gone. */
     if (message->type == RAFT_MESSAGE_APPEND_REPLY && !message->reject &&
         message->index >= disk->base_index) {

@@ -84,6 +84,7 @@ static void say_message(struct stage *stage, const struct raft_message *message,
         if (message->reject) {
             say(stage, " refused=%" PRIu64 " hint=%" PRIu64 "/%" PRIu64, message->index,
                 message->hint_index, message->hint_term);
+            say(stage, message->context == RAFT_REPLY_LOST ? " lost" : "");
         } else {
             say(stage, " index=%" PRIu64, message->index);
         }
@@ -166,6 +167,9 @@ static void say_ready(struct stage *stage, const struct node *node, const struct
         const struct raft_load *load = &ready->loads[i];
         say(stage, "  %" PRIu64 " load for %" PRIu64 ": [%" PRIu64 ", %" PRIu64 ") %zu bytes\n",
             node->id, load->peer, load->from_index, load->end_index, load->bytes_max);
+    }
+    if (ready->refilled) {
+        say(stage, "  %" PRIu64 " is refilled\n", node->id);
     }
     if (ready->snapshot_wanted != 0) {
         say(stage, "  %" PRIu64 " needs a snapshot up to %" PRIu64 " or more\n", node->id,
@@ -251,6 +255,9 @@ static void drain(struct stage *stage, struct node *node)
             size_t *count = &stage->load_count[node->id - 1];
             assert_true(*count < LOADS_MAX);
             stage->loads[node->id - 1][(*count)++] = ready.loads[i];
+        }
+        if (ready.refilled) {
+            node_refilled(node);
         }
         if (ready.has_commit) {
             node->commit = ready.commit;
@@ -660,6 +667,12 @@ static void do_crash(struct stage *stage, const char *arguments)
     }
 }
 
+/* lose ID INDEX: the log of a node that is down is damaged after this entry. */
+static void do_lose(struct stage *stage, const char *arguments)
+{
+    node_lose(node_of(stage, number(arguments, 0, 0)), number(arguments, 1, 0));
+}
+
 static void do_boot(struct stage *stage, const char *arguments)
 {
     boot(stage, node_of(stage, number(arguments, 0, 0)));
@@ -752,10 +765,14 @@ static void do_status(struct stage *stage, const char *arguments)
     raft_status(node->raft, &status);
     say(stage,
         "  %" PRIu64 " %s term=%" PRIu64 " leader=%" PRIu64 " commit=%" PRIu64 " stored=%" PRIu64
-        " last=%" PRIu64 "/%" PRIu64 " cache=[%" PRIu64 ", %" PRIu64 ")\n",
+        " last=%" PRIu64 "/%" PRIu64 " cache=[%" PRIu64 ", %" PRIu64 ")",
         node->id, raft_role_name(status.role), status.hard_state.term, status.leader, status.commit,
         status.stored_index, status.last_index, status.last_term, status.cache_first_index,
         status.last_index + 1);
+    if (status.refill_index != 0) {
+        say(stage, " refills up to %" PRIu64, status.refill_index);
+    }
+    say(stage, "\n");
     struct raft_peer peers[NODES_MAX];
     size_t count = raft_peers(node->raft, peers, NODES_MAX);
     for (size_t i = 0; i < count && status.role == RAFT_LEADER; i++) {
@@ -802,6 +819,7 @@ static const struct command {
     {"inject", do_inject},     {"electable", do_electable},
     {"status", do_status},     {"log", do_log},
     {"member", do_member},     {"members", do_members},
+    {"lose", do_lose},
 };
 
 static void run_command(struct stage *stage, const char *line)
@@ -840,6 +858,7 @@ static void stage_release(struct stage *stage)
 {
     for (size_t i = 0; i < stage->count; i++) {
         raft_free(stage->nodes[i].raft);
+        node_refilled(&stage->nodes[i]);
         disk_release(&stage->nodes[i].disk);
     }
     network_release(&stage->network);

@@ -27,6 +27,7 @@ struct weather {
     unsigned disk_percent;   /* that a disk makes a write durable in a step */
     unsigned notice_percent; /* that the core is told of it in a step */
     unsigned crash_permille;
+    unsigned loss_permille; /* that a crash damages the log */
     unsigned cut_permille;
     unsigned pause_permille;
     unsigned propose_percent;
@@ -83,6 +84,8 @@ struct sim {
     size_t proposals;
     size_t loads_answered;
     size_t crashes;
+    size_t losses;   /* of the end of a log, in a crash */
+    size_t refilled; /* logs */
     size_t purges;
     size_t changes_made;
     bool short_logs;            /* nodes purge what others still need */
@@ -212,6 +215,20 @@ static void apply(struct sim *sim, struct node *node, uint64_t up_to)
     }
 }
 
+/* What it had lost and was, or can have been, committed through it is on its disk again. */
+static bool node_has_what_it_lost(struct sim *sim, const struct node *node)
+{
+    for (size_t i = 0; i < node->lost_count; i++) {
+        const struct raft_entry *lost = node->lost[i];
+        if (lost->index <= sim->oracle.commit &&
+            sim->oracle.committed[lost->index].term == lost->term &&
+            !disk_has(&node->disk, lost->index, lost->term)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void drain(struct sim *sim, struct node *node)
 {
     struct raft_ready ready;
@@ -225,6 +242,11 @@ static void drain(struct sim *sim, struct node *node)
         for (size_t i = 0; i < ready.message_count; i++) {
             oracle_see_message(&sim->oracle, node, &ready.messages[i]);
             send(sim, &ready.messages[i]);
+        }
+        if (ready.refilled) {
+            HOLDS(&sim->oracle, node_has_what_it_lost(sim, node));
+            node_refilled(node);
+            sim->refilled++;
         }
         take_reads(sim, &ready);
         take_loads(sim, node, &ready);
@@ -255,6 +277,24 @@ static void boot(struct sim *sim, struct node *node)
     tolerate(sim, node_boot(node, &sim->options, &err), &err);
 }
 
+/* The log is damaged, and lost what it had acknowledged; but of one node at a time, since one good copy
+ * stays. */
+static void lose(struct sim *sim, struct node *node)
+{
+    uint64_t last = disk_last(&node->disk);
+    uint64_t from = node->disk.base_index;
+    /* The others must be able to elect somebody: at least two, and none of them with a longer log
+     * that says that it is no member any more. */
+    bool may = sim->voters >= 3 && !sim->changes && from < last;
+    for (size_t i = 0; i < sim->count; i++) {
+        may = may && sim->nodes[i].refill_index == 0;
+    }
+    if (may) {
+        node_lose(node, from + draw(sim, (unsigned)(last - from)));
+        sim->losses++;
+    }
+}
+
 /* Any prefix of what was submitted may have reached the disk, cut within a write too. */
 static void crash(struct sim *sim, struct node *node)
 {
@@ -276,6 +316,9 @@ static void crash(struct sim *sim, struct node *node)
     sim->wanted[node->id - 1] = 0;
     HOLDS(&sim->oracle, node->applied <= disk_last(disk));
     sim->crashes++;
+    if (chance(sim, sim->weather.loss_permille)) {
+        lose(sim, node);
+    }
 }
 
 static void complete(struct sim *sim, const struct node *node, struct completion completion)
@@ -390,9 +433,10 @@ static void read(struct sim *sim, struct node *node)
 static void purge(struct sim *sim, struct node *node)
 {
     uint64_t index = raft_retain_index(node->raft);
-    /* Who is no member counts for nothing there. */
+    /* Who is no member counts for nothing there; who lost it has had it. */
     for (size_t i = 0; i < sim->count && index > 0 && !sim->changes; i++) {
-        HOLDS(&sim->oracle, disk_last(&sim->nodes[i].disk) >= index);
+        const struct node *other = &sim->nodes[i];
+        HOLDS(&sim->oracle, disk_last(&other->disk) >= index || other->refill_index >= index);
     }
     if (sim->short_logs) {
         index = node->applied;
@@ -636,6 +680,7 @@ static void draw_weather(struct sim *sim)
     weather->cut_permille = chance(sim, 300) ? 0 : 5 + draw(sim, 25);
     weather->pause_permille = chance(sim, 500) ? 0 : 8;
     weather->propose_percent = 5 + draw(sim, 60);
+    weather->loss_permille = chance(sim, 300) ? 0 : 900;
     weather->memory_permille = chance(sim, 700) ? 0 : 1 + draw(sim, 40);
 }
 
@@ -676,6 +721,7 @@ static void sim_release(struct sim *sim)
 {
     for (size_t i = 0; i < sim->count; i++) {
         raft_free(sim->nodes[i].raft);
+        node_refilled(&sim->nodes[i]);
         disk_release(&sim->nodes[i].disk);
         free(sim->completions[i].items);
     }
@@ -763,6 +809,8 @@ struct totals {
     uint64_t reads_ok;
     uint64_t loads;
     uint64_t crashes;
+    uint64_t losses;
+    uint64_t refilled;
     uint64_t purges;
     uint64_t changes;
     uint64_t snapshots;
@@ -783,6 +831,8 @@ static void run(uint64_t seed, struct totals *totals)
     totals->reads_ok += sim.reads_ok;
     totals->loads += sim.loads_answered;
     totals->crashes += sim.crashes;
+    totals->losses += sim.losses;
+    totals->refilled += sim.refilled;
     totals->purges += sim.purges;
     totals->changes += sim.changes_made;
     totals->snapshots += sim.snapshots;
@@ -797,9 +847,11 @@ static void run_range(uint64_t seed, uint64_t rounds)
     }
     print_message("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " commits, %" PRIu64
                   " elections, %" PRIu64 " reads, %" PRIu64 " loads, %" PRIu64 " crashes, %" PRIu64
-                  " purges, %" PRIu64 " changes of members, %" PRIu64 " snapshots\n",
+                  " logs damaged, %" PRIu64 " refilled, %" PRIu64 " purges, %" PRIu64
+                  " changes of members, %" PRIu64 " snapshots\n",
                   rounds, seed, totals.commits, totals.elections, totals.reads_ok, totals.loads,
-                  totals.crashes, totals.purges, totals.changes, totals.snapshots);
+                  totals.crashes, totals.losses, totals.refilled, totals.purges, totals.changes,
+                  totals.snapshots);
     /* A simulation in which nothing happens proves nothing. */
     assert_true(totals.commits > rounds * 50);
     assert_true(totals.elections > rounds);
@@ -807,6 +859,8 @@ static void run_range(uint64_t seed, uint64_t rounds)
     if (rounds > 100) {
         assert_true(totals.loads > rounds);
         assert_true(totals.crashes > rounds);
+        assert_true(totals.losses > rounds / 8);
+        assert_true(totals.refilled > rounds / 8);
         assert_true(totals.purges > rounds);
         assert_true(totals.changes > rounds);
         assert_true(totals.snapshots > rounds / 10);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A log that was damaged and lost its end (design 7, "log fault"; DESIGN.md says why this is
+ * enough). The node is a member as before, but for elections: it grants no vote and does not
+ * campaign until its log is equal, and durably so, to that of a leader who has all that it can have
+ * acknowledged before. It acknowledges what it has, which is true, and tells a leader who takes it
+ * to have more.
+ */
+#include "base/check.h"
+#include "raft/core.h"
+
+bool raft_is_refilling(const struct raft *raft)
+{
+    return raft->refill_index != 0;
+}
+
+/* True if the log up to `index`, which a leader of at least refill_term has too, is all. */
+static bool is_all(const struct raft *raft, uint64_t index)
+{
+    uint64_t term = 0;
+    /* An entry of a later term: its leader was elected without this node's help and has, before
+     * that entry, all that was committed when this node lost its log. So it is also when that
+     * leader's log is shorter than the lost one was. */
+    return index >= raft->refill_index ||
+           (index > raft->log.snapshot_index && raft_log_term_at(&raft->log, index, &term) &&
+            term > raft->refill_term);
+}
+
+void raft_check_refilled(struct raft *raft)
+{
+    uint64_t checked = raft->checked;
+    uint64_t stored = raft->log.stored_index;
+    if (!raft_is_refilling(raft)) {
+        return;
+    }
+    CHECK(raft->role == RAFT_FOLLOWER);
+    /* What is applied is committed, so every leader to come has it. */
+    if (is_all(raft, checked < stored ? checked : stored) || raft->applied >= raft->refill_index) {
+        raft->refill_index = 0;
+        raft->refilled_news = true;
+    }
+}
+
+void raft_tell_loss(struct raft *raft, uint64_t leader)
+{
+    CHECK(raft_is_refilling(raft));
+    /* Who gets entries is known to lack them. */
+    bool fed = raft->refill_fed;
+    raft->refill_fed = false;
+    if (fed) {
+        return;
+    }
+    raft_send(raft, (struct raft_message){
+                        .type = RAFT_MESSAGE_APPEND_REPLY,
+                        .to = leader,
+                        .term = raft->hard.term,
+                        .reject = true,
+                        .hint_index = raft->log.last_index,
+                        .hint_term = raft_log_last_term(&raft->log),
+                        .context = RAFT_REPLY_LOST,
+                        .applied = raft->applied,
+                    });
+}
+
+bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
+                    const struct raft_message *message)
+{
+    CHECK(raft->role == RAFT_LEADER);
+    if (message->hint_index >= progress->match) {
+        return message->index == 0; /* nothing new; and if nothing was asked, nothing was refused */
+    }
+    /* One that was late says less than is true by now: that costs a question, no more. */
+    progress->match = message->hint_index;
+    raft_progress_probe(progress, progress->match + 1);
+    return true;
+}
