@@ -35,7 +35,7 @@
     X(READ_LOCAL, "read-local", "serves linearizable reads from what is applied")                  \
     X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")                   \
     X(CUT_DAMAGED, "cut-damaged", "cuts a damaged tail of the log though it was acknowledged")     \
-    X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a segment")              \
+    X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a group")                \
     X(SKIP_CHECKSUM, "skip-checksum", "does not check the checksums of tables' blocks")
 
 #define PLANT_ENUM(id, name, what) PLANT_##id,

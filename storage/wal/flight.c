@@ -23,8 +23,7 @@ static void write_done(struct io_write *write)
 
 static bool fits(const struct wal *wal, const struct wal_segment *segment, uint64_t offset)
 {
-    bool begins = offset == WAL_BLOCK_BYTES;
-    return offset + wal_group_disk_bytes(wal->flight, begins) <= segment->bytes;
+    return offset + wal_group_disk_bytes(wal->flight) <= segment->bytes;
 }
 
 /* The newest segment is over; the one that was made ahead takes its place. */
@@ -47,8 +46,7 @@ static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t 
 {
     struct wal_position place = {.file = segment->file_id, .offset = offset};
     CHECK(!wal_position_before(place, wal->end));
-    struct slice data = wal_group_seal(wal->flight, place, offset == WAL_BLOCK_BYTES, wal->end,
-                                       wal->files.head.salt);
+    struct slice data = wal_group_seal(wal->flight, place, wal->end, wal->files.head.salt);
     CHECK(offset + data.length <= segment->bytes);
     wal->flight_end =
         (struct wal_position){.file = place.file, .offset = place.offset + data.length};
@@ -72,7 +70,7 @@ enum status wal_flight_start_locked(struct wal *wal, struct error *err)
         segment = wal->files.next;
         offset = WAL_BLOCK_BYTES;
         if (segment == NULL || !fits(wal, segment, offset)) {
-            uint64_t bytes = WAL_BLOCK_BYTES + wal_group_disk_bytes(wal->flight, true);
+            uint64_t bytes = WAL_BLOCK_BYTES + wal_group_disk_bytes(wal->flight);
             wal_files_want_locked(&wal->files, wal->end.file + 1,
                                   bytes > wal->files.segment_bytes ? bytes
                                                                    : wal->files.segment_bytes);

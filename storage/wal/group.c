@@ -151,19 +151,17 @@ void wal_group_forget_above(struct wal_group *group, uint64_t last_index)
     }
 }
 
-size_t wal_group_disk_bytes(const struct wal_group *group, bool begins_segment)
+size_t wal_group_disk_bytes(const struct wal_group *group)
 {
-    size_t bytes = group->length - (begins_segment ? 0 : STATE_RECORDS_BYTES);
-    return (size_t)wal_block_up(bytes);
+    return (size_t)wal_block_up(group->length);
 }
 
-static void finish_checksums(struct wal_group *group, size_t from, struct wal_position place,
-                             uint64_t salt)
+static void finish_checksums(struct wal_group *group, struct wal_position place, uint64_t salt)
 {
-    size_t at = from;
+    size_t at = 0;
     uint32_t records = 0;
     while (at < group->length) {
-        struct wal_position here = {.file = place.file, .offset = place.offset + (at - from)};
+        struct wal_position here = {.file = place.file, .offset = place.offset + at};
         at += wal_record_finish(group->data + at, here, salt);
         records++;
     }
@@ -171,24 +169,20 @@ static void finish_checksums(struct wal_group *group, size_t from, struct wal_po
     CHECK(records == group->records + 1);
 }
 
-struct slice wal_group_seal(struct wal_group *group, struct wal_position place, bool begins_segment,
+struct slice wal_group_seal(struct wal_group *group, struct wal_position place,
                             struct wal_position synced_through, uint64_t salt)
 {
     CHECK(group->records > 0);
     CHECK(place.offset % WAL_BLOCK_BYTES == 0);
-    size_t from = begins_segment ? 0 : STATE_RECORDS_BYTES;
-    if (begins_segment) {
-        uint8_t *at = group->data + WAL_GROUP_HEADER_BYTES;
-        at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term,
-                           PLANTED(PURGE_VOTE) ? 0 : group->begin.vote);
-        (void)wal_pair_put(at, WAL_RECORD_TRUNCATE, group->begin.last_index,
-                           group->begin.last_term);
-        group->records += 2;
-    }
-    size_t bytes = group->length - from - WAL_GROUP_HEADER_BYTES;
-    (void)wal_group_put(group->data + from, synced_through, bytes, group->records);
-    finish_checksums(group, from, place, salt);
-    size_t padded = wal_group_disk_bytes(group, begins_segment);
-    memset(group->data + group->length, 0, from + padded - group->length);
-    return slice_of(group->data + from, padded);
+    uint8_t *at = group->data + WAL_GROUP_HEADER_BYTES;
+    at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term,
+                       PLANTED(PURGE_VOTE) ? 0 : group->begin.vote);
+    (void)wal_pair_put(at, WAL_RECORD_TRUNCATE, group->begin.last_index, group->begin.last_term);
+    group->records += 2;
+    size_t bytes = group->length - WAL_GROUP_HEADER_BYTES;
+    (void)wal_group_put(group->data, synced_through, bytes, group->records);
+    finish_checksums(group, place, salt);
+    size_t padded = wal_group_disk_bytes(group);
+    memset(group->data + group->length, 0, padded - group->length);
+    return slice_of(group->data, padded);
 }

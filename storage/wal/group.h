@@ -3,7 +3,7 @@
  * Group: what one write and one fdatasync make durable: records one after the
  * other in one buffer, as they will be on disk but for their checksums' last part,
  * since the place is not known before the group is written. Room for the GROUP
- * record, and for the state records that a segment begins with, is kept in front.
+ * record, and for the state records that each group begins with, is kept in front.
  *
  * One thread at a time.
  */
@@ -63,12 +63,12 @@ void wal_group_synced(struct wal_group *group);
 /* Entries above `last_index` are not to be found through this group. */
 void wal_group_forget_above(struct wal_group *group, uint64_t last_index);
 
-/* Bytes on disk, padding included, in a segment's beginning or not. */
-size_t wal_group_disk_bytes(const struct wal_group *group, bool begins_segment);
+/* Bytes on disk, padding included. */
+size_t wal_group_disk_bytes(const struct wal_group *group);
 
-/* Puts the GROUP record in front, finishes all checksums for `place` and pads. Returns what to
- * write there; valid until the group is changed. */
-struct slice wal_group_seal(struct wal_group *group, struct wal_position place, bool begins_segment,
+/* Puts the GROUP record and the state before the group in front, finishes all checksums for `place`
+ * and pads. Once. Returns what to write there; valid until the group is changed. */
+struct slice wal_group_seal(struct wal_group *group, struct wal_position place,
                             struct wal_position synced_through, uint64_t salt);
 
 #endif

@@ -34,7 +34,7 @@ static void test_purge(void **state)
     struct wal_reader *reader = NULL;
     fixture_init(&fx, 4 * KIB);
     fixture_open(&fx);
-    uint64_t next = fill(&fx, 1, 8, 1);
+    uint64_t next = fill(&fx, 1, 12, 1);
     uint64_t bytes = wal_bytes(fx.wal);
     assert_ok(wal_purge(fx.wal, 2, &fx.err), &fx.err);
     assert_int_equal(wal_first_index(fx.wal), 1);

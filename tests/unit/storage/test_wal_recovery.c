@@ -284,16 +284,20 @@ static void test_format_example(void **state)
     fixture_close(&fx);
     static const uint8_t expected[] = {
         24, 0, 0,   0,   1,   0,   0,   0, 0, 0, 0, 0, /* GROUP */
-        1,  0, 0,   0,   0,   0,   0,   0, 0, 4, 0, 0, 0, 0, 0, 0, 65, 0,
-        0,  0, 2,   0,   0,   0,   16,  0, 0, 0, 3, 0, 0, 0, 0, 0, 0,  0, /* HARD_STATE */
-        3,  0, 0,   0,   0,   0,   0,   0, 2, 0, 0, 0, 0, 0, 0, 0, 25, 0,
+        1,  0, 0,   0,   0,   0,   0,   0, 0, 4, 0, 0, 0, 0, 0, 0, 121, 0,
+        0,  0, 4,   0,   0,   0,   16,  0, 0, 0, 3, 0, 0, 0, 0, 0, 0,   0, /* HARD_STATE */
+        1,  0, 0,   0,   0,   0,   0,   0, 0, 0, 0, 0, 0, 0, 0, 0, 16,  0,
+        0,  0, 4,   0,   0,   0,   0,   0, 0, 0, /* TRUNCATE */
+        0,  0, 0,   0,   0,   0,   0,   0, 0, 0, 0, 0, 0, 0, 0, 0, 16,  0,
+        0,  0, 3,   0,   0,   0,   0,   0, 0, 0, /* HARD_STATE */
+        3,  0, 0,   0,   0,   0,   0,   0, 2, 0, 0, 0, 0, 0, 0, 0, 25,  0,
         0,  0, 2,   0,   0,   0,   0,   0, 0, 0, /* ENTRY */
-        1,  0, 0,   0,   0,   0,   0,   0, 3, 0, 0, 0, 0, 0, 0, 0, 9,  0,
+        1,  0, 0,   0,   0,   0,   0,   0, 3, 0, 0, 0, 0, 0, 0, 0, 9,   0,
         0,  0, 'h', 'e', 'l', 'l', 'o', 0, 0, 0};
-    static const size_t checksums[] = {8, 36 + 8, 64 + 8};
+    static const size_t checksums[] = {8, 36 + 8, 64 + 8, 92 + 8, 120 + 8};
     for (size_t i = 0; i < sizeof expected; i++) {
         bool in_checksum = false;
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < sizeof checksums / sizeof checksums[0]; j++) {
             in_checksum = in_checksum || (i >= checksums[j] && i < checksums[j] + 4);
         }
         assert_true(in_checksum || fixture_peek(&fx, 1, 1024 + i) == expected[i]);
