@@ -167,19 +167,27 @@ static enum status scan_segment(struct wal_scanner *scanner, size_t at, uint64_t
     return status;
 }
 
-static enum status scan_segments(struct wal_scanner *scanner, size_t *last, struct error *err)
+enum status wal_scan_segments(struct wal_scanner *scanner, size_t *last, bool *damaged,
+                              struct error *err)
 {
     struct wal_scan *scan = scanner->scan;
+    *damaged = scanner->bad_head < scanner->count;
     for (size_t at = 0;; at++) {
-        uint64_t end = 0;
+        uint64_t end = WAL_BLOCK_BYTES;
         uint64_t bad = 0;
         bool goes_on = false;
-        enum status status = scan_segment(scanner, at, &end, &bad, err);
+        enum status status = STATUS_OK;
+        /* Without its head a file is not of the log; what its groups say is looked at elsewhere. */
+        if (at < scanner->bad_head) {
+            status = scan_segment(scanner, at, &end, &bad, err);
+        }
         if (status != STATUS_OK) {
             return status;
         }
         struct wal_position place = {.file = scanner->files[at].id, .offset = end};
-        status = wal_scanner_goes_on(scanner, at, place, &goes_on, err);
+        if (at + 1 < scanner->bad_head) {
+            status = wal_scanner_goes_on(scanner, at, place, &goes_on, err);
+        }
         if (status == STATUS_OK && !goes_on) {
             status = PLANTED(CUT_DAMAGED)
                          ? STATUS_OK
@@ -187,6 +195,10 @@ static enum status scan_segments(struct wal_scanner *scanner, size_t *last, stru
             scan->end = place;
             scan->cut_bytes = bad > end ? bad - end : 0;
             *last = at;
+            if (status == STATUS_CORRUPT && scanner->lenient) {
+                *damaged = true;
+                return STATUS_OK;
+            }
         }
         if (status != STATUS_OK || !goes_on) {
             return status;
@@ -241,7 +253,8 @@ static enum status scan_log(struct wal_scanner *scanner, struct error *err)
 {
     struct wal_scan *scan = scanner->scan;
     size_t last = 0;
-    enum status status = scan_segments(scanner, &last, err);
+    bool damaged = false;
+    enum status status = wal_scan_segments(scanner, &last, &damaged, err);
     if (status != STATUS_OK) {
         return status;
     }

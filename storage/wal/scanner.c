@@ -211,23 +211,32 @@ static enum status check_head(struct wal_scanner *scanner, struct error *err)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%.300s: this log belongs to another cluster or node", scanner->path);
     }
-    if (head.file != file->id || (scanner->at > 0 && head.salt != scan->salt)) {
+    if (head.file != file->id || (scanner->has_salt && head.salt != scan->salt)) {
         return error_set(err, STATUS_CORRUPT,
                          "%.300s: offset 0: the head is that of another file (%llu)", scanner->path,
                          (unsigned long long)head.file);
     }
     scan->salt = head.salt;
+    scanner->has_salt = true;
     return STATUS_OK;
 }
 
 enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *err)
 {
     enum status status = STATUS_OK;
+    scanner->bad_head = scanner->count;
     for (size_t i = 0; i < scanner->count && status == STATUS_OK; i++) {
         status = wal_scanner_open(scanner, i, err);
         if (status == STATUS_OK) {
             status = check_head(scanner, err);
         }
+        if (status == STATUS_CORRUPT && scanner->lenient) {
+            scanner->bad_head = i < scanner->bad_head ? i : scanner->bad_head;
+            status = STATUS_OK;
+        }
+    }
+    if (status == STATUS_OK && !scanner->has_salt && scanner->count > 0) {
+        return error_set(err, STATUS_CORRUPT, "%.300s: no segment has a head", scanner->scan->dir);
     }
     return status;
 }

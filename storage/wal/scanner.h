@@ -28,7 +28,11 @@ struct wal_scanner {
     size_t temporary_count;
     struct wal_position synced; /* the furthest that a group said to be durable */
     bool established;           /* the log's place is known */
-    size_t at;                  /* index in `files` of the one that is open */
+    /* Damage is looked past (salvage.c), and not an error. */
+    bool lenient;
+    size_t bad_head; /* lenient: index in `files` of the first one with a bad head, or `count` */
+    bool has_salt;
+    size_t at; /* index in `files` of the one that is open */
     struct file *file;
     char path[PATH_BYTES_MAX];
     uint8_t *window;
@@ -43,7 +47,8 @@ enum status wal_scanner_list(struct wal_scanner *scanner, struct error *err) MUS
 /* Leaves out what is before the last gap. */
 enum status wal_scanner_skip_before_gap(struct wal_scanner *scanner, struct error *err) MUST_USE;
 
-/* Every segment's head is sound and of this log. Learns the files' sizes and the salt. */
+/* Every segment's head is sound and of this log. Learns the files' sizes and the salt. Lenient:
+ * some are, and none is another's. */
 enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *err) MUST_USE;
 
 /* Opens files[at] in place of the one that is open. */
@@ -65,6 +70,11 @@ enum status wal_scanner_goes_on(struct wal_scanner *scanner, size_t at, struct w
  * record. */
 enum status wal_scanner_check_not_damage(struct wal_scanner *scanner, size_t at, uint64_t offset,
                                          uint64_t bad, struct error *err) MUST_USE;
+
+/* In scan.c: applies all sound groups from the first segment on, to scan->terms, state and end.
+ * files[*last] has the last one. Lenient: OK also where damage ends them, and *damaged says so. */
+enum status wal_scan_segments(struct wal_scanner *scanner, size_t *last, bool *damaged,
+                              struct error *err) MUST_USE;
 
 /* The file is not part of the log any more. */
 enum status wal_scanner_retire(struct wal_scanner *scanner, const struct wal_scanner_file *file,

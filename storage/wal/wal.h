@@ -24,8 +24,8 @@
  *   a crash is the state at the end of some group, never less than the durable one.
  * - One group is under way at a time, and each says up to where the log was durable
  *   when it was written. So bad bytes below such a statement are damage (wal_open
- *   fails with CORRUPT, naming file and offset), and others an unfinished write,
- *   which wal_open cuts off.
+ *   fails with CORRUPT, naming file and offset; salvage.h makes something of that), and others
+ *   an unfinished write, which wal_open cuts off.
  * - Poison: a write or sync that failed in the I/O queue, whatever the reason, is
  *   final, since nobody knows what the disk holds then. wal_finish() returns it, and so
  *   does every later call of the owner; reading goes on. The node stops.
