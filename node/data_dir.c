@@ -193,3 +193,51 @@ enum status data_dir_members(struct fs *fs, const struct config *config, struct 
     buf_release(&found);
     return status;
 }
+
+static enum status find_log_file(void *context, const char *name, struct error *err)
+{
+    bool *found = context;
+    size_t length = strlen(name);
+    (void)err;
+    *found = *found || (length > 4 && strcmp(name + length - 4, ".wal") == 0);
+    return STATUS_OK;
+}
+
+enum status data_dir_check_log(struct fs *fs, const char *path, const char *wal_dir,
+                               struct error *err)
+{
+    char started_path[PATH_BYTES_MAX];
+    bool started = false;
+    bool there = false;
+    enum status status = path_join(started_path, path, "started", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(fs, started_path, &started, err);
+    }
+    if (status == STATUS_OK && started) {
+        status = fs_exists(fs, wal_dir, &there, err);
+    }
+    if (status == STATUS_OK && there) {
+        there = false;
+        status = fs_list(fs, wal_dir, find_log_file, &there, err);
+    }
+    if (status == STATUS_OK && started && !there) {
+        return error_set(err, STATUS_DATA_LOSS,
+                         "%s held a log and it is gone; set this member up anew, under a new id",
+                         wal_dir);
+    }
+    return status;
+}
+
+enum status data_dir_note_started(struct fs *fs, const char *path, struct error *err)
+{
+    char started_path[PATH_BYTES_MAX];
+    bool started = false;
+    enum status status = path_join(started_path, path, "started", err);
+    if (status == STATUS_OK) {
+        status = fs_exists(fs, started_path, &started, err);
+    }
+    if (status == STATUS_OK && !started) {
+        status = fs_replace_file(fs, path, started_path, slice_of_string("1\n"), err);
+    }
+    return status;
+}

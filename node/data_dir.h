@@ -26,4 +26,13 @@ struct member_names {
 enum status data_dir_members(struct fs *fs, const struct config *config, struct member_names *out,
                              struct error *err) MUST_USE;
 
+/* Before the log is opened, which would begin a new one: DATA_LOSS if there was a log (DIR/started
+ * says so) and there is none. A node that lost its log may have voted and acknowledged what it no
+ * longer knows of: it must not come back under its id. */
+enum status data_dir_check_log(struct fs *fs, const char *path, const char *wal_dir,
+                               struct error *err) MUST_USE;
+
+/* From now on a log or a key that is missing is lost, not new. */
+enum status data_dir_note_started(struct fs *fs, const char *path, struct error *err) MUST_USE;
+
 #endif

@@ -323,6 +323,9 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     if (ready->has_soft_state) {
         change_role(driver, &ready->soft_state);
     }
+    if (ready->refilled) {
+        driver->options.on_refilled(driver->options.context);
+    }
     if (ready->snapshot_wanted != 0) {
         driver->options.on_snapshot_wanted(driver->options.context, &driver->members,
                                            driver->soft.leader, ready->snapshot_wanted);
@@ -574,6 +577,8 @@ static enum status core_new(struct driver *driver, struct error *err)
         .last_index = recovered->last_index,
         .runs = runs,
         .run_count = recovered->run_count,
+        .refill_index = options->refill->index,
+        .refill_term = options->refill->term,
     };
     enum status status = raft_new(&raft_options, &driver->raft, err);
     alloc_free(options->alloc, runs);

@@ -30,6 +30,7 @@
 #include "node/pending.h"
 #include "node/proposals.h"
 #include "node/reads.h"
+#include "node/refill.h"
 #include "node/replier.h"
 #include "raft/raft.h"
 #include "storage/wal/wal.h"
@@ -45,6 +46,7 @@ struct driver_options {
     struct intake_queue *intake;
     struct wal *wal;
     const struct wal_recovered *recovered;
+    const struct refill *refill; /* what the log lacks at the start */
     const struct seal *start;
     /* Sends to another member; false if that cannot be done now. Raft repeats what gets lost. */
     bool (*send)(void *context, const struct raft_message *message);
@@ -61,7 +63,8 @@ struct driver_options {
     void (*on_snapshot_wanted)(void *context, const struct members *members, uint64_t leader,
                                uint64_t least_index);
     uint64_t (*log_needed_past)(void *context);               /* by those who pull snapshots */
-    void (*on_house)(void *context);                          /* in a turn, about twice a second */
+    void (*on_refilled)(void *context); /* in a turn; once, if it lacked some */
+    void (*on_house)(void *context);    /* in a turn, about twice a second */
     void (*on_fatal)(void *context, const struct error *err); /* in a turn; once */
     void *context;
 };

@@ -74,7 +74,8 @@ static enum status open_engine(struct replica *replica, struct error *err)
     return status;
 }
 
-static enum status open_wal(struct replica *replica, struct error *err)
+/* `others` have what this log has. */
+static enum status open_wal(struct replica *replica, bool others, struct error *err)
 {
     char identity[WAL_IDENTITY_BYTES_MAX];
     uint64_t raft_id =
@@ -95,8 +96,12 @@ static enum status open_wal(struct replica *replica, struct error *err)
         .on_wait = wait_hook(replica),
         .context = replica,
     };
-    enum status status = wal_open(&options, replica->seal.index, replica->seal.term,
-                                  &replica->recovered, &replica->wal, err);
+    enum status status =
+        refill_load(&replica->refill, options.fs, replica->options.config->data, err);
+    if (status == STATUS_OK) {
+        status = refill_open_wal(&replica->refill, &options, others, replica->seal.index,
+                                 replica->seal.term, &replica->recovered, &replica->wal, err);
+    }
     if (status == STATUS_OK) {
         log_write("node", LOG_INFO, "recovered",
                   "size=%lu sealed_index=%lu first_index=%lu last_index=%lu term=%lu cut_bytes=%lu",
@@ -109,60 +114,8 @@ static enum status open_wal(struct replica *replica, struct error *err)
     return status;
 }
 
-/* A node that lost its log may have voted and acknowledged what it no longer knows of: it must not
- * come back under its id. The file "started" says that there was a log. */
-static enum status find_log_file(void *context, const char *name, struct error *err)
-{
-    bool *found = context;
-    size_t length = strlen(name);
-    (void)err;
-    *found = *found || (length > 4 && strcmp(name + length - 4, ".wal") == 0);
-    return STATUS_OK;
-}
-
-/* Before the log is opened, which would begin a new one. */
-static enum status check_log_not_lost(struct replica *replica, struct error *err)
-{
-    char path[PATH_BYTES_MAX];
-    bool started = false;
-    enum status status = path_join(path, replica->options.config->data, "started", err);
-    if (status == STATUS_OK) {
-        status = fs_exists(replica->options.fs, path, &started, err);
-    }
-    bool there = false;
-    if (status == STATUS_OK && started) {
-        status = fs_exists(replica->options.fs, replica->wal_dir, &there, err);
-    }
-    if (status == STATUS_OK && there) {
-        there = false;
-        status = fs_list(replica->options.fs, replica->wal_dir, find_log_file, &there, err);
-    }
-    if (status == STATUS_OK && started && !there) {
-        return error_set(err, STATUS_DATA_LOSS,
-                         "%s held a log and it is gone; set this member up anew, under a new id",
-                         replica->wal_dir);
-    }
-    return status;
-}
-
-/* From now on a log or a key that is missing is lost, not new. */
-static enum status note_started(struct replica *replica, struct error *err)
-{
-    const char *data = replica->options.config->data;
-    char path[PATH_BYTES_MAX];
-    bool started = false;
-    enum status status = path_join(path, data, "started", err);
-    if (status == STATUS_OK) {
-        status = fs_exists(replica->options.fs, path, &started, err);
-    }
-    if (status == STATUS_OK && !started) {
-        status = fs_replace_file(replica->options.fs, data, path, slice_of_string("1\n"), err);
-    }
-    return status;
-}
-
 /* Who the members are as of the seal. */
-static enum status find_members(struct replica *replica, struct error *err)
+static enum status find_members(struct replica *replica, bool *others, struct error *err)
 {
     const struct config *config = replica->options.config;
     struct member_names first;
@@ -178,12 +131,14 @@ static enum status find_members(struct replica *replica, struct error *err)
     if (status == STATUS_OK) {
         status = raft_membership_decode(replica->seal.membership, &membership, err);
     }
+    *others = status == STATUS_OK && membership.count != 1; /* none: others made the cluster */
     return status == STATUS_OK ? members_check_config(config, &first, &membership, err) : status;
 }
 
 static enum status recover(struct replica *replica, struct error *err)
 {
     const struct config *config = replica->options.config;
+    bool others = false;
     enum status status = data_dir_open(replica->options.fs, config->data, config->cluster,
                                        config->node_id, &replica->lock, err);
     if (status == STATUS_OK) {
@@ -206,13 +161,13 @@ static enum status recover(struct replica *replica, struct error *err)
                   (unsigned long)replica->seal.index, (unsigned long)replica->seal.size);
     }
     if (status == STATUS_OK) {
-        status = find_members(replica, err);
+        status = find_members(replica, &others, err);
     }
     if (status == STATUS_OK) {
-        status = check_log_not_lost(replica, err);
+        status = data_dir_check_log(replica->options.fs, config->data, replica->wal_dir, err);
     }
     if (status == STATUS_OK) {
-        status = open_wal(replica, err);
+        status = open_wal(replica, others, err);
     }
     if (status == STATUS_OK) {
         status = tile_store_open(replica->options.alloc, replica->engine, replica->seal.tree,
@@ -223,7 +178,7 @@ static enum status recover(struct replica *replica, struct error *err)
                              config->data, config->origin, &replica->signer, err);
     }
     if (status == STATUS_OK) {
-        status = note_started(replica, err);
+        status = data_dir_note_started(replica->options.fs, config->data, err);
     }
     if (status == STATUS_OK) {
         status = fs_sync_dir(replica->options.fs, config->data, err);
@@ -241,8 +196,8 @@ static enum status check_signed_is_held(struct replica *replica, struct error *e
     struct hash root;
     uint64_t held = replica->seal.size + driver_tail_events(replica->driver);
     signer_last(replica->signer, &size, &root);
-    if (size <= held) {
-        return STATUS_OK;
+    if (size <= held || replica->refill.index != 0) {
+        return STATUS_OK; /* or what is lacking is known, and comes back */
     }
     return error_set(err, STATUS_DATA_LOSS,
                      "%s lost its end: this node signed a tree head of %lu events, and has %lu at "
@@ -263,6 +218,12 @@ static uint64_t log_needed_past(void *context)
 {
     const struct replica *replica = context;
     return replica->source == NULL ? UINT64_MAX : snapshot_source_held_index(replica->source);
+}
+
+static void on_refilled(void *context)
+{
+    struct replica *replica = context;
+    refill_end(&replica->refill, replica->options.engine);
 }
 
 static void on_house(void *context)
@@ -379,6 +340,7 @@ static enum status join(struct replica *replica, struct error *err)
             .intake = &replica->intake,
             .wal = replica->wal,
             .recovered = &replica->recovered,
+            .refill = &replica->refill,
             .start = &replica->seal,
             .send = options->send,
             .send_context = options->context,
@@ -391,6 +353,7 @@ static enum status join(struct replica *replica, struct error *err)
             .fault = &replica->fault,
             .on_snapshot_wanted = on_snapshot_wanted,
             .log_needed_past = log_needed_past,
+            .on_refilled = on_refilled,
             .on_house = on_house,
             .on_fatal = on_fatal,
             .context = replica,

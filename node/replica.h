@@ -26,6 +26,7 @@
 #include "node/fault.h"
 #include "node/loader.h"
 #include "node/pending.h"
+#include "node/refill.h"
 #include "node/signer.h"
 #include "node/snapshot_pull.h"
 #include "node/snapshot_source.h"
@@ -71,6 +72,7 @@ struct replica {
     struct tile_store *tiles;
     struct signer *signer;
     struct fault fault;
+    struct refill refill;       /* what the log has lost */
     struct intake_queue intake; /* the driver's */
     struct pending pending;
     struct applied applied;

@@ -99,6 +99,10 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
         (void)snprintf(state, sizeof state, "fault: %s", err.text);
     } else if (fault_get(service->fault, fault)) {
         (void)snprintf(state, sizeof state, "fault: %s", fault);
+    } else if (now.raft.refill_index != 0) {
+        (void)snprintf(state, sizeof state, "log fault: refilling, %llu of %llu entries",
+                       (unsigned long long)now.raft.stored_index,
+                       (unsigned long long)now.raft.refill_index);
     } else if (snapshot_pull_progress(service->pull, &percent)) {
         (void)snprintf(state, sizeof state, "installing snapshot: %u %%", percent);
     } else if (self_of(service, &now) == NULL) {
