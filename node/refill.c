@@ -98,6 +98,7 @@ static enum status carry_out(struct refill *refill, const struct wal_options *op
     enum status status = wal_salvage_cut(options, &refill->salvage, err);
     if (status == STATUS_OK) {
         refill->cutting = false;
+        refill->salvaged = true;
         status = store(refill, err);
     }
     return status;
@@ -125,7 +126,7 @@ static enum status salvage(struct refill *refill, const struct wal_options *opti
     refill->cutting = true;
     log_write("wal", LOG_ERROR, "log is damaged: it is cut, and refilled by the other members",
               "error=%s last_index=%" PRIu64 " lost_index=%" PRIu64 " term=%" PRIu64
-              " kept_in=%s/*%s",
+              " kept_as=%s/*%s",
               log_quote(text, sizeof text, damage->text), found.last_index, refill->index,
               found.term, options->dir, WAL_DAMAGED_SUFFIX);
     status = store(refill, err);

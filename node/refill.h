@@ -27,6 +27,7 @@ struct refill {
     bool cutting;               /* `salvage` is to be carried out */
     struct wal_salvage salvage; /* then */
     bool on_disk;
+    bool salvaged; /* the log was cut just now */
 };
 
 /* Takes up what DATA/refill says. Borrows fs and dir. CORRUPT if that is damaged. */

@@ -20,11 +20,16 @@ static bool is_up_to_date(const struct raft *raft, const struct raft_message *me
     return message->index >= raft->log.last_index;
 }
 
+static bool must_refill(const struct raft *raft)
+{
+    return raft_is_refilling(raft) && !PLANTED(VOTE_UNFILLED);
+}
+
 void raft_receive_pre_vote(struct raft *raft, const struct raft_message *message)
 {
     CHECK(message->type == RAFT_MESSAGE_PRE_VOTE);
-    bool granted = message->term > raft->hard.term && !raft_in_lease(raft) &&
-                   !raft_is_refilling(raft) && is_up_to_date(raft, message);
+    bool granted = message->term > raft->hard.term && !raft_in_lease(raft) && !must_refill(raft) &&
+                   is_up_to_date(raft, message);
     /* A yes repeats the term asked for, a no tells the own one, so that the sender catches up. */
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MESSAGE_PRE_VOTE_REPLY,
@@ -42,7 +47,7 @@ void raft_receive_vote(struct raft *raft, const struct raft_message *message)
                (raft->hard.vote == message->from || (raft->hard.vote == 0 && raft->leader == 0));
     may = may || (PLANTED(VOTE_TWICE) && message->term == raft->hard.term && raft->leader == 0 &&
                   raft->role == RAFT_FOLLOWER);
-    bool granted = may && !raft_is_refilling(raft) && is_up_to_date(raft, message);
+    bool granted = may && !must_refill(raft) && is_up_to_date(raft, message);
     if (granted && raft->hard.vote == 0) {
         CHECK(raft->role == RAFT_FOLLOWER || raft->role == RAFT_PRE_CANDIDATE);
         raft_become_follower(raft, raft->hard.term, 0);

@@ -19,6 +19,7 @@
     X(VOTE_BEFORE_SYNC, "vote-before-sync", "votes before the vote is durable")                    \
     X(VOTE_TWICE, "vote-twice", "votes for everybody in a term")                                   \
     X(VOTE_BLIND, "vote-blind", "votes for candidates with less log")                              \
+    X(VOTE_UNFILLED, "vote-unfilled", "votes though its damaged log is not refilled")              \
     X(LOST_HARD_STATE, "lost-hard-state", "takes a lost term and vote for new")                    \
     X(SKIP_DIR_SYNC, "skip-dir-sync", "does not sync directories")                                 \
     X(SKIP_TABLE_SYNC, "skip-table-sync", "does not sync tables")                                  \

@@ -320,12 +320,15 @@ static enum status write_new(struct wal_scanner *scanner, const char *path,
     return status;
 }
 
-static enum status damaged_path(char out[PATH_BYTES_MAX], const char *path, struct error *err)
+/* A segment's name, and the other one that it gets. */
+static enum status names_of(const struct wal_scanner *scanner, uint64_t id,
+                            char path[PATH_BYTES_MAX], char aside[PATH_BYTES_MAX],
+                            struct error *err)
 {
-    int length = snprintf(out, PATH_BYTES_MAX, "%s%s", path, WAL_DAMAGED_SUFFIX);
-    return length > 0 && length < PATH_BYTES_MAX
-               ? STATUS_OK
-               : error_set(err, STATUS_INVALID_ARGUMENT, "%.300s: the path is too long", path);
+    char name[32];
+    (void)snprintf(name, sizeof name, "%016llx" WAL_DAMAGED_SUFFIX, (unsigned long long)id);
+    enum status status = wal_segment_path(path, scanner->scan->dir, id, err);
+    return status == STATUS_OK ? path_join(aside, scanner->scan->dir, name, err) : status;
 }
 
 /* The newest goes first, so that what is left never has a gap. */
@@ -337,10 +340,7 @@ static enum status put_aside(struct wal_scanner *scanner, size_t at, struct erro
     enum status status = STATUS_OK;
     for (size_t i = scanner->count; i > at && status == STATUS_OK; i--) {
         bool exists = false;
-        status = wal_segment_path(path, scanner->scan->dir, scanner->files[i - 1].id, err);
-        if (status == STATUS_OK) {
-            status = damaged_path(aside, path, err);
-        }
+        status = names_of(scanner, scanner->files[i - 1].id, path, aside, err);
         if (status == STATUS_OK) {
             status = fs_exists(fs, aside, &exists, err);
         }

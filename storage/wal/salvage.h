@@ -37,7 +37,7 @@ enum status wal_salvage_look(const struct wal_options *options, struct wal_salva
 /* Makes the log end there, durably, with the hard state behind. What is cut is kept under names
  * that end in WAL_DAMAGED_SUFFIX. May be repeated after a crash or an error at any point, with the
  * same `salvage`, as long as nothing else is done with the log: it then ends what it began. */
-#define WAL_DAMAGED_SUFFIX ".damaged"
+#define WAL_DAMAGED_SUFFIX ".damaged" /* in place of ".wal" */
 enum status wal_salvage_cut(const struct wal_options *options, const struct wal_salvage *salvage,
                             struct error *err) MUST_USE;
 

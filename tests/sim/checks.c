@@ -73,6 +73,14 @@ void checks_after_driver(struct sim_node *node)
                     "n%u: from %" PRIu64 " to %" PRIu64, node->number + 1, node->commit,
                     status.raft.commit);
     }
+    const struct wal_recovered *recovered = &node->replica->recovered;
+    node->refilling = status.raft.refill_index != 0;
+    if (node->refilling && status.raft.hard_state.vote != 0 &&
+        (status.raft.hard_state.term != recovered->term ||
+         status.raft.hard_state.vote != recovered->vote)) {
+        world_break(&node->sim->world, "nobody votes whose log is not refilled",
+                    "n%u in term %" PRIu64, node->number + 1, status.raft.hard_state.term);
+    }
     node->commit = status.raft.commit;
     node->stored_index = status.raft.stored_index;
     if (status.raft.hard_state.term != node->term) {

@@ -3,10 +3,10 @@
  * What a disk does wrong and says nothing of, and who must notice.
  *
  * A table may be spoilt at any time: who reads the place is told, by its checksum, and so
- * is the node by a deep audit. The log and the manifest are read at a start, and a node
- * that finds them spoilt does not start. It may stay away for good, so this happens to
- * fewer than half of the nodes: what is committed is then whole on some node that stays,
- * and those that stay are a majority.
+ * is the node by a deep audit. The log and the manifest are read at a start. A node that
+ * finds its log spoilt is refilled by the others, or does not start, as with a manifest. It may
+ * stay away for good, so this happens to fewer than half of the nodes: what is committed
+ * is then whole on some node that stays, and those that stay are a majority.
  *
  * Two things that nobody can tell from a crash are kept from a node: it does not return
  * when the write that was lost is the last one that it acknowledged.

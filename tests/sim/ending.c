@@ -20,7 +20,7 @@ bool ending_converged(const struct sim *sim)
         }
         first = first == NULL ? node : first;
         if (!node->running || node->applied_index != first->applied_index ||
-            node->commit != first->applied_index) {
+            node->commit != first->applied_index || node->refilling) {
             return false;
         }
     }

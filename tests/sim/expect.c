@@ -85,6 +85,9 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     if (word_is(what, "faulty") || word_is(what, "sound")) {
         return node->running && fault_get(&node->replica->fault, NULL) == word_is(what, "faulty");
     }
+    if (word_is(what, "refilling")) {
+        return node->running && node->refilling;
+    }
     if (word_is(what, "purged")) {
         return node->running && wal_first_index(node->replica->wal) > 1;
     }

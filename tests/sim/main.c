@@ -171,11 +171,12 @@ int main(int argc, char **argv)
         if (arguments.verbose || result.broken != NULL) {
             printf("seed %" PRIu64 " ops %" PRIu64 " faults %" PRIu64 " crashes %" PRIu64
                    " repeats %" PRIu64 " reads %" PRIu64 " snapshots %" PRIu64 " changes %" PRIu64
-                   " damaged %" PRIu64 " noticed %" PRIu64 " events %" PRIu64 " memory_kib %" PRIu64
-                   " seconds %.1f trace %016" PRIx64 "\n",
+                   " damaged %" PRIu64 " noticed %" PRIu64 " salvaged %" PRIu64 " events %" PRIu64
+                   " memory_kib %" PRIu64 " seconds %.1f trace %016" PRIx64 "\n",
                    seed, result.ops, result.faults, result.crashes, result.repeats, result.reads,
-                   result.snapshots, result.changes, result.damaged, result.noticed, result.events,
-                   result.memory_most / KIB, result.seconds, result.trace);
+                   result.snapshots, result.changes, result.damaged, result.noticed,
+                   result.salvaged, result.events, result.memory_most / KIB, result.seconds,
+                   result.trace);
         }
         if (result.broken != NULL) {
             failed++;

@@ -396,6 +396,16 @@ void node_boot(struct sim_node *node)
         world_note(&sim->world, "snapshot", node->number, node->replica->seal.index);
         sim_tell(sim, "n%u installed a snapshot", node->number + 1);
     }
+    const struct refill *refill = &node->replica->refill;
+    node->refilling = refill->index != 0;
+    if (refill->salvaged) {
+        sim->salvaged++;
+        sim->noticed += node->damaged;
+        world_note(&sim->world, "salvaged", node->number, refill->salvage.last_index);
+        sim_tell(sim, "n%u cuts its damaged log after entry %lu, and refills it up to %lu",
+                 node->number + 1, (unsigned long)refill->salvage.last_index,
+                 (unsigned long)refill->index);
+    }
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
     checks_after_applier(node);

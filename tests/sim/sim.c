@@ -132,6 +132,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .reads = sim->reads,
                                   .damaged = sim->damaged,
                                   .noticed = sim->noticed,
+                                  .salvaged = sim->salvaged,
                                   .snapshots = sim->snapshots,
                                   .changes = sim->changes,
                                   .memory_most = memory_most(sim),

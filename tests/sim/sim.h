@@ -183,6 +183,7 @@ struct sim_node {
     uint64_t applied_index;
     uint64_t applied_size;
     uint64_t stored_index;
+    bool refilling;
     uint64_t commit;
     uint64_t term;
     bool leads;
@@ -386,6 +387,7 @@ struct sim {
     uint64_t repeats;   /* appends that were answered from the session */
     uint64_t noticed;   /* damaged disks of which their node knew */
     uint64_t snapshots; /* that were installed */
+    uint64_t salvaged;  /* logs that were cut for damage, to be refilled */
     uint64_t changes;   /* of the membership, and transfers */
     /* a script's, else unset */
     bool scripted; /* nothing comes back by itself */
@@ -413,6 +415,7 @@ struct sim_result {
     uint64_t damaged;
     uint64_t noticed;
     uint64_t snapshots;
+    uint64_t salvaged;
     uint64_t changes;
     uint64_t memory_most; /* bytes of one node */
     uint64_t events;

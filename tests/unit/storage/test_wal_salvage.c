@@ -88,9 +88,8 @@ static void test_each_byte(void **state)
         struct file *kept = NULL;
         uint8_t byte = 0;
         size_t got = 0;
-        assert_ok(
-            fs_open(fx.fs, FIXTURE_DIR "/0000000000000001.wal.damaged", FS_READ, &kept, &fx.err),
-            &fx.err);
+        assert_ok(fs_open(fx.fs, FIXTURE_DIR "/0000000000000001.damaged", FS_READ, &kept, &fx.err),
+                  &fx.err);
         assert_ok(file_read(kept, at, &byte, 1, &got, &fx.err), &fx.err);
         file_close(kept);
         assert_int_equal(byte, bad);
