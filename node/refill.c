@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -14,38 +15,65 @@ enum { LINE_BYTES_MAX = 512 };
 
 /* --- the file ------------------------------------------------------------------------------ */
 
-static size_t encode(const struct refill *refill, char out[LINE_BYTES_MAX])
+enum { FIELDS = 10 };
+
+struct field {
+    const char *name;
+    uint64_t *value;
+};
+
+static void fields_of(struct refill *refill, struct field out[FIELDS])
 {
-    const struct wal_salvage *salvage = &refill->salvage;
-    int length =
-        snprintf(out, LINE_BYTES_MAX,
-                 "refill index %" PRIu64 " term %" PRIu64 " vote %" PRIu64 " file %" PRIu64
-                 " offset %" PRIu64 " last %" PRIu64 " last_term %" PRIu64 " lost %" PRIu64
-                 " hard_term %" PRIu64 " salt %" PRIu64 " %s",
-                 refill->index, refill->term, salvage->vote, salvage->file, salvage->offset,
-                 salvage->last_index, salvage->last_term, salvage->lost_index, salvage->term,
-                 salvage->salt, refill->cutting ? "cutting" : "refilling");
-    CHECK(length > 0 && length < LINE_BYTES_MAX - 16);
-    uint32_t crc = crc32c_extend(0, (const uint8_t *)out, (size_t)length);
+    struct wal_salvage *salvage = &refill->salvage;
+    const struct field fields[FIELDS] = {
+        {"refill index", &refill->index},   {"term", &refill->term},
+        {"hard_term", &salvage->term},      {"hard_vote", &salvage->vote},
+        {"lost", &salvage->lost_index},     {"last", &salvage->last_index},
+        {"last_term", &salvage->last_term}, {"file", &salvage->file},
+        {"offset", &salvage->offset},       {"salt", &salvage->salt},
+    };
+    memcpy(out, fields, sizeof fields);
+}
+
+static size_t encode(struct refill *refill, char out[LINE_BYTES_MAX])
+{
+    struct field fields[FIELDS];
+    int length = 0;
+    fields_of(refill, fields);
+    for (size_t i = 0; i < FIELDS; i++) {
+        length += snprintf(out + length, LINE_BYTES_MAX - (size_t)length, "%s %" PRIu64 " ",
+                           fields[i].name, *fields[i].value);
+        CHECK(length < LINE_BYTES_MAX);
+    }
+    length += snprintf(out + length, LINE_BYTES_MAX - (size_t)length, "%s",
+                       refill->cutting ? "cutting" : "refilling");
+    CHECK(length < LINE_BYTES_MAX - 16);
+    uint32_t crc = crc32c_extend(0, out, (size_t)length);
     length += snprintf(out + length, LINE_BYTES_MAX - (size_t)length, " %08" PRIx32 "\n", crc);
     return (size_t)length;
 }
 
-/* What it would be written as again is what it is. */
+/* `text` ends with a NUL. What it would be written as again is what it is. */
 static bool decode(struct refill *refill, const char *text, size_t length)
 {
     char again[LINE_BYTES_MAX];
-    char state[16] = "";
-    struct wal_salvage *salvage = &refill->salvage;
-    int got = sscanf(text,
-                     "refill index %" SCNu64 " term %" SCNu64 " vote %" SCNu64 " file %" SCNu64
-                     " offset %" SCNu64 " last %" SCNu64 " last_term %" SCNu64 " lost %" SCNu64
-                     " hard_term %" SCNu64 " salt %" SCNu64 " %15s",
-                     &refill->index, &refill->term, &salvage->vote, &salvage->file,
-                     &salvage->offset, &salvage->last_index, &salvage->last_term,
-                     &salvage->lost_index, &salvage->term, &salvage->salt, state);
-    refill->cutting = strcmp(state, "cutting") == 0;
-    return got == 11 && encode(refill, again) == length && memcmp(again, text, length) == 0;
+    struct field fields[FIELDS];
+    const char *at = text;
+    fields_of(refill, fields);
+    for (size_t i = 0; i < FIELDS; i++) {
+        size_t name = strlen(fields[i].name);
+        char *end = NULL;
+        if (strncmp(at, fields[i].name, name) != 0 || at[name] != ' ') {
+            return false;
+        }
+        *fields[i].value = strtoull(at + name + 1, &end, 10);
+        if (*end != ' ') {
+            return false;
+        }
+        at = end + 1;
+    }
+    refill->cutting = strncmp(at, "cutting", strlen("cutting")) == 0;
+    return encode(refill, again) == length && memcmp(again, text, length) == 0;
 }
 
 enum status refill_load(struct refill *refill, struct fs *fs, const char *dir, struct error *err)

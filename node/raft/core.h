@@ -102,12 +102,12 @@ struct raft {
     uint64_t acknowledged;    /* the last index it has told it */
     uint64_t snapshot_wanted; /* to be told with the next ready; 0: none */
     bool reply_due;
+    bool refill_fed;      /* an APPEND has come in since the last heartbeat */
+    bool refilled_news;   /* for the next ready */
     bool membership_news; /* for the next ready: another one is in force */
 
     uint64_t refill_index; /* 0: the log has not lost anything */
     uint64_t refill_term;
-    bool refill_fed;    /* an APPEND has come in since the last heartbeat */
-    bool refilled_news; /* for the next ready */
 
     uint64_t now;              /* ticks since the start */
     unsigned election_elapsed; /* ticks since the leader was heard of, or a campaign began */

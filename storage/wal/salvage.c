@@ -62,7 +62,7 @@ static bool take_head(struct after *after, struct slice *records)
 {
     struct slice rest = *records;
     struct wal_state state = {0};
-    if (rest.length < 2 * WAL_PAIR_RECORD_BYTES) {
+    if (rest.length < 2UL * WAL_PAIR_RECORD_BYTES) {
         return false;
     }
     struct wal_record first = next_record(&rest);
