@@ -277,8 +277,8 @@ static void boot(struct sim *sim, struct node *node)
     tolerate(sim, node_boot(node, &sim->options, &err), &err);
 }
 
-/* The log is damaged, and lost what it had acknowledged; but of one node at a time, since one good copy
- * stays. */
+/* The log is damaged, and lost what it had acknowledged; but of one node at a time, since one good
+ * copy stays. */
 static void lose(struct sim *sim, struct node *node)
 {
     uint64_t last = disk_last(&node->disk);
