@@ -30,6 +30,8 @@ struct driver {
     uint64_t next_housekeeping_ns;
     uint64_t next_expiry_ns;
     uint64_t commit;
+    uint64_t
+        recall_size;     /* it has applied so many events in an earlier life; 0: no more than now */
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
     bool faulty;            /* what is stored here is damaged: another should lead */
@@ -449,6 +451,29 @@ static void tick(struct driver *driver)
     log_writer_tick(&driver->log);
 }
 
+/* What this node signed it had applied, so that was committed. It need not wait for a leader to say
+ * so: one that leads and whose followers need its snapshot would wait for ever, since it gives none
+ * before it is as far as what it signed. An entry has EVENTS_PER_REQUEST_MAX events at most, so
+ * so many entries at least lead there. */
+static void recall_commit(struct driver *driver)
+{
+    if (driver->recall_size == 0) {
+        return;
+    }
+    struct applied_point applied = applied_get(driver->options.applied);
+    struct raft_status status;
+    if (applied.size >= driver->recall_size) {
+        driver->recall_size = 0;
+        return;
+    }
+    raft_status(driver->raft, &status);
+    uint64_t index =
+        applied.index + 1 + (driver->recall_size - applied.size - 1) / EVENTS_PER_REQUEST_MAX;
+    if (index <= status.stored_index) {
+        raft_recall_commit(driver->raft, index);
+    }
+}
+
 static void publish_status(struct driver *driver)
 {
     struct driver_status status;
@@ -491,6 +516,7 @@ static void work(struct driver *driver)
     hand_over(driver);
     proposals_go(&driver->proposals);
     reads_ask(&driver->reads, driver->raft, now(driver));
+    recall_commit(driver);
     struct error err = ERROR_INIT;
     enum status status = log_writer_go_on(&driver->log, &err);
     struct raft_ready ready;
@@ -597,6 +623,7 @@ enum status driver_new(const struct driver_options *options, struct driver **out
     reads_init(&driver->reads, options->applied);
     driver->commit = options->start->index;
     driver->apply_next = options->start->index + 1;
+    driver->recall_size = options->signed_size;
     driver->next_tick_ns = now(driver);
     driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
     enum status status =

@@ -47,6 +47,7 @@ struct driver_options {
     struct wal *wal;
     const struct wal_recovered *recovered;
     const struct refill *refill; /* what the log lacks at the start */
+    uint64_t signed_size;        /* of the newest head that this node signed, and so has applied */
     const struct seal *start;
     /* Sends to another member; false if that cannot be done now. Raft repeats what gets lost. */
     bool (*send)(void *context, const struct raft_message *message);

@@ -331,6 +331,9 @@ static enum status join(struct replica *replica, struct error *err)
         replica->options.loads = NULL;
     }
     if (status == STATUS_OK) {
+        uint64_t signed_size = 0;
+        struct hash signed_root;
+        signer_last(replica->signer, &signed_size, &signed_root);
         const struct driver_options driver_options = {
             .alloc = options->alloc,
             .clock = options->clock,
@@ -341,6 +344,7 @@ static enum status join(struct replica *replica, struct error *err)
             .wal = replica->wal,
             .recovered = &replica->recovered,
             .refill = &replica->refill,
+            .signed_size = signed_size,
             .start = &replica->seal,
             .send = options->send,
             .send_context = options->context,

@@ -426,6 +426,15 @@ void raft_unreachable(struct raft *raft, uint64_t peer)
     }
 }
 
+void raft_recall_commit(struct raft *raft, uint64_t index)
+{
+    CHECK(index <= raft->log.stored_index);
+    /* A log that lost its end may have, after the damage, replaced what is there now. */
+    if (!raft_is_refilling(raft) && index > raft->commit) {
+        raft->commit = index;
+    }
+}
+
 void raft_set_electable(struct raft *raft, bool electable)
 {
     raft->electable = electable;

@@ -171,6 +171,10 @@ MUST_USE enum status raft_transfer(struct raft *raft, uint64_t target, struct er
 /* The connection to `peer` was lost: what is in flight has to be sent again. Only saves time. */
 void raft_unreachable(struct raft *raft, uint64_t peer);
 
+/* The log's entries up to `index`, which is durable here, are committed, though no leader has said
+ * so since the start: this node remembers having applied them. */
+void raft_recall_commit(struct raft *raft, uint64_t index);
+
 /* Whether this node may campaign (true at first); a node that lags in applying or whose tables
  * are damaged should not. It votes and acknowledges all the same. */
 void raft_set_electable(struct raft *raft, bool electable);
