@@ -711,6 +711,14 @@ static void do_purge(struct stage *stage, const char *arguments)
     raft_purged(node->raft, number(arguments, 1, 0));
 }
 
+/* recall ID INDEX: it had applied this in an earlier life. */
+static void do_recall(struct stage *stage, const char *arguments)
+{
+    struct node *node = node_of(stage, number(arguments, 0, 0));
+    raft_recall_commit(node->raft, number(arguments, 1, 0));
+    drain(stage, node);
+}
+
 static void do_unreachable(struct stage *stage, const char *arguments)
 {
     struct node *node = node_of(stage, number(arguments, 0, 0));
@@ -819,7 +827,7 @@ static const struct command {
     {"inject", do_inject},     {"electable", do_electable},
     {"status", do_status},     {"log", do_log},
     {"member", do_member},     {"members", do_members},
-    {"lose", do_lose},
+    {"lose", do_lose},         {"recall", do_recall},
 };
 
 static void run_command(struct stage *stage, const char *line)
