@@ -14,6 +14,7 @@
 #define PLANTS(X)                                                                                  \
     X(ACK_BEFORE_SYNC, "ack-before-sync", "acknowledges entries before their fdatasync")           \
     X(ACK_UNCHECKED, "ack-unchecked", "acknowledges a tail that the leader may not have")          \
+    X(CHANGE_UNGATED, "change-ungated", "changes members while earlier entries are open")          \
     X(COMMIT_OLD_TERM, "commit-old-term", "commits an earlier term's entry by count")              \
     X(FORGET_VOTE, "forget-vote", "forgets the vote at restart")                                   \
     X(VOTE_BEFORE_SYNC, "vote-before-sync", "votes before the vote is durable")                    \
