@@ -24,7 +24,7 @@ EXIT_USAGE = 64
 COMPLAINTS_MAX = 2  # of each program's own; one error brings many
 NODE = re.compile(
     r"(?P<known>node (?P<id>\d+) (?P<role>\S+) term (?P<term>\d+) vote \d+ leader \d+ last \S+ "
-    r"log \S+) commit (?P<commit>\d+)/(?P<commit_term>\d+) committed (?P<committed>\S+)$"
+    r"log \S+ members \S+) commit (?P<commit>\d+)/(?P<commit_term>\d+) committed (?P<committed>\S+)$"
 )
 
 
@@ -120,6 +120,8 @@ class Comparison:
             node = NODE.match(line)
             if line.startswith("accepted "):
                 self.facts["proposals accepted"] += 1
+            elif line.startswith("changed "):
+                self.facts["changes of the members"] += 1
             elif line == "stable":
                 self.facts["times at rest"] += 1
             elif node and node["role"] == "leader":

@@ -75,8 +75,24 @@ static bool is_rash(const struct node *node, const struct raft_message *message)
            (message->type == RAFT_MESSAGE_APPEND_REPLY && disk_last(&node->disk) < message->index);
 }
 
+/* True if `to` is on its way out of the cluster that `from` leads. */
+static bool is_leaving(const struct node *from, uint64_t to)
+{
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    size_t count = raft_peers(from->raft, peers, RAFT_PEERS_MAX);
+    bool leaving = false;
+    for (size_t i = 0; i < count; i++) {
+        leaving = leaving || (peers[i].id == to && peers[i].leaving);
+    }
+    return leaving;
+}
+
 static void post(struct cores *cores, const struct raft_message *message)
 {
+    if (is_leaders(message->type) && is_leaving(node_of(cores, message->from), message->to)) {
+        printf("allowed removed-is-told\n");
+        return;
+    }
     if (is_rash(node_of(cores, message->from), message)) {
         printf("unsafe node %" PRIu64 " promises what is not on its disk\n", message->from);
     }
@@ -187,23 +203,26 @@ static void sync_all(struct cores *cores)
 static void boot(struct cores *cores, struct node *node)
 {
     struct error err = ERROR_INIT;
+    cores->options.membership =
+        node->id <= cores->voters ? voters_up_to(cores->voters) : slice_of_string("");
     must(node, node_boot(node, &cores->options, &err), &err);
     CHECK(node->raft != NULL);
     drain(cores, node);
 }
 
-void cores_init(struct cores *cores, size_t count, bool entry_messages, bool slow_disks)
+void cores_init(struct cores *cores, size_t count, size_t voters, bool entry_messages,
+                bool slow_disks)
 {
-    CHECK(count >= 1);
+    CHECK(count >= voters);
+    CHECK(voters >= 1);
     CHECK(count <= NODES_MAX);
-    *cores = (struct cores){.count = count, .slow_disks = slow_disks};
+    *cores = (struct cores){.count = count, .voters = voters, .slow_disks = slow_disks};
     rng_seeded_init(&cores->rng, count);
     for (size_t i = 0; i < count; i++) {
         cores->nodes[i].id = i + 1;
         cores->digests[i] = FACTS_DIGEST_EMPTY;
     }
     cores->options = (struct raft_options){
-        .membership = voters_up_to(count),
         .election_ticks = CORES_ELECTION_TICKS,
         .heartbeat_ticks = 1,
         .message_bytes_max =
@@ -272,24 +291,35 @@ static void tick_leader(struct cores *cores, uint64_t id)
 
 /* ---- Commands -------------------------------------------------------------------------------- */
 
-void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
+bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry)
 {
     struct node *node = node_of(cores, id);
     struct error err = ERROR_INIT;
+    enum status status = entry->type == RAFT_ENTRY_MEMBERSHIP
+                             ? raft_change(node->raft, entry, &err)
+                             : raft_propose(node->raft, entry, &err);
+    if (status != STATUS_OK) {
+        raft_entry_unref(entry);
+        return false;
+    }
+    drain(cores, node);
+    sync_all(cores);
+    return true;
+}
+
+void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
+{
     char text[ENTRY_BYTES + 1];
     struct raft_entry *entry =
         raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_DATA, (uint32_t)ENTRY_BYTES);
     CHECK(entry != NULL);
     (void)snprintf(text, sizeof text, "%08" PRIu64, number % 100000000);
     memcpy(entry->data, text, ENTRY_BYTES);
-    if (raft_propose(node->raft, entry, &err) != STATUS_OK) {
-        raft_entry_unref(entry);
+    if (cores_submit(cores, id, entry)) {
+        printf("accepted %" PRIu64 "\n", disk_last(&node_of(cores, id)->disk));
+    } else {
         printf("refused\n");
-        return;
     }
-    printf("accepted %" PRIu64 "\n", entry->index);
-    drain(cores, node);
-    sync_all(cores);
 }
 
 static void hand_over(struct cores *cores, struct letter *letter)
@@ -408,7 +438,7 @@ void cores_transfer(struct cores *cores, uint64_t id, uint64_t target)
     struct node *node = node_of(cores, id);
     struct raft_status status = status_of(node);
     struct error err = ERROR_INIT;
-    if (status.role != RAFT_LEADER || id == target) {
+    if (status.role != RAFT_LEADER || id == target || !cores_is_voter(node, target)) {
         return;
     }
     if (status.transferring && cores->transfer_target[id - 1] == target) {

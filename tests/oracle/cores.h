@@ -17,21 +17,25 @@
 
 struct cores {
     size_t count;
+    size_t voters; /* the first so many are members from the start, the others wait */
     struct node nodes[NODES_MAX];
     struct network links[NODES_MAX][NODES_MAX]; /* [from - 1][to - 1] */
     bool cut[NODES_MAX][NODES_MAX];
     uint64_t leads[NODES_MAX];           /* the term that the node leads; 0: none */
     uint64_t transfer_target[NODES_MAX]; /* of the last raft_transfer */
     uint64_t digests[NODES_MAX];         /* of what is applied */
+    bool removed[NODES_MAX];
     bool slow_disks;
     struct raft_options options;
     struct rng_seeded rng;
     struct facts facts;
 };
 
-/* `count` empty nodes that run. With `entry_messages` each message takes one entry. With
- * `slow_disks` nothing is durable before all else that a command causes has been done. */
-void cores_init(struct cores *cores, size_t count, bool entry_messages, bool slow_disks);
+/* `count` empty nodes that run; the first `voters` are the cluster, the others wait to be added.
+ * With `entry_messages` each message takes one entry. With `slow_disks` nothing is durable before
+ * all else that a command causes has been done. */
+void cores_init(struct cores *cores, size_t count, size_t voters, bool entry_messages,
+                bool slow_disks);
 void cores_release(struct cores *cores);
 
 /* The commands; README.md says what they do. Ids are those of nodes. */
@@ -47,9 +51,20 @@ void cores_cut(struct cores *cores, uint64_t from, uint64_t to);
 void cores_heal(struct cores *cores);
 void cores_restart(struct cores *cores, uint64_t id);
 void cores_transfer(struct cores *cores, uint64_t id, uint64_t target);
+enum cores_change { CORES_ADD, CORES_PROMOTE, CORES_REMOVE };
+/* Prints "changed INDEX", "refused" or "unheard". */
+void cores_change(struct cores *cores, enum cores_change change, uint64_t id, uint64_t target);
 /* Prints "stable" or "unstable". */
 void cores_stabilize(struct cores *cores);
 /* Prints one line a node. */
 void cores_status(struct cores *cores);
+
+/* What several files need. */
+
+/* Takes an entry without index for a node's core; all that follows at that node is done. False if
+ * the core refuses it. */
+bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry);
+/* True if `node` goes by a membership in which `id` is a voter. */
+bool cores_is_voter(const struct node *node, uint64_t id);
 
 #endif

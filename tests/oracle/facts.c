@@ -46,7 +46,10 @@ static uint64_t add_number(uint64_t digest, uint64_t number)
 uint64_t facts_digest(uint64_t before, const struct raft_entry *entry)
 {
     uint64_t digest = add_number(add_number(before, entry->index), entry->term);
-    digest = add_byte(digest, entry->type == RAFT_ENTRY_NOOP ? 1 : 0);
+    if (entry->type == RAFT_ENTRY_MEMBERSHIP) {
+        return add_byte(digest, 2);
+    }
+    digest = add_byte(digest, entry->length == 0 ? 1 : 0);
     for (uint32_t i = 0; i < entry->length; i++) {
         digest = add_byte(digest, entry->data[i]);
     }

@@ -19,8 +19,9 @@ struct facts {
 
 void facts_release(struct facts *facts);
 
-/* FNV-1a over index, term, whether it is a no-op, and the bytes. Begins with FACTS_DIGEST_EMPTY,
- * goes on with the digest of what is before. */
+/* FNV-1a over index, term, whether it is empty or a change of the members, and the bytes, but not
+ * those of a change, which are others in the other program: the members are compared as such.
+ * Begins with FACTS_DIGEST_EMPTY, goes on with the digest of what is before. */
 #define FACTS_DIGEST_EMPTY 0xcbf29ce484222325ULL
 uint64_t facts_digest(uint64_t before, const struct raft_entry *entry);
 

@@ -14,11 +14,12 @@
 
 #define LINE_BYTES_MAX 256U
 #define EXIT_USAGE 64
+#define NUMBERS_MAX 4U
 
 struct line {
     char text[LINE_BYTES_MAX];
     char word[32];
-    uint64_t numbers[3];
+    uint64_t numbers[NUMBERS_MAX];
     unsigned count; /* of numbers */
     char between;   /* what stands between the first and the second: ' ', '>' or '-' */
 };
@@ -39,7 +40,7 @@ static bool parse(struct line *line)
             line->between = *at;
         }
         uint64_t number = strtoull(at + 1, &end, 10);
-        if (end == at + 1 || line->count == 3) {
+        if (end == at + 1 || line->count == NUMBERS_MAX) {
             return false;
         }
         line->numbers[line->count++] = number;
@@ -63,6 +64,16 @@ static void tick(struct cores *cores, uint64_t id, uint64_t ticks)
     for (uint64_t other = 1; other <= cores->count; other++) {
         if (id == other || (id == 0 && cores->leads[other - 1] == 0)) {
             cores_tick(cores, other, ticks);
+        }
+    }
+}
+
+/* At `id`, or, if that is 0, at all nodes that lead. */
+static void change(struct cores *cores, enum cores_change change, const struct line *line)
+{
+    for (uint64_t id = 1; id <= cores->count; id++) {
+        if (line->numbers[0] == id || (line->numbers[0] == 0 && cores->leads[id - 1] != 0)) {
+            cores_change(cores, change, id, line->numbers[1]);
         }
     }
 }
@@ -101,10 +112,9 @@ struct command {
     const char *word;
     unsigned numbers_min;
     unsigned numbers_max;
-    unsigned ids; /* how many of the numbers must be nodes' */
+    unsigned ids; /* how many of the numbers must be nodes', different ones */
 };
 
-/* `add` and `remove` come with changes of membership. */
 enum {
     CAMPAIGN,
     TICK,
@@ -117,18 +127,30 @@ enum {
     HEAL,
     RESTART,
     TRANSFER,
+    ADD,
+    PROMOTE,
+    REMOVE,
     STABILIZE,
     STATUS,
     COMMANDS
 };
 
 static const struct command commands[COMMANDS] = {
-    [CAMPAIGN] = {"campaign", 1, 1, 1}, [TICK] = {"tick", 2, 2, 0},
-    [PROPOSE] = {"propose", 2, 2, 0},   [DELIVER] = {"deliver", 2, 3, 2},
-    [REPEAT] = {"repeat", 2, 2, 2},     [DROP] = {"drop", 2, 2, 2},
-    [CUT] = {"cut", 2, 2, 2},           [ISOLATE] = {"isolate", 1, 1, 1},
-    [HEAL] = {"heal", 0, 0, 0},         [RESTART] = {"restart", 1, 1, 1},
-    [TRANSFER] = {"transfer", 2, 2, 2}, [STABILIZE] = {"stabilize", 0, 0, 0},
+    [CAMPAIGN] = {"campaign", 1, 1, 1},
+    [TICK] = {"tick", 2, 2, 0},
+    [PROPOSE] = {"propose", 2, 2, 0},
+    [DELIVER] = {"deliver", 2, 3, 2},
+    [REPEAT] = {"repeat", 2, 2, 2},
+    [DROP] = {"drop", 2, 2, 2},
+    [CUT] = {"cut", 2, 2, 2},
+    [ISOLATE] = {"isolate", 1, 1, 1},
+    [HEAL] = {"heal", 0, 0, 0},
+    [RESTART] = {"restart", 1, 1, 1},
+    [TRANSFER] = {"transfer", 2, 2, 2},
+    [ADD] = {"add", 2, 2, 0},
+    [PROMOTE] = {"promote", 2, 2, 0},
+    [REMOVE] = {"remove", 2, 2, 0},
+    [STABILIZE] = {"stabilize", 0, 0, 0},
     [STATUS] = {"status", 0, 0, 0},
 };
 
@@ -187,6 +209,15 @@ static bool run(struct cores *cores, const struct line *line)
     case TRANSFER:
         cores_transfer(cores, n[0], n[1]);
         return true;
+    case ADD:
+        change(cores, CORES_ADD, line);
+        return true;
+    case PROMOTE:
+        change(cores, CORES_PROMOTE, line);
+        return true;
+    case REMOVE:
+        change(cores, CORES_REMOVE, line);
+        return true;
     case STABILIZE:
         cores_stabilize(cores);
         cores_status(cores);
@@ -199,15 +230,20 @@ static bool run(struct cores *cores, const struct line *line)
     }
 }
 
-/* "nodes N [ENTRY-MESSAGES [SLOW-DISKS]]" begins a cluster, in place of the one before. */
+/* "nodes N [ENTRY-MESSAGES [SLOW-DISKS [VOTERS]]]" begins a cluster, in place of the one before. */
 static bool begin(struct cores *cores, const struct line *line)
 {
-    if (line->count < 1 || line->numbers[0] < 1 || line->numbers[0] > NODES_MAX) {
+    const uint64_t *n = line->numbers;
+    if (line->count < 1 || n[0] < 1 || n[0] > NODES_MAX) {
+        return false;
+    }
+    uint64_t voters = line->count >= 4 ? n[3] : n[0];
+    if (voters < 1 || voters > n[0]) {
         return false;
     }
     cores_release(cores);
-    cores_init(cores, (size_t)line->numbers[0], line->count >= 2 && line->numbers[1] == 1,
-               line->count >= 3 && line->numbers[2] == 1);
+    cores_init(cores, (size_t)n[0], (size_t)voters, line->count >= 2 && n[1] == 1,
+               line->count >= 3 && n[2] == 1);
     return true;
 }
 

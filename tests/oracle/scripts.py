@@ -30,6 +30,13 @@ STEP_WEIGHTS = (
     ("succession", 2),
     ("failed transfer", 1),
 )
+# Of every so many seeds one has changes of the members; the weight of a change among its steps.
+CHANGES_EVERY = 4
+CHANGES = ("add", "promote", "remove")
+CHANGE_WEIGHT = 10
+CHANGE_STEPS = 8  # as many as its exchanges would be
+# How many members there are at first, and how many nodes wait.
+MEMBER_WEIGHTS = (((3, 1), 2), ((3, 2), 4), ((3, 3), 2), ((4, 1), 2), ((4, 2), 2), ((5, 2), 4))
 NODE_WEIGHTS = ((1, 1), (2, 4), (3, 45), (4, 10), (5, 35), (7, 5))
 
 
@@ -59,13 +66,25 @@ class Dice:
 class Script:
     def __init__(self, seed):
         self.dice = Dice(seed)
-        self.nodes = self.dice.weighted(NODE_WEIGHTS)
+        self.changes = seed % CHANGES_EVERY == 0
+        if self.changes:
+            members, waiting = self.dice.weighted(MEMBER_WEIGHTS)
+            self.nodes = members + waiting
+        else:
+            self.nodes = self.dice.weighted(NODE_WEIGHTS)
         self.entry_messages = self.dice.below(2)
         slow_disks = self.dice.below(2)
+        self.weights = STEP_WEIGHTS
         self.center = 1  # the node that most steps are about, as long as it stays
         self.proposals = 0
         self.lines = ["script %d" % seed,
                       "nodes %d %d %d" % (self.nodes, self.entry_messages, slow_disks)]
+        if self.changes:
+            self.lines[1] += " %d" % members
+            self.weights = STEP_WEIGHTS + (("change", CHANGE_WEIGHT),)
+            # What is probably possible with each node next.
+            self.next_change = dict((node, "remove" if node <= members else "add")
+                                    for node in range(1, self.nodes + 1))
 
     def node(self):
         return 1 + self.dice.below(self.nodes)
@@ -82,13 +101,15 @@ class Script:
         """One step; or a few that would hardly ever come together by chance."""
         if self.dice.below(12) == 0:
             self.center = self.node()
-        kind = self.dice.weighted(STEP_WEIGHTS)
+        kind = self.dice.weighted(self.weights)
         if self.nodes == 1 and kind not in ("campaign", "restart", "tick"):
             kind = "propose"
         if kind == "succession":
             return self.succession()
         if kind == "failed transfer":
             return self.failed_transfer()
+        if kind == "change":
+            return self.change() if self.dice.below(8) > 0 else self.early_change()
         if kind == "campaign" and self.dice.below(3) > 0:
             return ["tick 0 %d" % EXPIRED_TICKS, self.step(kind)]
         return [self.step(kind)]
@@ -143,16 +164,41 @@ class Script:
             self.propose(leader)] + wait + [self.propose(leader)] + wait + wait + [
                 self.propose(leader)]
 
+    def change(self):
+        """Asks for a change of the members, often one that is refused."""
+        target = self.node()
+        change = self.next_change[target]
+        if self.dice.below(6) == 0:
+            change = CHANGES[self.dice.below(len(CHANGES))]
+        elif self.dice.below(2) == 0:
+            self.next_change[target] = "promote" if change == "add" else "remove"
+        leader = 0 if self.dice.below(4) > 0 else self.mostly_center()
+        return (["heal"] if self.dice.below(3) == 0 else []) + [
+            "%s %d %d" % (change, leader, target)]
+
+    def early_change(self):
+        """A leader that has committed nothing yet is asked for a change."""
+        leader = self.mostly_center()
+        others = [node for node in range(1, self.nodes + 1) if node != leader]
+        return ["heal", "tick 0 %d" % EXPIRED_TICKS, "campaign %d" % leader] + [
+            "deliver %d>%d" % pair for _ in ("pre-votes", "votes")
+            for other in others for pair in ((leader, other), (other, leader))] + self.change()
+
+    def rest(self):
+        return ["stabilize"] + (self.change() if self.changes else [])
+
     def make(self):
         steps = 0
         to_rest = STEPS_TO_REST
         while steps < STEPS - 1:
-            added = self.steps() if to_rest > 0 else ["stabilize"]
+            added = self.steps() if to_rest > 0 else self.rest()
             to_rest = STEPS_TO_REST - self.dice.below(12) if to_rest <= 0 else to_rest
             for line in added:
                 self.lines.append(line)
-                if line.startswith(("deliver", "campaign", "restart")):
+                if line.startswith(("deliver", "campaign", "restart") + CHANGES):
                     self.lines.append("status")
+                if line.startswith(CHANGES):
+                    to_rest -= CHANGE_STEPS
             steps += len(added)
             to_rest -= len(added)
         self.lines.append("stabilize")

@@ -18,6 +18,18 @@ static uint64_t log_digest(const struct disk *disk)
     return digest;
 }
 
+/* "1v,2v,3l": the members that a node goes by, voters and learners; "-": nobody. */
+static void print_members(const struct node *node)
+{
+    uint64_t index = 0;
+    const struct raft_membership *members = raft_members_now(node->raft, &index);
+    printf("%s", members->count == 0 ? "-" : "");
+    for (size_t i = 0; i < members->count; i++) {
+        printf("%s%" PRIu64 "%c", i == 0 ? "" : ",", members->of[i].id,
+               members->of[i].role == RAFT_VOTER ? 'v' : 'l');
+    }
+}
+
 void cores_status(struct cores *cores)
 {
     for (size_t i = 0; i < cores->count; i++) {
@@ -28,23 +40,45 @@ void cores_status(struct cores *cores)
         CHECK(status.commit == node->applied);
         uint64_t commit_term = node->applied == 0 ? 0 : disk_at(&node->disk, node->applied)->term;
         printf("node %" PRIu64 " %s term %" PRIu64 " vote %" PRIu64 " leader %" PRIu64
-               " last %" PRIu64 "/%" PRIu64 " log %016" PRIx64 " commit %" PRIu64 "/%" PRIu64
-               " committed %016" PRIx64 "\n",
+               " last %" PRIu64 "/%" PRIu64 " log %016" PRIx64 " members ",
                node->id, raft_role_name(status.role), status.hard_state.term,
                status.hard_state.vote, status.leader, status.last_index, status.last_term,
-               log_digest(&node->disk), status.commit, commit_term, cores->digests[i]);
+               log_digest(&node->disk));
+        print_members(node);
+        printf(" commit %" PRIu64 "/%" PRIu64 " committed %016" PRIx64 "\n", status.commit,
+               commit_term, cores->digests[i]);
     }
 }
 
-/* One leader, all follow it, and all have and have committed what it has. */
+/* The node that leads the newest term; NULL: none. One that was removed may go on for a while. */
+static const struct node *leader_of(const struct cores *cores)
+{
+    const struct node *leader = NULL;
+    uint64_t term = 0;
+    for (size_t i = 0; i < cores->count; i++) {
+        if (!cores->removed[i] && cores->leads[i] > term) {
+            leader = &cores->nodes[i];
+            term = cores->leads[i];
+        }
+    }
+    return leader;
+}
+
+/* All members follow one leader, and have and have committed what it has. */
 static bool at_rest(const struct cores *cores)
 {
+    const struct node *leader = leader_of(cores);
+    if (leader == NULL) {
+        return false;
+    }
     struct raft_status first;
-    raft_status(cores->nodes[0].raft, &first);
-    bool rest = first.leader != 0;
-    for (size_t i = 0; i < cores->count; i++) {
+    raft_status(leader->raft, &first);
+    uint64_t index = 0;
+    const struct raft_membership *members = raft_members_now(leader->raft, &index);
+    bool rest = true;
+    for (size_t i = 0; i < members->count; i++) {
         struct raft_status status;
-        raft_status(cores->nodes[i].raft, &status);
+        raft_status(cores->nodes[members->of[i].id - 1].raft, &status);
         rest = rest && status.leader == first.leader &&
                status.hard_state.term == first.hard_state.term &&
                status.last_index == first.last_index && status.commit == first.last_index;
@@ -52,28 +86,24 @@ static bool at_rest(const struct cores *cores)
     return rest;
 }
 
-static bool any_leader(const struct cores *cores)
-{
-    bool any = false;
-    for (size_t i = 0; i < cores->count; i++) {
-        any = any || cores->leads[i] != 0;
-    }
-    return any;
-}
-
-/* The node whose log is ahead of the others' or equal to it, the first of several. */
+/* The node whose log is ahead of the others' or equal to it, the first of several; of those that
+ * may campaign. */
 static uint64_t best_candidate(const struct cores *cores)
 {
-    struct raft_status best;
-    raft_status(cores->nodes[0].raft, &best);
-    for (size_t i = 1; i < cores->count; i++) {
+    struct raft_status best = {0};
+    for (size_t i = 0; i < cores->count; i++) {
+        const struct node *node = &cores->nodes[i];
         struct raft_status status;
-        raft_status(cores->nodes[i].raft, &status);
-        if (status.last_term > best.last_term ||
+        raft_status(node->raft, &status);
+        if (cores->removed[i] || !cores_is_voter(node, node->id)) {
+            continue;
+        }
+        if (best.id == 0 || status.last_term > best.last_term ||
             (status.last_term == best.last_term && status.last_index > best.last_index)) {
             best = status;
         }
     }
+    CHECK(best.id != 0);
     return best.id;
 }
 
@@ -92,7 +122,7 @@ void cores_stabilize(struct cores *cores)
     for (unsigned i = 0; i < TRIES_MAX && !at_rest(cores); i++) {
         sweep(cores);
         sweep(cores);
-        if (!any_leader(cores)) {
+        if (leader_of(cores) == NULL) {
             for (uint64_t id = 1; id <= cores->count; id++) {
                 cores_tick(cores, id, CORES_EXPIRED_TICKS);
             }

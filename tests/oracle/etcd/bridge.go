@@ -16,6 +16,9 @@ func isIgnored(n *node, before raft.BasicStatus, m raftpb.Message) bool {
 	asksStill := before.RaftState == raft.StatePreCandidate
 	granted := m.Type == raftpb.MsgPreVoteResp && !m.Reject
 	switch {
+	case n.removed[m.From] && !raft.IsResponseMsg(m.Type):
+		allow("removed-asks")
+		return true
 	case granted && asksStill && m.Term != before.Term+1:
 		allow("old-pre-vote-reply")
 		return true

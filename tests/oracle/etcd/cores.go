@@ -21,16 +21,17 @@ const (
 // storage knows the members without a snapshot that names them.
 type storage struct {
 	*raft.MemoryStorage
-	members []uint64
+	members raftpb.ConfState // as of what is applied
 }
 
 func (s *storage) InitialState() (raftpb.HardState, raftpb.ConfState, error) {
 	hard, _, err := s.MemoryStorage.InitialState()
-	return hard, raftpb.ConfState{Voters: s.members}, err
+	return hard, s.members, err
 }
 
 type node struct {
 	id       uint64
+	removed  map[uint64]bool // as of what is applied
 	core     *raft.RawNode
 	disk     *storage
 	applied  uint64
@@ -41,6 +42,8 @@ type node struct {
 
 type cores struct {
 	nodes         []*node
+	voters        []uint64             // who is a member from the start
+	removed       map[uint64]bool      // whoever was
 	links         [][][]raftpb.Message // [from-1][to-1]
 	cuts          [][]bool
 	entryMessages bool
@@ -58,24 +61,31 @@ func allow(reason string) {
 	say("allowed %s\n", reason)
 }
 
-func newCores(count uint64, entryMessages bool) *cores {
+// newCores: count empty nodes; the first so many voters are the cluster, the others wait.
+func newCores(count, voters uint64, entryMessages bool) *cores {
 	c := &cores{
 		entryMessages: entryMessages,
+		removed:       map[uint64]bool{},
 		facts:         facts{leaders: map[uint64]uint64{}, committed: map[uint64]uint64{}},
 	}
-	members := make([]uint64, count)
-	for i := range members {
-		members[i] = uint64(i + 1)
+	for id := uint64(1); id <= count; id++ {
+		n := &node{
+			id:      id,
+			removed: map[uint64]bool{},
+			disk:    &storage{MemoryStorage: raft.NewMemoryStorage()},
+			digest:  digestEmpty,
+		}
+		if id <= voters {
+			c.voters = append(c.voters, id)
+		}
+		c.nodes = append(c.nodes, n)
 		c.links = append(c.links, make([][]raftpb.Message, count))
 		c.cuts = append(c.cuts, make([]bool, count))
 	}
-	for _, id := range members {
-		n := &node{
-			id:     id,
-			disk:   &storage{raft.NewMemoryStorage(), members},
-			digest: digestEmpty,
+	for _, n := range c.nodes {
+		if n.id <= voters {
+			n.disk.members.Voters = c.voters
 		}
-		c.nodes = append(c.nodes, n)
 		c.boot(n)
 	}
 	return c
@@ -159,6 +169,9 @@ func (c *cores) take(n *node) []raftpb.Message {
 		check(n.disk.Append(ready.Entries))
 		messages = append(messages, ready.Messages...)
 		for _, entry := range ready.CommittedEntries {
+			if entry.Type == raftpb.EntryConfChange {
+				c.applyChange(n, entry)
+			}
 			n.digest = digestOf(n.digest, entry)
 			n.applied = entry.Index
 			c.facts.commit(n.id, entry.Index, n.digest)
@@ -253,8 +266,7 @@ func (c *cores) propose(id, number uint64) {
 		return
 	}
 	c.drain(n)
-	last, err := n.disk.LastIndex()
-	check(err)
+	last, _ := n.end()
 	say("accepted %d\n", last)
 }
 

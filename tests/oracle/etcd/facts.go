@@ -27,11 +27,14 @@ func addNumber(digest, number uint64) uint64 {
 
 func digestOf(before uint64, entry raftpb.Entry) uint64 {
 	digest := addNumber(addNumber(before, entry.Index), entry.Term)
-	noop := byte(0)
-	if entry.Type == raftpb.EntryNormal && len(entry.Data) == 0 {
-		noop = 1
+	if entry.Type != raftpb.EntryNormal {
+		return addByte(digest, 2)
 	}
-	digest = addByte(digest, noop)
+	empty := byte(0)
+	if len(entry.Data) == 0 {
+		empty = 1
+	}
+	digest = addByte(digest, empty)
 	for _, b := range entry.Data {
 		digest = addByte(digest, b)
 	}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"go.etcd.io/etcd/raft/raftpb"
 )
 
 const exitUsage = 64
@@ -76,6 +78,15 @@ func (l line) propose(c *cores) {
 	}
 }
 
+// change: at a node, or, if that is 0, at all that lead.
+func (l line) change(c *cores, change raftpb.ConfChangeType) {
+	for _, n := range c.nodes {
+		if l.numbers[0] == n.id || (l.numbers[0] == 0 && n.leads != 0) {
+			c.change(change, n.id, l.numbers[1])
+		}
+	}
+}
+
 func (l line) deliver(c *cores) {
 	switch {
 	case l.between == '>':
@@ -89,11 +100,10 @@ func (l line) deliver(c *cores) {
 
 type command struct {
 	numbersMin, numbersMax int
-	ids                    int // how many of the numbers must be nodes'
+	ids                    int // how many of the numbers must be nodes', different ones
 	run                    func(c *cores, l line)
 }
 
-// add and remove come with changes of membership.
 var commands = map[string]command{
 	"campaign": {1, 1, 1, func(c *cores, l line) { c.campaign(l.numbers[0]) }},
 	"tick":     {2, 2, 0, func(c *cores, l line) { l.tick(c) }},
@@ -106,6 +116,9 @@ var commands = map[string]command{
 	"heal":     {0, 0, 0, func(c *cores, l line) { c.heal() }},
 	"restart":  {1, 1, 1, func(c *cores, l line) { c.boot(c.node(l.numbers[0])) }},
 	"transfer": {2, 2, 2, func(c *cores, l line) { c.transfer(l.numbers[0], l.numbers[1]) }},
+	"add":      {2, 2, 0, func(c *cores, l line) { l.change(c, raftpb.ConfChangeAddLearnerNode) }},
+	"promote":  {2, 2, 0, func(c *cores, l line) { l.change(c, raftpb.ConfChangeAddNode) }},
+	"remove":   {2, 2, 0, func(c *cores, l line) { l.change(c, raftpb.ConfChangeRemoveNode) }},
 	"stabilize": {0, 0, 0, func(c *cores, l line) {
 		c.stabilize()
 		c.status()
@@ -143,7 +156,11 @@ func runFile(file *os.File) bool {
 		l, good := parse(text)
 		switch {
 		case good && l.word == "nodes" && len(l.numbers) >= 1 && l.numbers[0] >= 1:
-			c = newCores(l.numbers[0], len(l.numbers) >= 2 && l.numbers[1] == 1)
+			voters := l.numbers[0]
+			if len(l.numbers) >= 4 {
+				voters = l.numbers[3]
+			}
+			c = newCores(l.numbers[0], voters, len(l.numbers) >= 2 && l.numbers[1] == 1)
 		case good && l.word == "script":
 		case !good || !run(c, l):
 			fmt.Fprintf(os.Stderr, "etcd-drive: not a command here: %s\n", text)

@@ -3,9 +3,9 @@
 package main
 
 import (
+	"fmt"
 	"math"
-
-	"go.etcd.io/etcd/raft"
+	"strings"
 )
 
 // Bringing a cluster to rest, and what is printed of it: as ../stabilize.c.
@@ -26,6 +26,22 @@ func (n *node) logDigest() uint64 {
 	return digest
 }
 
+// membersText: "1v,2v,3l", the members that a node goes by, voters and learners; "-": nobody.
+func (n *node) membersText() string {
+	var members []string
+	for id := uint64(1); id <= nodesMax; id++ {
+		if contains(n.disk.members.Voters, id) {
+			members = append(members, fmt.Sprintf("%dv", id))
+		} else if contains(n.disk.members.Learners, id) {
+			members = append(members, fmt.Sprintf("%dl", id))
+		}
+	}
+	if len(members) == 0 {
+		return "-"
+	}
+	return strings.Join(members, ",")
+}
+
 func (c *cores) status() {
 	for _, n := range c.nodes {
 		status := n.core.BasicStatus()
@@ -35,17 +51,33 @@ func (c *cores) status() {
 		}
 		commitTerm, err := n.disk.Term(n.applied)
 		check(err)
-		say("node %d %s term %d vote %d leader %d last %d/%d log %016x commit %d/%d "+
+		say("node %d %s term %d vote %d leader %d last %d/%d log %016x members %s commit %d/%d "+
 			"committed %016x\n", n.id, roleOf(n), status.Term, status.Vote, status.Lead, last,
-			term, n.logDigest(), status.Commit, commitTerm, n.digest)
+			term, n.logDigest(), n.membersText(), status.Commit, commitTerm, n.digest)
 	}
 }
 
-func (c *cores) atRest() bool {
-	first := c.nodes[0].core.BasicStatus()
-	firstLast, _ := c.nodes[0].end()
-	rest := first.Lead != raft.None
+// leader leads the newest term; nil: nobody. One that was removed may go on for a while.
+func (c *cores) leader() *node {
+	var leader *node
 	for _, n := range c.nodes {
+		if !c.removed[n.id] && n.leads != 0 && (leader == nil || n.leads > leader.leads) {
+			leader = n
+		}
+	}
+	return leader
+}
+
+func (c *cores) atRest() bool {
+	leader := c.leader()
+	if leader == nil {
+		return false
+	}
+	first := leader.core.BasicStatus()
+	firstLast, _ := leader.end()
+	rest := true
+	for _, id := range leader.members() {
+		n := c.node(id)
 		status := n.core.BasicStatus()
 		last, _ := n.end()
 		rest = rest && status.Lead == first.Lead && status.Term == first.Term &&
@@ -54,21 +86,15 @@ func (c *cores) atRest() bool {
 	return rest
 }
 
-func (c *cores) anyLeader() bool {
-	for _, n := range c.nodes {
-		if n.leads != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (c *cores) bestCandidate() uint64 {
-	best := c.nodes[0]
-	bestLast, bestTerm := best.end()
-	for _, n := range c.nodes[1:] {
+	var best *node
+	var bestLast, bestTerm uint64
+	for _, n := range c.nodes {
 		last, term := n.end()
-		if term > bestTerm || (term == bestTerm && last > bestLast) {
+		if c.removed[n.id] || !n.isVoter(n.id) {
+			continue
+		}
+		if best == nil || term > bestTerm || (term == bestTerm && last > bestLast) {
 			best, bestLast, bestTerm = n, last, term
 		}
 	}
@@ -88,7 +114,7 @@ func (c *cores) stabilize() {
 	for i := 0; i < triesMax && !c.atRest(); i++ {
 		c.sweep()
 		c.sweep()
-		if !c.anyLeader() {
+		if c.leader() == nil {
 			for _, n := range c.nodes {
 				c.tick(n.id, expiredTicks)
 			}
