@@ -6,12 +6,13 @@
 #include <stdio.h>
 
 #include "base/plant.h"
+#include "links.h"
 
 #define ENTRY_BYTES 8U
 #define ROUNDS_MAX 10000U
 #define LOAD_ENTRIES_MAX 64U
 
-static struct node *node_of(struct cores *cores, uint64_t id)
+struct node *cores_node(struct cores *cores, uint64_t id)
 {
     CHECK(id >= 1);
     CHECK(id <= cores->count);
@@ -30,78 +31,6 @@ static struct raft_status status_of(const struct node *node)
     struct raft_status status;
     raft_status(node->raft, &status);
     return status;
-}
-
-/* ---- Links ----------------------------------------------------------------------------------- */
-
-static bool is_election(enum raft_message_type type)
-{
-    return type == RAFT_MESSAGE_PRE_VOTE || type == RAFT_MESSAGE_PRE_VOTE_REPLY ||
-           type == RAFT_MESSAGE_VOTE || type == RAFT_MESSAGE_VOTE_REPLY ||
-           type == RAFT_MESSAGE_TIMEOUT_NOW;
-}
-
-static bool is_leaders(enum raft_message_type type)
-{
-    return type == RAFT_MESSAGE_APPEND || type == RAFT_MESSAGE_HEARTBEAT;
-}
-
-/* Loses the letters of a link that are an APPEND, or also those that are a HEARTBEAT. */
-static void lose(struct network *link, bool heartbeats)
-{
-    struct network kept = {0};
-    for (size_t i = 0; i < link->count; i++) {
-        struct letter *letter = &link->letters[i];
-        bool lost = heartbeats ? is_leaders(letter->message.type)
-                               : letter->message.type == RAFT_MESSAGE_APPEND;
-        if (lost) {
-            letter_release(letter);
-        } else {
-            link->letters[kept.count++] = *letter;
-        }
-    }
-    link->count = kept.count;
-}
-
-/* A vote or an acknowledgement that a crash could take back. */
-static bool is_rash(const struct node *node, const struct raft_message *message)
-{
-    const struct raft_hard_state *hard = &node->disk.hard_state;
-    if (message->reject) {
-        return false;
-    }
-    return (message->type == RAFT_MESSAGE_VOTE_REPLY &&
-            (hard->term != message->term || hard->vote != message->to)) ||
-           (message->type == RAFT_MESSAGE_APPEND_REPLY && disk_last(&node->disk) < message->index);
-}
-
-/* True if `to` is on its way out of the cluster that `from` leads. */
-static bool is_leaving(const struct node *from, uint64_t to)
-{
-    struct raft_peer peers[RAFT_PEERS_MAX];
-    size_t count = raft_peers(from->raft, peers, RAFT_PEERS_MAX);
-    bool leaving = false;
-    for (size_t i = 0; i < count; i++) {
-        leaving = leaving || (peers[i].id == to && peers[i].leaving);
-    }
-    return leaving;
-}
-
-static void post(struct cores *cores, const struct raft_message *message)
-{
-    if (is_leaders(message->type) && is_leaving(node_of(cores, message->from), message->to)) {
-        printf("allowed removed-is-told\n");
-        return;
-    }
-    if (is_rash(node_of(cores, message->from), message)) {
-        printf("unsafe node %" PRIu64 " promises what is not on its disk\n", message->from);
-    }
-    size_t from = (size_t)message->from - 1;
-    size_t to = (size_t)message->to - 1;
-    bool half = cores->cut[to][from] && message->type == RAFT_MESSAGE_APPEND;
-    if (!cores->cut[from][to] && !half) {
-        network_post(&cores->links[from][to], message, 0);
-    }
 }
 
 /* ---- One core -------------------------------------------------------------------------------- */
@@ -149,9 +78,7 @@ static void note_role(struct cores *cores, const struct node *node)
     uint64_t leads = status.role == RAFT_LEADER ? status.hard_state.term : 0;
     uint64_t *before = &cores->leads[node->id - 1];
     if (*before != 0 && *before != leads) {
-        for (size_t to = 0; to < cores->count; to++) {
-            lose(&cores->links[node->id - 1][to], true);
-        }
+        link_lose_leaders(cores, node->id);
     }
     if (leads != 0 && *before != leads) {
         facts_lead(&cores->facts, leads, node->id);
@@ -175,7 +102,7 @@ static void drain(struct cores *cores, struct node *node)
             disk_submit(&node->disk, &ready);
         }
         for (size_t i = 0; i < ready.message_count; i++) {
-            post(cores, &ready.messages[i]);
+            link_post(cores, &ready.messages[i]);
         }
         uint64_t commit = ready.has_commit ? ready.commit : 0;
         while (!cores->slow_disks && node->disk.write_count > 0) {
@@ -263,7 +190,7 @@ static void tick_once(struct cores *cores, struct node *node)
 
 void cores_tick(struct cores *cores, uint64_t id, uint64_t ticks)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     raft_set_electable(node->raft, false);
     for (uint64_t i = 0; i < ticks; i++) {
         tick_once(cores, node);
@@ -273,7 +200,7 @@ void cores_tick(struct cores *cores, uint64_t id, uint64_t ticks)
 
 void cores_campaign(struct cores *cores, uint64_t id)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     if (status_of(node).role == RAFT_LEADER) {
         return;
     }
@@ -283,7 +210,7 @@ void cores_campaign(struct cores *cores, uint64_t id)
 
 static void tick_leader(struct cores *cores, uint64_t id)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     if (status_of(node).role == RAFT_LEADER) {
         tick_once(cores, node);
     }
@@ -293,7 +220,7 @@ static void tick_leader(struct cores *cores, uint64_t id)
 
 bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     struct error err = ERROR_INIT;
     enum status status = entry->type == RAFT_ENTRY_MEMBERSHIP
                              ? raft_change(node->raft, entry, &err)
@@ -316,7 +243,7 @@ void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
     (void)snprintf(text, sizeof text, "%08" PRIu64, number % 100000000);
     memcpy(entry->data, text, ENTRY_BYTES);
     if (cores_submit(cores, id, entry)) {
-        printf("accepted %" PRIu64 "\n", disk_last(&node_of(cores, id)->disk));
+        printf("accepted %" PRIu64 "\n", disk_last(&cores_node(cores, id)->disk));
     } else {
         printf("refused\n");
     }
@@ -324,27 +251,19 @@ void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
 
 static void hand_over(struct cores *cores, struct letter *letter)
 {
-    struct node *node = node_of(cores, letter->message.to);
+    struct node *node = cores_node(cores, letter->message.to);
     struct error err = ERROR_INIT;
     must(node, raft_receive(node->raft, &letter->message, &err), &err);
     drain(cores, node);
     letter_release(letter);
 }
 
-/* Takes all that is on a link now; what comes in the meantime is behind it. */
-static struct network take_link(struct cores *cores, uint64_t from, uint64_t to)
-{
-    struct network taken = cores->links[from - 1][to - 1];
-    cores->links[from - 1][to - 1] = (struct network){0};
-    return taken;
-}
-
 void cores_deliver_elections(struct cores *cores, uint64_t from, uint64_t to)
 {
-    struct network taken = take_link(cores, from, to);
+    struct network taken = link_take(cores, from, to);
     for (size_t i = 0; i < taken.count; i++) {
         struct letter *letter = &taken.letters[i];
-        if (is_election(letter->message.type)) {
+        if (link_is_election(letter->message.type)) {
             hand_over(cores, letter);
         } else {
             /* The receiver's turn cannot have added to this link. */
@@ -360,8 +279,8 @@ void cores_deliver_elections(struct cores *cores, uint64_t from, uint64_t to)
  * at 0 entries no APPEND passes any more. */
 static void deliver(struct cores *cores, uint64_t from, uint64_t to, uint64_t *entries)
 {
-    struct network taken = take_link(cores, from, to);
-    const struct node *node = node_of(cores, to);
+    struct network taken = link_take(cores, from, to);
+    const struct node *node = cores_node(cores, to);
     for (size_t i = 0; i < taken.count; i++) {
         struct letter *letter = &taken.letters[i];
         bool append = letter->message.type == RAFT_MESSAGE_APPEND;
@@ -395,36 +314,9 @@ void cores_exchange(struct cores *cores, uint64_t a, uint64_t b, uint64_t entrie
     }
 }
 
-void cores_repeat(struct cores *cores, uint64_t from, uint64_t to)
-{
-    struct network *link = &cores->links[from - 1][to - 1];
-    size_t count = link->count;
-    for (size_t i = 0; i < count; i++) {
-        struct raft_message message = link->letters[i].message;
-        network_post(link, &message, 0);
-    }
-}
-
-void cores_drop(struct cores *cores, uint64_t from, uint64_t to)
-{
-    network_release(&cores->links[from - 1][to - 1]);
-}
-
-void cores_cut(struct cores *cores, uint64_t from, uint64_t to)
-{
-    cores->cut[from - 1][to - 1] = true;
-    cores_drop(cores, from, to);
-    lose(&cores->links[to - 1][from - 1], false);
-}
-
-void cores_heal(struct cores *cores)
-{
-    memset(cores->cut, 0, sizeof cores->cut);
-}
-
 void cores_restart(struct cores *cores, uint64_t id)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     raft_free(node->raft);
     node->raft = NULL;
     if (PLANTED(FORGET_VOTE)) {
@@ -435,7 +327,7 @@ void cores_restart(struct cores *cores, uint64_t id)
 
 void cores_transfer(struct cores *cores, uint64_t id, uint64_t target)
 {
-    struct node *node = node_of(cores, id);
+    struct node *node = cores_node(cores, id);
     struct raft_status status = status_of(node);
     struct error err = ERROR_INIT;
     if (status.role != RAFT_LEADER || id == target || !cores_is_voter(node, target)) {

@@ -61,6 +61,8 @@ void cores_status(struct cores *cores);
 
 /* What several files need. */
 
+struct node *cores_node(struct cores *cores, uint64_t id);
+
 /* Takes an entry without index for a node's core; all that follows at that node is done. False if
  * the core refuses it. */
 bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry);
