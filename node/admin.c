@@ -5,10 +5,12 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "node/driver.h"
 
 /* A learner that lags by no more than this may be counted: the rest is on its way, and a quorum
  * that needs it does not wait long (dissertation 4.2.1). */
 #define PROMOTE_ENTRIES_MAX 256U
+#define ADMIN_TICK_MS (DRIVER_TICK_NS / NS_PER_MS)
 
 void admin_init(struct admin *admin, struct alloc *alloc, struct raft *raft,
                 const struct config *config, const struct members *members)
@@ -45,6 +47,12 @@ static void refuse_for_leader(struct admin *admin, struct admin_request *request
     request->done(request, &failure);
 }
 
+/* True if the member was heard of within an election timeout, as a leader counts it alive. */
+static bool answers(const struct admin *admin, const struct raft_peer *peer)
+{
+    return peer->heard && peer->contact_ticks_ago * ADMIN_TICK_MS < admin->config->election_ms;
+}
+
 /* ---- membership ---------------------------------------------------------------------------- */
 
 static enum status next_membership(const struct raft_membership *now,
@@ -73,6 +81,30 @@ static enum status next_membership(const struct raft_membership *now,
     return error_set(err, STATUS_INTERNAL, "no change of the membership");
 }
 
+/* A change after which nothing could be committed any more, nor taken back, is none to make. */
+static enum status check_majority(const struct admin *admin, struct slice bytes, struct error *err)
+{
+    struct raft_membership next;
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    size_t alive = 0;
+    size_t count = raft_peers(admin->raft, peers, RAFT_PEERS_MAX);
+    enum status status = raft_membership_decode(bytes, &next, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct raft_member *member = raft_membership_find(&next, peers[i].id);
+        alive += member != NULL && member->role == RAFT_VOTER && answers(admin, &peers[i]);
+    }
+    size_t voters = raft_membership_voters(&next);
+    if (alive < voters / 2 + 1) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%zu of the %zu voters that there would be answer, which is no majority",
+                         alive, voters);
+    }
+    return STATUS_OK;
+}
+
 /* Proposes what `request` makes of the membership; its entry's index and term go into it. */
 static enum status propose(struct admin *admin, struct admin_request *request, struct error *err)
 {
@@ -82,6 +114,9 @@ static enum status propose(struct admin *admin, struct admin_request *request, s
     enum status status =
         next_membership(raft_members_now(admin->raft, &index), request, &bytes, err);
     struct raft_entry *entry = NULL;
+    if (status == STATUS_OK && !buf_failed(&bytes)) {
+        status = check_majority(admin, buf_slice(&bytes), err);
+    }
     if (status == STATUS_OK && !buf_failed(&bytes)) {
         entry = raft_entry_new(admin->alloc, 0, 0, RAFT_ENTRY_MEMBERSHIP, (uint32_t)bytes.length);
     }
@@ -146,6 +181,15 @@ static bool is_made(const struct admin *admin, const struct admin_request *reque
     return false;
 }
 
+static bool is_under_way(const struct admin *admin)
+{
+    uint64_t index = 0;
+    struct raft_status status;
+    (void)raft_members_now(admin->raft, &index);
+    raft_status(admin->raft, &status);
+    return index > status.commit;
+}
+
 static void change(struct admin *admin, struct admin_request *request)
 {
     struct error err = ERROR_INIT;
@@ -159,6 +203,11 @@ static void change(struct admin *admin, struct admin_request *request)
         admin_hand_over(admin)) {
         /* Whoever leads next removes it: the client asks there. */
         end(request, STATUS_UNAVAILABLE, "the leader is to be removed: it hands leadership over");
+        return;
+    }
+    if (is_under_way(admin)) {
+        /* Perhaps this very one, asked for before: what it will have been is not known yet. */
+        end(request, STATUS_UNAVAILABLE, "a change of the members is under way; try again");
         return;
     }
     if (is_made(admin, request)) {
@@ -196,7 +245,19 @@ void admin_promote(struct admin *admin)
 
 /* ---- leadership ---------------------------------------------------------------------------- */
 
-/* The voter that has most of the log takes over with the least delay. 0: there is no other. */
+/* True if `a` would take over with less delay than `b`. */
+static bool is_better(const struct admin *admin, const struct raft_peer *a,
+                      const struct raft_peer *b)
+{
+    bool a_again = a->id == admin->last_heir;
+    bool b_again = b->id == admin->last_heir;
+    if (a_again != b_again) {
+        return b_again; /* it did not take over the last time */
+    }
+    return a->match > b->match || (a->match == b->match && a->applied > b->applied);
+}
+
+/* 0: there is no other voter that answers. */
 static uint64_t heir(const struct admin *admin)
 {
     struct raft_status status;
@@ -205,9 +266,9 @@ static uint64_t heir(const struct admin *admin)
     size_t count = raft_peers(admin->raft, peers, RAFT_PEERS_MAX);
     raft_status(admin->raft, &status);
     for (size_t i = 0; i < count; i++) {
-        if (peers[i].voter && peers[i].id != status.id &&
-            (best == NULL || peers[i].match > best->match ||
-             (peers[i].match == best->match && peers[i].applied > best->applied))) {
+        if (peers[i].voter && peers[i].id != status.id && answers(admin, &peers[i]) &&
+            peers[i].state == RAFT_PEER_REPLICATE &&
+            (best == NULL || is_better(admin, &peers[i], best))) {
             best = &peers[i];
         }
     }
@@ -217,8 +278,25 @@ static uint64_t heir(const struct admin *admin)
 bool admin_hand_over(struct admin *admin)
 {
     struct error err = ERROR_INIT;
+    struct raft_status status;
+    raft_status(admin->raft, &status);
+    if (status.transferring) {
+        return true;
+    }
     uint64_t target = heir(admin);
+    admin->last_heir = target;
     return target != 0 && raft_transfer(admin->raft, target, &err) == STATUS_OK;
+}
+
+/* NULL if there is none. */
+static const struct raft_peer *peer_of(const struct raft_peer *peers, size_t count, uint64_t id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].id == id) {
+            return &peers[i];
+        }
+    }
+    return NULL;
 }
 
 static void transfer(struct admin *admin, struct admin_request *request)
@@ -237,8 +315,12 @@ static void transfer(struct admin *admin, struct admin_request *request)
         }
         target = member->raft_id;
     }
-    if (target == 0) {
-        end(request, STATUS_FAILED_PRECONDITION, "there is no other voter");
+    struct raft_peer peers[RAFT_PEERS_MAX];
+    size_t count = raft_peers(admin->raft, peers, RAFT_PEERS_MAX);
+    const struct raft_peer *peer = peer_of(peers, count, target);
+    if (peer == NULL || !answers(admin, peer)) {
+        end(request, STATUS_FAILED_PRECONDITION,
+            peer == NULL ? "there is no other voter that answers" : "that member does not answer");
         return;
     }
     if (raft_transfer(admin->raft, target, &err) != STATUS_OK) {
@@ -248,6 +330,7 @@ static void transfer(struct admin *admin, struct admin_request *request)
         return;
     }
     request->index = 0;
+    request->term = target;
     request->next = admin->waiting;
     admin->waiting = request;
 }
@@ -278,7 +361,11 @@ static bool settle(struct admin *admin, struct admin_request *request, uint64_t 
             return true;
         }
         if (status.role != RAFT_LEADER && status.leader != 0) {
-            request->done(request, NULL);
+            if (status.leader == request->term) {
+                request->done(request, NULL);
+            } else {
+                end(request, STATUS_UNAVAILABLE, "another node took over");
+            }
             return true;
         }
     } else if (!raft_term_at(admin->raft, request->index, &term) || term != request->term) {

@@ -33,7 +33,7 @@ struct admin_request {
     void (*done)(struct admin_request *request, const struct append_failure *failure);
     /* ours */
     uint64_t index; /* of the entry; 0: a transfer */
-    uint64_t term;
+    uint64_t term;  /* of the entry; of a transfer the target */
     struct admin_request *next;
 };
 
@@ -43,6 +43,7 @@ struct admin {
     const struct config *config;
     const struct members *members;
     struct admin_request *waiting;
+    uint64_t last_heir; /* whom a hand-over was tried with last; 0: none yet */
 };
 
 void admin_init(struct admin *admin, struct alloc *alloc, struct raft *raft,
@@ -57,8 +58,8 @@ void admin_settle(struct admin *admin, uint64_t commit, uint64_t now_ns);
 /* Now and then: a leader promotes a learner that has caught up. */
 void admin_promote(struct admin *admin);
 
-/* Begins to hand leadership over to the voter that has most of the log. False: there is none, or
- * this node does not lead. */
+/* Begins to hand leadership over to the voter that has most of the log among those that answer,
+ * the next time to another. False: there is none, or this node does not lead. */
 bool admin_hand_over(struct admin *admin);
 
 /* Ends all. */

@@ -190,6 +190,12 @@ enum status data_dir_members(struct fs *fs, const struct config *config, struct 
         status = buf_failed(&found) ? error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory")
                                     : parse_members(path, (char *)found.data, out, err);
     }
+    if (status == STATUS_OK && config->join && out->count > 0) {
+        status = error_set(err, STATUS_FAILED_PRECONDITION,
+                           "%s was begun without join = on, and has a log of its own; begin anew "
+                           "in an empty directory",
+                           config->data);
+    }
     buf_release(&found);
     return status;
 }

@@ -6,7 +6,7 @@
 #include "base/plant.h"
 #include "node/apply.h"
 
-#define TICK_NS (20 * NS_PER_MS)
+#define TICK_NS DRIVER_TICK_NS
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
 #define HOUSEKEEPING_NS (500 * NS_PER_MS)
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
@@ -41,6 +41,7 @@ struct driver {
     bool handed_over; /* or nobody is there to take it */
     bool stopped;     /* what still comes in is only given back */
     uint64_t stop_at_ns;
+    uint64_t hand_over_again_ns; /* once it was handed over */
     bool failed;
     struct raft_soft_state soft;
 
@@ -174,14 +175,19 @@ static void begin_to_stop(struct driver *driver)
     driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
 }
 
-/* A node that stops hands leadership over, also one that it comes to while it stops. */
+/* A node that stops hands leadership over, also one that it comes to while it stops; and again if
+ * whom it was given to did not take it. */
 static void hand_over(struct driver *driver)
 {
+    if (driver->handed_over && now(driver) >= driver->hand_over_again_ns) {
+        driver->handed_over = false;
+    }
     if (!(driver->stopping || driver->faulty || driver->stalled) || driver->handed_over ||
         driver->soft.role != RAFT_LEADER) {
         return;
     }
     driver->handed_over = true;
+    driver->hand_over_again_ns = now(driver) + driver->options.config->election_ms * NS_PER_MS;
     if (!admin_hand_over(&driver->admin)) {
         driver->stop_at_ns = now(driver);
     }
@@ -406,7 +412,7 @@ static void watch_stall(struct driver *driver, uint64_t now_ns)
  * campaign; alone it has no choice. */
 static void watch_duties(struct driver *driver, uint64_t now_ns)
 {
-    bool alone = driver->members.count <= 1;
+    bool alone = members_voters(&driver->members) <= 1;
     watch_stall(driver, now_ns);
     driver->faulty = driver->faulty || (!alone && fault_get(driver->options.fault, NULL));
     uint64_t applied = applied_get(driver->options.applied).index;
@@ -664,6 +670,14 @@ static void drain(struct driver *driver)
     reads_close(&driver->reads);
     admin_close(&driver->admin);
     proposals_fail_pending(&driver->proposals);
+}
+
+enum status driver_check_config(const struct driver *driver, const struct member_names *first,
+                                struct error *err)
+{
+    uint64_t index = 0;
+    return members_check_config(driver->options.config, first,
+                                raft_members_now(driver->raft, &index), err);
 }
 
 uint64_t driver_tail_events(const struct driver *driver)

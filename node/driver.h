@@ -37,6 +37,8 @@
 
 struct driver;
 
+#define DRIVER_TICK_NS (20 * NS_PER_MS) /* the core's */
+
 struct driver_options {
     struct alloc *alloc;
     struct clock *clock;
@@ -63,9 +65,9 @@ struct driver_options {
     /* In a turn: the leader, and how far a snapshot must reach that this node needs. */
     void (*on_snapshot_wanted)(void *context, const struct members *members, uint64_t leader,
                                uint64_t least_index);
-    uint64_t (*log_needed_past)(void *context);               /* by those who pull snapshots */
-    void (*on_refilled)(void *context); /* in a turn; once, if it lacked some */
-    void (*on_house)(void *context);    /* in a turn, about twice a second */
+    uint64_t (*log_needed_past)(void *context); /* by those who pull snapshots */
+    void (*on_refilled)(void *context);         /* in a turn; once, if it lacked some */
+    void (*on_house)(void *context);            /* in a turn, about twice a second */
     void (*on_fatal)(void *context, const struct error *err); /* in a turn; once */
     void *context;
 };
@@ -80,6 +82,11 @@ bool driver_turn(struct driver *driver, uint64_t *due_ns);
 
 /* Any thread, once. It hands leadership over, and ends when the WAL has what it was given. */
 void driver_ask_to_stop(struct driver *driver);
+
+/* FAILED_PRECONDITION if the configuration names who is no member by all that the log says;
+ * `first`: who was at the first start. */
+enum status driver_check_config(const struct driver *driver, const struct member_names *first,
+                                struct error *err) MUST_USE;
 
 /* Events in the log's entries past options.start: all that may be applied without anything new from
  * others. */

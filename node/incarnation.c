@@ -223,6 +223,7 @@ enum status incarnations_accept(struct incarnations *incarnations, const char *i
             known = &incarnations->known[i];
         }
     }
+    bool known_is_new = known == NULL;
     if (known != NULL) {
         enum status status = check_same(known, &now, err);
         if (status != STATUS_OK || now.run == known->seen.run) {
@@ -234,8 +235,15 @@ enum status incarnations_accept(struct incarnations *incarnations, const char *i
         known = &incarnations->known[incarnations->known_count++];
         (void)snprintf(known->id, sizeof known->id, "%s", id);
     }
+    const struct incarnation before = known->seen;
     known->seen = now;
-    return store_known(incarnations, err);
+    enum status status = store_known(incarnations, err);
+    if (status != STATUS_OK && known_is_new) {
+        incarnations->known_count--;
+    } else if (status != STATUS_OK) {
+        known->seen = before;
+    }
+    return status;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -162,6 +162,15 @@ void members_fill(struct members *out, const struct raft_membership *membership,
     *out = next;
 }
 
+size_t members_voters(const struct members *members)
+{
+    size_t voters = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        voters += members->of[i].voter;
+    }
+    return voters;
+}
+
 const struct member *members_find(const struct members *members, uint64_t raft_id)
 {
     for (size_t i = 0; i < members->count; i++) {

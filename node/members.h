@@ -51,6 +51,8 @@ enum status members_check_config(const struct config *config, const struct membe
 void members_fill(struct members *out, const struct raft_membership *membership, uint64_t index,
                   const struct raft_peer *peers, size_t peer_count, const struct config *config);
 
+size_t members_voters(const struct members *members);
+
 /* NULL if there is none. */
 const struct member *members_find(const struct members *members, uint64_t raft_id);
 const struct member *members_named(const struct members *members, const char *name);

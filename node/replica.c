@@ -118,12 +118,11 @@ static enum status open_wal(struct replica *replica, bool others, struct error *
 static enum status find_members(struct replica *replica, bool *others, struct error *err)
 {
     const struct config *config = replica->options.config;
-    struct member_names first;
     struct raft_membership membership;
     buf_init(&replica->first_members, replica->options.alloc, MEMBERSHIP_BYTES_MAX);
-    enum status status = data_dir_members(replica->options.fs, config, &first, err);
+    enum status status = data_dir_members(replica->options.fs, config, &replica->first, err);
     if (status == STATUS_OK) {
-        status = members_encode(&first, config, &replica->first_members, err);
+        status = members_encode(&replica->first, config, &replica->first_members, err);
     }
     if (status == STATUS_OK && replica->seal.membership.length == 0) {
         replica->seal.membership = buf_slice(&replica->first_members);
@@ -132,7 +131,7 @@ static enum status find_members(struct replica *replica, bool *others, struct er
         status = raft_membership_decode(replica->seal.membership, &membership, err);
     }
     *others = status == STATUS_OK && membership.count != 1; /* none: others made the cluster */
-    return status == STATUS_OK ? members_check_config(config, &first, &membership, err) : status;
+    return status;
 }
 
 static enum status recover(struct replica *replica, struct error *err)
@@ -363,6 +362,9 @@ static enum status join(struct replica *replica, struct error *err)
             .context = replica,
         };
         status = driver_new(&driver_options, &replica->driver, err);
+    }
+    if (status == STATUS_OK) {
+        status = driver_check_config(replica->driver, &replica->first, err);
     }
     if (status == STATUS_OK) {
         status = check_signed_is_held(replica, err);

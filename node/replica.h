@@ -64,8 +64,9 @@ struct replica {
     char table_dir[PATH_BYTES_MAX];
     struct engine *engine;
     struct buf seal_bytes;
-    struct seal seal;         /* what the engine began with; borrows from the two bufs */
-    struct buf first_members; /* the membership before the log said anything */
+    struct seal seal;          /* what the engine began with; borrows from the two bufs */
+    struct member_names first; /* who was a member when the directory was first used */
+    struct buf first_members;  /* the membership before the log said anything */
     struct wal_notice wal_notice;
     struct wal *wal;
     struct wal_recovered recovered;

@@ -186,6 +186,7 @@ void raft_progress_reset(struct raft_progress *progress, uint64_t last_index, ui
     progress->next = last_index + 1;
     progress->applied = 0;
     progress->contact_tick = now;
+    progress->heard = false;
     progress->commit_sent = 0;
     progress->round = 0;
     progress->state = RAFT_PEER_PROBE;

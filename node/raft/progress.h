@@ -43,6 +43,7 @@ struct raft_progress {
     enum raft_peer_state state;
     enum raft_ballot ballot; /* in the election under way; one a member, however often sent */
 
+    bool heard;          /* in this term, so that contact_tick is more than a grace */
     bool probe_sent;     /* PROBE: a reply is awaited */
     uint64_t probe_tick; /* since when */
     bool check_due;      /* REPLICATE: ask whether what is in flight has arrived */

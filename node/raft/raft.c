@@ -498,6 +498,7 @@ size_t raft_peers(const struct raft *raft, struct raft_peer *out, size_t max)
             .id = progress->id,
             .voter = progress->voter,
             .leaving = progress->leave_index != 0,
+            .heard = progress->heard,
             .match = progress->match,
             .next = progress->next,
             .applied = progress->applied,
@@ -512,6 +513,7 @@ size_t raft_peers(const struct raft *raft, struct raft_peer *out, size_t max)
             out[i].applied = raft->applied;
             out[i].state = RAFT_PEER_REPLICATE;
             out[i].contact_ticks_ago = 0;
+            out[i].heard = true;
         }
     }
     return count;

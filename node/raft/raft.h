@@ -165,7 +165,8 @@ MUST_USE enum status raft_loaded(struct raft *raft, uint64_t peer,
                                  struct error *err);
 
 /* Hands leadership to `target`: proposals are refused until it leads or an election timeout has
- * passed. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not another voter. */
+ * passed since that was first asked for. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not
+ * another voter. */
 MUST_USE enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err);
 
 /* The connection to `peer` was lost: what is in flight has to be sent again. Only saves time. */
@@ -273,6 +274,7 @@ struct raft_peer {
     enum raft_peer_state state;
     bool voter;
     bool leaving; /* removed, and not yet told so */
+    bool heard;   /* in this term; this node itself is */
     uint64_t contact_ticks_ago;
     size_t inflight_bytes;
     size_t inflight_messages;

@@ -63,6 +63,7 @@ void raft_receive_heartbeat_reply(struct raft *raft, const struct raft_message *
     struct raft_progress *progress = raft_members_find(&raft->members, message->from);
     CHECK(progress != NULL);
     progress->contact_tick = raft->now;
+    progress->heard = true;
     if (message->applied > progress->applied) {
         progress->applied = message->applied;
     }

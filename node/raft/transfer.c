@@ -15,6 +15,9 @@ enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%llu is not another voter",
                          (unsigned long long)target);
     }
+    if (raft->transfer_target == target) {
+        return STATUS_OK; /* under way; who asks again must not keep it so for ever */
+    }
     raft->transfer_target = target;
     raft->transfer_elapsed = 0;
     raft_continue_transfer(raft);

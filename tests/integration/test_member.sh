@@ -114,4 +114,32 @@ ESTREAT_ENDPOINTS=$(cluster status --dir "$work/cluster" | sed -n 's/^# node n[0
 wait_until 20 audit_is
 estreat audit --deep >/dev/null
 estreat --timeout 30 -o raw history writer | cmp - "$work/back"
+
+# With a dead follower leadership still moves, to one that answers; what would leave no majority that
+# answers is refused at once.
+leader=$(leader_of)
+read -r dead alive < <(members '" ".join(m["id"] for m in v["members"] if m["id"] != v["leader"])')
+cluster kill "$dead" --dir "$work/cluster"
+sleep 1.5
+expect 1 estreat --timeout 10 transfer "$dead"
+said "that member does not answer"
+estreat --timeout 10 transfer
+wait_until 10 leads "$alive"
+expect 1 estreat --timeout 10 member remove "$alive"
+said "which is no majority"
+expect 1 estreat --timeout 10 member remove "$leader"
+said "which is no majority"
+estreat --timeout 10 member remove "$dead"
+
+# The configurations name the new member, as one would write it down now; all lose their power.
+for node in "$leader" "$alive"; do
+    [ "$node" = n5 ] || printf '\n[member.n5]\nclient = %s\npeer = %s\n' \
+        "$(sed -n 's/^client = //p' "$work/cluster/n5/estreat.conf")" \
+        "$(sed -n 's/^peer = //p' "$work/cluster/n5/estreat.conf")" >>"$work/cluster/$node/estreat.conf"
+done
+for node in "$leader" "$alive"; do cluster kill "$node" --dir "$work/cluster"; done
+for node in "$leader" "$alive"; do cluster start-node "$node" --dir "$work/cluster"; done
+ESTREAT_ENDPOINTS=$({ cluster status --dir "$work/cluster" 2>/dev/null || true; } | sed -n 's/^# node n[0-9]* pid [0-9]* client \([^ ]*\).*/\1/p' | paste -sd,)
+wait_until 20 audit_is
+equal "$(members 'len(v["members"])')" 2
 cluster stop --dir "$work/cluster"
