@@ -41,7 +41,7 @@ size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32])
 
 struct request {
     struct sim *sim;
-    struct sim_call *call;
+    struct sim_call call;
     unsigned node;
     size_t length;
     uint8_t bytes[];
@@ -87,13 +87,14 @@ static void arrive(void *context, uint64_t argument)
     (void)argument;
     uint64_t paused_ns = node_paused_ns(node);
     if (node->running && paused_ns > 0) {
-        world_post(&sim->world, paused_ns, arrive, request, 0);
+        world_post_owned(&sim->world, paused_ns, arrive, request);
         return;
     }
     if (node->running) {
-        node_append(node, slice_of(request->bytes, request->length), request->call);
-    } else {
-        free(request->call);
+        struct sim_call *call = malloc(sizeof *call);
+        CHECK(call != NULL);
+        *call = request->call;
+        node_append(node, slice_of(request->bytes, request->length), call);
     }
     free(request);
 }
@@ -129,12 +130,9 @@ static void attempt(void *context, uint64_t op)
         free(request);
         return;
     }
-    struct sim_call *call = malloc(sizeof *call);
-    CHECK(call != NULL);
-    *call = (struct sim_call){.client = of->client, .op = op, .attempt = of->attempt};
-    request->call = call;
+    request->call = (struct sim_call){.client = of->client, .op = op, .attempt = of->attempt};
     request->node = client->leader_guess;
-    world_post(&sim->world, delay_ns, arrive, request, 0);
+    world_post_owned(&sim->world, delay_ns, arrive, request);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -199,7 +197,7 @@ void clients_answer(struct sim *sim, struct sim_call *call, const struct append_
         CHECK(answer != NULL);
         *answer = (struct answer){
             .sim = sim, .op = call->op, .attempt = call->attempt, .outcome = *outcome};
-        world_post(&sim->world, delay_ns, take_answer, answer, 0);
+        world_post_owned(&sim->world, delay_ns, take_answer, answer);
     }
     free(call);
 }

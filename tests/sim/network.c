@@ -22,12 +22,12 @@ static void deliver(void *context, uint64_t argument)
     uint64_t clear_ns = sim->clog_until_ns[packet->from][packet->to];
     if (clear_ns > sim->world.now_ns) {
         uint64_t more_ns = weather_takes(sim, NS_PER_MS); /* one after the other, in any order */
-        world_post(&sim->world, clear_ns - sim->world.now_ns + more_ns, deliver, packet, 0);
+        world_post_owned(&sim->world, clear_ns - sim->world.now_ns + more_ns, deliver, packet);
         return;
     }
     uint64_t paused_ns = node_paused_ns(node);
     if (node->running && !node->dying && paused_ns > 0) {
-        world_post(&sim->world, paused_ns, deliver, packet, 0);
+        world_post_owned(&sim->world, paused_ns, deliver, packet);
         return;
     }
     if (node->running && !node->dying && !sim->cut[packet->from][packet->to]) {
@@ -47,7 +47,7 @@ static void deliver(void *context, uint64_t argument)
 static void post(struct sim *sim, struct packet *packet)
 {
     uint64_t delay_ns = 50000 + weather_takes(sim, sim->weather.delay_max_ns);
-    world_post(&sim->world, delay_ns, deliver, packet, 0);
+    world_post_owned(&sim->world, delay_ns, deliver, packet);
     sim->packets++;
 }
 

@@ -17,6 +17,11 @@ void world_init(struct world *world, uint64_t seed, bool tracing)
 
 void world_release(struct world *world)
 {
+    for (size_t i = 0; i < world->count; i++) {
+        if (world->heap[i].owned) {
+            free(world->heap[i].context);
+        }
+    }
     free(world->heap);
     world->heap = NULL;
 }
@@ -26,25 +31,39 @@ static bool is_before(const struct sim_event *a, const struct sim_event *b)
     return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
 }
 
-void world_post(struct world *world, uint64_t delay_ns,
-                void (*run)(void *context, uint64_t argument), void *context, uint64_t argument)
+static void post(struct world *world, struct sim_event event)
 {
     if (world->count == world->capacity) {
         world->capacity = world->capacity == 0 ? 1024 : world->capacity * 2;
         world->heap = realloc(world->heap, world->capacity * sizeof *world->heap);
         CHECK(world->heap != NULL);
     }
-    const struct sim_event event = {.at_ns = world->now_ns + delay_ns,
-                                    .order = world->order++,
-                                    .run = run,
-                                    .context = context,
-                                    .argument = argument};
     size_t at = world->count++;
     while (at > 0 && is_before(&event, &world->heap[(at - 1) / 2])) {
         world->heap[at] = world->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
     world->heap[at] = event;
+}
+
+void world_post(struct world *world, uint64_t delay_ns,
+                void (*run)(void *context, uint64_t argument), void *context, uint64_t argument)
+{
+    post(world, (struct sim_event){.at_ns = world->now_ns + delay_ns,
+                                   .order = world->order++,
+                                   .run = run,
+                                   .context = context,
+                                   .argument = argument});
+}
+
+void world_post_owned(struct world *world, uint64_t delay_ns,
+                      void (*run)(void *context, uint64_t argument), void *context)
+{
+    post(world, (struct sim_event){.at_ns = world->now_ns + delay_ns,
+                                   .order = world->order++,
+                                   .run = run,
+                                   .context = context,
+                                   .owned = true});
 }
 
 static struct sim_event take_first(struct world *world)

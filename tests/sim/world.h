@@ -18,6 +18,7 @@ struct sim_event {
     void (*run)(void *context, uint64_t argument);
     void *context;
     uint64_t argument;
+    bool owned; /* the context is freed if it does not come to it */
 };
 
 struct world {
@@ -41,6 +42,10 @@ void world_release(struct world *world);
 /* After `delay_ns`, run(context, argument). */
 void world_post(struct world *world, uint64_t delay_ns,
                 void (*run)(void *context, uint64_t argument), void *context, uint64_t argument);
+
+/* The same, and takes the context, which is malloc's: `run` frees it. */
+void world_post_owned(struct world *world, uint64_t delay_ns,
+                      void (*run)(void *context, uint64_t argument), void *context);
 
 /* Runs the next event. False if there is none, or an invariant is broken. */
 bool world_step(struct world *world);
