@@ -194,7 +194,8 @@ void cores_change(struct cores *cores, enum cores_change change, uint64_t id, ui
     spread(cores, id, audience);
     if (change == CORES_REMOVE) {
         cores->removed[target - 1] = true;
-        drop_all(cores, target);
+        cores_drop(cores, id, target);
+        cores_drop(cores, target, id);
         cores_restart(cores, target);
     }
 }

@@ -213,7 +213,8 @@ func (c *cores) change(change raftpb.ConfChangeType, id, target uint64) {
 	c.spread(n, audience)
 	if isRemove {
 		c.removed[target] = true
-		c.dropAll(target)
+		c.drop(id, target)
+		c.drop(target, id)
 		c.boot(c.node(target))
 	}
 }
