@@ -13,6 +13,9 @@
  *   the same count with another draw: two copies of it run.
  * Such a machine comes back under a new id.
  *
+ * What cannot be noticed: a copy that was taken of the present run, and an older one
+ * that was started often enough to have counted past what the others saw.
+ *
  * One thread at a time.
  */
 #ifndef ESTREAT_NODE_INCARNATION_H
