@@ -36,6 +36,15 @@ static size_t window(const struct raft *raft, const struct raft_progress *progre
     return left < raft->message_bytes_max ? left : raft->message_bytes_max;
 }
 
+/* The last entry that this peer is to get now. Who is removed hears of it when it is committed: if
+ * it had the entry before, and the leader and nobody else, it would refuse its vote to all whose
+ * logs are shorter and not campaign itself (dissertation 4.2.2). */
+static uint64_t last_to_send(const struct raft *raft, const struct raft_progress *progress)
+{
+    bool leaves = progress->leave_index != 0 && raft->commit < raft->log.last_index;
+    return leaves ? raft->commit : raft->log.last_index;
+}
+
 /* How many entries from progress->next on go into one message, and their bytes. When nothing is
  * in flight the first one goes whatever its size, else it would never go. */
 static size_t batch_size(const struct raft *raft, const struct raft_progress *progress,
@@ -44,7 +53,8 @@ static size_t batch_size(const struct raft *raft, const struct raft_progress *pr
     size_t bytes_max = window(raft, progress);
     size_t count = 0;
     *bytes = 0;
-    while (raft_log_cached(&raft->log, progress->next + count)) {
+    uint64_t last = last_to_send(raft, progress);
+    while (progress->next + count <= last && raft_log_cached(&raft->log, progress->next + count)) {
         size_t more = raft_entry_bytes(raft_log_at(&raft->log, progress->next + count));
         bool alone = count == 0 && progress->flight_count == 0;
         if (!alone && *bytes + more > bytes_max) {
@@ -128,10 +138,11 @@ static bool ask_for_load(struct raft *raft, struct raft_progress *progress)
     if (!RAFT_GROW(raft->alloc, &out->loads, &out->load_capacity, out->load_count + 1)) {
         return false;
     }
+    uint64_t end = last_to_send(raft, progress) + 1;
     out->loads[out->load_count++] = (struct raft_load){
         .peer = progress->id,
         .from_index = progress->next,
-        .end_index = raft->log.cache_first,
+        .end_index = end < raft->log.cache_first ? end : raft->log.cache_first,
         .bytes_max = window(raft, progress),
     };
     progress->loading = true;
@@ -141,7 +152,7 @@ static bool ask_for_load(struct raft *raft, struct raft_progress *progress)
 static void stream(struct raft *raft, struct raft_progress *progress)
 {
     bool sent = true;
-    while (sent && progress->next <= raft->log.last_index && window(raft, progress) > 0) {
+    while (sent && progress->next <= last_to_send(raft, progress) && window(raft, progress) > 0) {
         if (progress->loaded_count > 0) {
             sent = send_loaded(raft, progress);
         } else if (raft_log_cached(&raft->log, progress->next)) {
