@@ -48,7 +48,8 @@ for verb in "append k v" "get k" "history k" head; do
     if estreat --endpoints "127.0.0.1:$peer" --timeout 3 $verb >/dev/null 2>"$work/said"; then
         fail "a peer port took: $verb"
     fi
-    grep -qF "is 127.0.0.1:$peer a peer port?" "$work/said" || fail "$verb: $(cat "$work/said")"
+    grep -qF "127.0.0.1:$peer: this port is for the cluster's nodes; clients have another" "$work/said" ||
+        fail "$verb: $(cat "$work/said")"
 done
 for port in "$client" "$peer"; do
     head -c 100000 /dev/urandom >"/dev/tcp/127.0.0.1/$port" 2>/dev/null || true
