@@ -44,11 +44,13 @@ static void let_go(struct snapshot_pins *pins, struct snapshot_pin *pin)
     *pin = (struct snapshot_pin){.id = 0};
 }
 
-uint64_t snapshot_pins_least_index(const struct snapshot_pins *pins)
+uint64_t snapshot_pins_least_index(const struct snapshot_pins *pins, uint64_t within_ns)
 {
+    uint64_t now_ns = clock_monotonic_ns(pins->clock);
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < SNAPSHOT_PINS_MAX; i++) {
-        if (pins->of[i].id != 0 && pins->of[i].index < least) {
+        if (pins->of[i].id != 0 && now_ns < pins->of[i].used_ns + within_ns &&
+            pins->of[i].index < least) {
             least = pins->of[i].index;
         }
     }

@@ -74,8 +74,8 @@ static inline bool snapshot_pin_is_hashed(const struct snapshot_pin *pin)
 /* Hashes on by one step. *more: there is more to do. A pin whose files cannot be read is let go. */
 enum status snapshot_pins_hash(struct snapshot_pins *pins, bool *more, struct error *err) MUST_USE;
 
-/* The lowest log index of those that are pinned; UINT64_MAX: none is. */
-uint64_t snapshot_pins_least_index(const struct snapshot_pins *pins);
+/* The lowest log index of those that were used within so long; UINT64_MAX: none was. */
+uint64_t snapshot_pins_least_index(const struct snapshot_pins *pins, uint64_t within_ns);
 
 /* Lets go of those that were not used for so long. True if some are left. */
 bool snapshot_pins_let_go(struct snapshot_pins *pins, uint64_t idle_ns);

@@ -128,7 +128,13 @@ for kind in "${kinds[@]}"; do
 done
 
 # --- is it all there, and everywhere alike? ---
-wait_until 60 estreat --timeout 5 audit
+end=$((SECONDS + 60))
+until estreat --timeout 5 audit >/dev/null 2>&1; do
+    refused=$(cat "$work"/cluster/*/log | grep -Eo 'member n[0-9] (came back with another data directory|runs on an older copy)' | head -n 1) || true
+    [ -z "$refused" ] || lost "$refused"
+    [ "$SECONDS" -lt "$end" ] || fail "no audit within 60 s"
+    sleep 0.2
+done
 "$tools/estreat-record-history" --out "$work/history" --read-all --timeout-ms 30000 >/dev/null ||
     lost "the log cannot be read: $(tail -n 1 "$work/history" | tail -c 300)"
 "$tools/estreat-check-history" "$work/history" || lost "the history is no log's"
