@@ -137,33 +137,36 @@ static enum status propose(struct admin *admin, struct admin_request *request, s
     return status;
 }
 
+/* NULL if there is none. */
+static const struct raft_peer *peer_of(const struct raft_peer *peers, size_t count, uint64_t id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].id == id) {
+            return &peers[i];
+        }
+    }
+    return NULL;
+}
+
 static bool is_learner_behind(const struct admin *admin, uint64_t id)
 {
     struct raft_status status;
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t count = raft_peers(admin->raft, peers, RAFT_PEERS_MAX);
     raft_status(admin->raft, &status);
-    for (size_t i = 0; i < count; i++) {
-        if (peers[i].id == id) {
-            return !peers[i].voter && (peers[i].state != RAFT_PEER_REPLICATE ||
-                                       peers[i].match + PROMOTE_ENTRIES_MAX < status.last_index);
-        }
-    }
-    return false;
+    const struct raft_peer *peer = peer_of(peers, count, id);
+    return peer != NULL && !peer->voter &&
+           (peer->state != RAFT_PEER_REPLICATE ||
+            peer->match + PROMOTE_ENTRIES_MAX < status.last_index);
 }
 
-/* True if the change was made before and is committed: whoever asks again, since an answer was
+/* True if the change was made before; none is under way. Whoever asks again, since an answer was
  * lost, hears the same. */
 static bool is_made(const struct admin *admin, const struct admin_request *request)
 {
     uint64_t index = 0;
-    struct raft_status status;
     const struct raft_membership *now = raft_members_now(admin->raft, &index);
     const struct raft_member *member = raft_membership_find(now, raft_id_of(request->member.id));
-    raft_status(admin->raft, &status);
-    if (index > status.commit) {
-        return false;
-    }
     switch (request->kind) {
     case ADMIN_ADD: {
         const struct member *known = members_named(admin->members, request->member.id);
@@ -286,17 +289,6 @@ bool admin_hand_over(struct admin *admin)
     uint64_t target = heir(admin);
     admin->last_heir = target;
     return target != 0 && raft_transfer(admin->raft, target, &err) == STATUS_OK;
-}
-
-/* NULL if there is none. */
-static const struct raft_peer *peer_of(const struct raft_peer *peers, size_t count, uint64_t id)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (peers[i].id == id) {
-            return &peers[i];
-        }
-    }
-    return NULL;
 }
 
 static void transfer(struct admin *admin, struct admin_request *request)
