@@ -333,11 +333,6 @@ void cores_transfer(struct cores *cores, uint64_t id, uint64_t target)
     if (status.role != RAFT_LEADER || id == target || !cores_is_voter(node, target)) {
         return;
     }
-    if (status.transferring && cores->transfer_target[id - 1] == target) {
-        printf("allowed transfer-again\n");
-        return;
-    }
-    cores->transfer_target[id - 1] = target;
     must(node, raft_transfer(node->raft, target, &err), &err);
     drain(cores, node);
     sync_all(cores);

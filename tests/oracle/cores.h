@@ -22,7 +22,6 @@ struct cores {
     struct network links[NODES_MAX][NODES_MAX]; /* [from - 1][to - 1] */
     bool cut[NODES_MAX][NODES_MAX];
     uint64_t leads[NODES_MAX];           /* the term that the node leads; 0: none */
-    uint64_t transfer_target[NODES_MAX]; /* of the last raft_transfer */
     uint64_t digests[NODES_MAX];         /* of what is applied */
     bool removed[NODES_MAX];
     bool slow_disks;
