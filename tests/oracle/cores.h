@@ -21,8 +21,8 @@ struct cores {
     struct node nodes[NODES_MAX];
     struct network links[NODES_MAX][NODES_MAX]; /* [from - 1][to - 1] */
     bool cut[NODES_MAX][NODES_MAX];
-    uint64_t leads[NODES_MAX];           /* the term that the node leads; 0: none */
-    uint64_t digests[NODES_MAX];         /* of what is applied */
+    uint64_t leads[NODES_MAX];   /* the term that the node leads; 0: none */
+    uint64_t digests[NODES_MAX]; /* of what is applied */
     bool removed[NODES_MAX];
     bool slow_disks;
     struct raft_options options;
