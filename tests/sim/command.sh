@@ -22,3 +22,14 @@ for nodes in 3 7; do
     "$sim" --seeds 1..4 --nodes "$nodes" --ops 400 >/dev/null 2>&1 || fail "$nodes nodes"
 done
 [ "$("$sim" --list-plants | wc -l)" -ge 12 ] || fail "fewer than twelve plants"
+# A campaign goes on where it was stopped, and counts once.
+account=$(mktemp "${TMPDIR:-/tmp}/estreat-campaign.XXXXXX")
+trap 'rm -f "$account"' EXIT
+campaign=$(dirname "$0")/campaign.sh
+"$campaign" "$account" 1..3 "$sim" >/dev/null || fail "a campaign of two seeds"
+sum=$("$campaign" "$account" 1..4 "$sim") || fail "a campaign that goes on"
+[[ $sum == "seeds 3 failed 0 "* && $(wc -l <"$account") -eq 2 ]] || fail "the campaign's account: $sum"
+printf 'seeds 4 9 5 failed 1 ms 3 commit x\n' >>"$account"
+if "$campaign" "$account" 1..9 "$sim" >/dev/null; then
+    fail "a campaign that forgets a failure"
+fi
