@@ -5,12 +5,13 @@
  * entry; when leadership is lost the driver fails all that are left, since
  * nobody can tell whether they will be committed.
  *
- * A ring by index: the entries of one leadership follow each other, and
- * admission keeps them within PENDING_MAX.
+ * A ring by index, which grows up to PENDING_MAX: the entries of one leadership
+ * follow each other. Places outside [low, high) have no meaning.
  */
 #ifndef ESTREAT_NODE_PENDING_H
 #define ESTREAT_NODE_PENDING_H
 
+#include "base/alloc.h"
 #include "base/status.h"
 #include "base/sync.h"
 
@@ -26,17 +27,22 @@ struct pending_call {
 
 struct pending {
     struct mutex mutex;
+    struct alloc *alloc;
     unsigned count;
-    struct pending_call ring[PENDING_MAX];
+    uint64_t low; /* of the first that waits, if any */
+    uint64_t high;
+    struct pending_call *ring;
+    uint64_t capacity; /* a power of two */
 };
 
-void pending_init(struct pending *pending);
+void pending_init(struct pending *pending, struct alloc *alloc);
 void pending_release(struct pending *pending);
 
-/* False if the ring has no place: the caller refuses the request before it proposes. */
-bool pending_has_room(struct pending *pending, uint64_t index);
+/* Makes a place. False if there are too many, or there is no memory: the caller refuses the request
+ * before it proposes. */
+bool pending_reserve(struct pending *pending, uint64_t index);
 
-/* Takes the call until it is taken or failed. */
+/* Takes the call until it is taken or failed. Its place was reserved. */
 void pending_add(struct pending *pending, struct pending_call call);
 
 /* Takes out the call that waits for the entry at `index`; its term may differ from the applied

@@ -106,7 +106,7 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
     }
     struct raft_status status;
     raft_status(proposals->raft, &status);
-    if (!pending_has_room(proposals->pending, status.last_index + 1) ||
+    if (!pending_reserve(proposals->pending, status.last_index + 1) ||
         proposals->bytes + entry->length > BYTES_MAX || quorum_lags(proposals, &status)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "too many appends wait to be applied; try again");

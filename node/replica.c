@@ -385,7 +385,7 @@ enum status replica_open(const struct replica_options *options, struct replica *
     }
     replica->options = *options;
     intake_init(&replica->intake);
-    pending_init(&replica->pending);
+    pending_init(&replica->pending, options->alloc);
     fault_init(&replica->fault);
     enum status status = recover(replica, err);
     if (status == STATUS_OK) {

@@ -5,12 +5,11 @@
 #include "base/crc32c.h"
 
 enum {
-    BUCKETS = 16384,
+    BUCKETS_MIN = 64, /* a power of two, as all that follow */
     ROW_LAYOUT = 1,
     SLOTS_MIN = 4,
 };
 
-_Static_assert(BUCKETS > SESSIONS_MAX, "chains stay short");
 _Static_assert((SESSION_WINDOW_MAX & (SESSION_WINDOW_MAX - 1)) == 0, "slots are masked");
 
 struct session {
@@ -32,7 +31,8 @@ struct gone {
 
 struct session_table {
     struct alloc *alloc;
-    struct session *buckets[BUCKETS];
+    struct session **buckets;
+    size_t bucket_count;
     size_t count;
     uint64_t floor_ns;
     struct gone gone;
@@ -41,10 +41,15 @@ struct session_table {
 enum status session_table_new(struct alloc *alloc, struct session_table **out, struct error *err)
 {
     struct session_table *table = alloc_zeroed(alloc, 1, sizeof *table);
-    if (table == NULL) {
+    struct session **buckets = alloc_zeroed(alloc, BUCKETS_MIN, sizeof *buckets);
+    if (table == NULL || buckets == NULL) {
+        alloc_free(alloc, table);
+        alloc_free(alloc, buckets);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the session table");
     }
     table->alloc = alloc;
+    table->buckets = buckets;
+    table->bucket_count = BUCKETS_MIN;
     *out = table;
     return STATUS_OK;
 }
@@ -60,25 +65,26 @@ void session_table_free(struct session_table *table)
     if (table == NULL) {
         return;
     }
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < table->bucket_count; i++) {
         while (table->buckets[i] != NULL) {
             struct session *session = table->buckets[i];
             table->buckets[i] = session->bucket_next;
             session_free(table, session);
         }
     }
+    alloc_free(table->alloc, table->buckets);
     alloc_free(table->alloc, table->gone.ids);
     alloc_free(table->alloc, table);
 }
 
-static size_t bucket_of(const uint8_t *client_id)
+static size_t bucket_of(const uint8_t *client_id, size_t bucket_count)
 {
-    return crc32c_extend(0, client_id, CLIENT_ID_BYTES) % BUCKETS;
+    return crc32c_extend(0, client_id, CLIENT_ID_BYTES) & (bucket_count - 1);
 }
 
 static struct session *session_find(const struct session_table *table, const uint8_t *client_id)
 {
-    struct session *session = table->buckets[bucket_of(client_id)];
+    struct session *session = table->buckets[bucket_of(client_id, table->bucket_count)];
     while (session != NULL && memcmp(session->client_id, client_id, CLIENT_ID_BYTES) != 0) {
         session = session->bucket_next;
     }
@@ -166,7 +172,7 @@ static void session_forget(struct session_table *table, struct session **link)
 
 void session_expire(struct session_table *table, uint64_t floor_ns)
 {
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < table->bucket_count; i++) {
         struct session **link = &table->buckets[i];
         while (*link != NULL) {
             if ((*link)->last_used_ns < floor_ns) {
@@ -191,7 +197,7 @@ static bool older(const struct session *a, const struct session *b)
 static void forget_oldest(struct session_table *table)
 {
     struct session **oldest = NULL;
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < table->bucket_count; i++) {
         for (struct session **link = &table->buckets[i]; *link != NULL;
              link = &(*link)->bucket_next) {
             if (oldest == NULL || older(*link, *oldest)) {
@@ -202,6 +208,28 @@ static void forget_oldest(struct session_table *table)
     CHECK(oldest != NULL);
     session_set_floor_ns(table, (*oldest)->last_used_ns + 1);
     session_forget(table, oldest);
+}
+
+/* Twice as many buckets. Without memory the chains get longer. */
+static void buckets_grow(struct session_table *table)
+{
+    size_t count = table->bucket_count * 2;
+    struct session **buckets = alloc_zeroed(table->alloc, count, sizeof *buckets);
+    if (buckets == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < table->bucket_count; i++) {
+        while (table->buckets[i] != NULL) {
+            struct session *session = table->buckets[i];
+            struct session **bucket = &buckets[bucket_of(session->client_id, count)];
+            table->buckets[i] = session->bucket_next;
+            session->bucket_next = *bucket;
+            *bucket = session;
+        }
+    }
+    alloc_free(table->alloc, table->buckets);
+    table->buckets = buckets;
+    table->bucket_count = count;
 }
 
 static struct session *session_add(struct session_table *table, const uint8_t *client_id)
@@ -223,7 +251,10 @@ static struct session *session_add(struct session_table *table, const uint8_t *c
     memcpy(session->client_id, client_id, CLIENT_ID_BYTES);
     session->slots = slots;
     session->slot_count = SLOTS_MIN;
-    struct session **bucket = &table->buckets[bucket_of(client_id)];
+    if (table->count >= table->bucket_count) {
+        buckets_grow(table);
+    }
+    struct session **bucket = &table->buckets[bucket_of(client_id, table->bucket_count)];
     session->bucket_next = *bucket;
     *bucket = session;
     table->count++;
@@ -346,7 +377,7 @@ enum status session_flush(struct session_table *table, session_row_fn each, void
                           err);
         }
     }
-    for (size_t i = 0; i < BUCKETS && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < table->bucket_count && status == STATUS_OK; i++) {
         for (struct session *session = table->buckets[i]; session != NULL && status == STATUS_OK;
              session = session->bucket_next) {
             if (!session->changed) {

@@ -159,7 +159,7 @@ static inline void giver_open(struct giver *giver, struct clock_manual *clock, u
     assert_ok(
         tile_store_open(alloc_default(), giver->engine, slice_of(NULL, 0), &giver->tiles, &err),
         &err);
-    pending_init(&giver->pending);
+    pending_init(&giver->pending, alloc_default());
     applied_init(&giver->applied, (struct applied_point){.index = 0});
     intake_init(&giver->done);
     fault_init(&giver->fault);

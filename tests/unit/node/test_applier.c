@@ -87,7 +87,7 @@ static int setup(void **state)
     open_engine(fx);
     assert_ok(tile_store_open(alloc_default(), fx->engine, slice_of(NULL, 0), &fx->tiles, &fx->err),
               &fx->err);
-    pending_init(&fx->pending);
+    pending_init(&fx->pending, alloc_default());
     applied_init(&fx->applied, (struct applied_point){.index = 0});
     intake_init(&fx->done);
     const struct applier_options options = {.alloc = alloc_default(),

@@ -96,12 +96,12 @@ static void pending_calls_are_taken_once(void **state)
     uintptr_t sum = 0;
     (void)state;
     assert_non_null(pending);
-    pending_init(pending);
+    pending_init(pending, alloc_default());
     for (uint64_t i = 1; i <= 10; i++) {
-        assert_true(pending_has_room(pending, i));
+        assert_true(pending_reserve(pending, i));
         pending_add(pending, (struct pending_call){.index = i, .term = 2, .call = call_number(i)});
     }
-    assert_false(pending_has_room(pending, 1 + PENDING_MAX));
+    assert_false(pending_reserve(pending, 1 + PENDING_MAX));
     assert_true(pending_take(pending, 3, &taken));
     assert_ptr_equal(taken.call, call_number(3));
     assert_false(pending_take(pending, 3, &taken));
@@ -111,6 +111,35 @@ static void pending_calls_are_taken_once(void **state)
     assert_int_equal(pending->count, 0);
     pending_release(pending);
     free(pending);
+}
+
+/* The ring grows while calls wait in it, with entries that are nobody's between them, far from
+ * index 0; another leadership begins anew. */
+static void pending_calls_keep_their_places(void **state)
+{
+    enum { BEGIN = 1000003, STEP = 3 };
+    struct pending pending;
+    struct pending_call taken;
+    (void)state;
+    pending_init(&pending, alloc_default());
+    for (uint64_t leadership = 0; leadership < 2; leadership++) {
+        const uint64_t begin = leadership == 0 ? BEGIN : 17;
+        uint64_t index = begin;
+        for (; pending_reserve(&pending, index); index += STEP) {
+            pending_add(&pending,
+                        (struct pending_call){.index = index, .call = call_number(index)});
+        }
+        assert_int_equal(index, begin + (PENDING_MAX + STEP - 1) / STEP * STEP);
+        for (uint64_t i = begin; i < index; i++) {
+            assert_int_equal(pending_take(&pending, i, &taken), (i - begin) % STEP == 0);
+            assert_ptr_equal(taken.call, call_number(i - (i - begin) % STEP));
+            if ((i - begin) % STEP == 0 && i - begin < (uint64_t)100 * STEP) {
+                assert_true(pending_reserve(&pending, index + i - begin));
+            }
+        }
+        assert_int_equal(pending.count, 0);
+    }
+    pending_release(&pending);
 }
 
 struct flushed {
@@ -182,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_wait_ends_at_its_target),
         cmocka_unit_test(deadlines_and_closing_end_waits),
         cmocka_unit_test(pending_calls_are_taken_once),
+        cmocka_unit_test(pending_calls_keep_their_places),
         cmocka_unit_test(the_cache_knows_the_newest_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
