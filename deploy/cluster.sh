@@ -82,7 +82,7 @@ free_ports() {
 is_running() { # of node $1; a stale pid file may name somebody else's process
     local pid
     pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 1
-    [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$dir/$1/estreat.conf"
+    { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$dir/$1/estreat.conf"
 }
 
 # A process that was killed has no command line any more, but holds its lock until it has ended.
