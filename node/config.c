@@ -6,6 +6,7 @@
 #include <ini.h>
 
 #include "base/check.h"
+#include "raft/raft.h"
 
 /* More than there are settings. */
 enum { SETTINGS_MAX = 64, SETTING_BYTES_MAX = 160 };
@@ -23,6 +24,7 @@ static void set_defaults(struct config *config)
     *config = (struct config){
         .heartbeat_ms = 100,
         .election_ms = 600,
+        .append_bytes = RAFT_MESSAGE_BYTES_DEFAULT,
         .memtable_bytes = 64 * MIB,
         .block_cache_bytes = 64 * MIB,
         .segment_bytes = 64 * MIB,

@@ -42,6 +42,7 @@ struct config {
     bool join; /* at its first start it is no member of anything */
     uint32_t heartbeat_ms;
     uint32_t election_ms;
+    uint64_t append_bytes; /* entries of one message to a peer; no setting */
     uint64_t memtable_bytes;
     uint64_t block_cache_bytes;
     uint64_t segment_bytes;

@@ -596,7 +596,7 @@ static enum status core_new(struct driver *driver, struct error *err)
         .change_count = driver->log.change_count,
         .election_ticks = (unsigned)(config->election_ms * NS_PER_MS / TICK_NS),
         .heartbeat_ticks = (unsigned)((config->heartbeat_ms * NS_PER_MS + TICK_NS - 1) / TICK_NS),
-        .message_bytes_max = RAFT_MESSAGE_BYTES_DEFAULT,
+        .message_bytes_max = config->append_bytes,
         .inflight_bytes_max = RAFT_INFLIGHT_BYTES_DEFAULT,
         .inflight_messages_max = RAFT_INFLIGHT_MESSAGES_DEFAULT,
         .cache_bytes_max = RAFT_CACHE_BYTES_DEFAULT,

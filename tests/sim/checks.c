@@ -60,10 +60,28 @@ static void one_leader_a_term(struct sim_node *node, const struct raft_status *s
     }
 }
 
+/* Who begins to lead has what anybody has applied. */
+static void leader_completeness(struct sim_node *node)
+{
+    const struct checks *checks = &node->sim->checks;
+    const struct wal *wal = node->replica->wal;
+    uint64_t last = checks->point_last;
+    uint64_t term = 0;
+    if (last == 0 || last < wal_first_index(wal)) {
+        return;
+    }
+    if (!wal_term_at(wal, last, &term) || term != checks->points[last].term) {
+        world_break(&node->sim->world, "leader completeness",
+                    "n%u leads in term %" PRIu64 " without entry %" PRIu64 " of term %" PRIu64,
+                    node->number + 1, node->term, last, checks->points[last].term);
+    }
+}
+
 void checks_after_driver(struct sim_node *node)
 {
     struct driver_status status;
     driver_status(node->replica->driver, &status);
+    bool led = node->leads;
     node->leads = status.raft.role == RAFT_LEADER;
     if (node->leads) {
         one_leader_a_term(node, &status.raft);
@@ -87,6 +105,10 @@ void checks_after_driver(struct sim_node *node)
         node->term = status.raft.hard_state.term;
         weather_election(node);
     }
+    if (node->leads && !led) {
+        leader_completeness(node);
+        weather_elected(node);
+    }
 }
 
 /* Who has applied the same index has applied the same entries. */
@@ -98,6 +120,7 @@ static void same_at_index(struct sim_node *node, const struct applied_point *poi
     struct sim_point *known = &checks->points[point->index];
     if (!known->known) {
         *known = (struct sim_point){.known = true, .term = point->term, .size = point->size};
+        checks->point_last = point->index > checks->point_last ? point->index : checks->point_last;
     } else if (known->term != point->term || known->size != point->size) {
         world_break(
             &node->sim->world, "equal entries at equal indexes",

@@ -102,6 +102,16 @@ static uint64_t fold(uint64_t hash, struct slice bytes)
     return hash;
 }
 
+/* Rows of a node cannot be read. False. */
+static bool unread(struct sim_node *node, const struct error *err)
+{
+    if (!node->damaged) {
+        world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
+                    err->text);
+    }
+    return false;
+}
+
 /* Calls `each`, if there is one, for every row of the keyspace, and folds all into *hash. False if
  * they cannot be read. */
 static bool read_rows(struct sim_node *node, unsigned keyspace,
@@ -115,7 +125,9 @@ static bool read_rows(struct sim_node *node, unsigned keyspace,
     const struct engine_iter_options options = {.no_fill_cache = true};
     enum status status =
         engine_iter_new(node->replica->engine, NULL, keyspace, &options, &iter, &err);
-    CHECK(status == STATUS_OK);
+    if (status != STATUS_OK) {
+        return unread(node, &err);
+    }
     for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
         *hash = fold(*hash, engine_iter_key(iter));
         *hash = fold(*hash, engine_iter_value(iter));
@@ -127,11 +139,7 @@ static bool read_rows(struct sim_node *node, unsigned keyspace,
     status = engine_iter_status(iter, &err);
     engine_iter_close(iter);
     *hash = (*hash ^ n) * 0x100000001b3U;
-    if (status != STATUS_OK && !node->damaged) {
-        world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
-                    err.text);
-    }
-    return status == STATUS_OK;
+    return status == STATUS_OK || unread(node, &err);
 }
 
 static void check_row(struct sim_node *node, uint64_t n, struct slice key, struct slice value)

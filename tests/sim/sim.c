@@ -89,6 +89,7 @@ void sim_init(struct sim *sim, const struct sim_options *options)
     world_init(&sim->world, options->seed, options->tracing);
     membership_draw(sim, options->nodes);
     sim->op_count = options->ops;
+    sim->unsettled = !sim->scripted && options->seed % 5 == 2;
     weather_draw(sim);
     checks_init(sim);
     clients_init(sim);

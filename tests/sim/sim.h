@@ -64,6 +64,9 @@ void weather_begin(struct sim *sim);
 /* The node has come to a new term: a bad moment to fail, for it and for others. */
 void weather_election(struct sim_node *node);
 
+/* The node leads, as of now; the same. */
+void weather_elected(struct sim_node *node);
+
 /* How long something takes that may take so long. */
 uint64_t weather_takes(struct sim *sim, uint64_t max_ns);
 
@@ -322,7 +325,8 @@ struct checks {
     size_t leader_capacity;
     struct sim_point *points; /* [index] */
     size_t point_capacity;
-    struct hash *roots; /* [size]; all zeros: none seen */
+    uint64_t point_last; /* the last index that anybody has applied */
+    struct hash *roots;  /* [size]; all zeros: none seen */
     size_t root_capacity;
     uint64_t *owner; /* [position]: op + 1; 0: not acknowledged */
     size_t owner_capacity;
@@ -390,7 +394,8 @@ struct sim {
     uint64_t salvaged;  /* logs that were cut for damage, to be refilled */
     uint64_t changes;   /* of the membership, and transfers */
     /* a script's, else unset */
-    bool scripted; /* nothing comes back by itself */
+    bool scripted;  /* nothing comes back by itself */
+    bool unsettled; /* elections are quick and many, and leaders fail as they begin */
     enum sim_loses crash_loses;
     void (*tell)(void *context, const char *line);
     void *tell_context;

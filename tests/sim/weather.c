@@ -77,6 +77,26 @@ void weather_election(struct sim_node *node)
     }
 }
 
+/* It has just been elected: its first messages reach few, or its power fails soon. */
+void weather_elected(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    struct world *world = &sim->world;
+    if (sim->healed || !sim->unsettled || !world_chance(world, 600)) {
+        return;
+    }
+    sim->faults++;
+    world_note(world, "fault after an election", node->number, 0);
+    for (unsigned to = 0; to < sim->node_count; to++) {
+        if (world_chance(world, 600)) {
+            sim->clog_until_ns[node->number][to] =
+                world->now_ns + world_draw(world, 200 * NS_PER_MS);
+        }
+    }
+    fs_crash_stop_at(node->disk, world_draw(world, 16));
+    node->returns_quickly = true;
+}
+
 static void cut_off(struct sim *sim)
 {
     memset(sim->cut, 0, sizeof sim->cut);
