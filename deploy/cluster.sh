@@ -79,20 +79,30 @@ free_ports() {
     done
 }
 
-is_running() { # of node $1; a stale pid file may name somebody else's process
-    local pid
-    pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 1
-    { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$dir/$1/estreat.conf"
+started_at() { # process $1, in the kernel's ticks; a program that becomes another keeps it
+    local stat
+    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    read -ra stat <<<"${stat##*) }"
+    printf '%s\n' "${stat[19]}"
 }
 
-# A process that was killed has no command line any more, but holds its lock until it has ended.
+# Of node $1. A stale pid file may name somebody else's process; one that has ended, or is about to,
+# has no program any more.
+is_running() {
+    local pid
+    pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 1
+    readlink "/proc/$pid/exe" >/dev/null 2>&1 &&
+        [ "$(started_at "$pid")" = "$(cat "$dir/$1/started" 2>/dev/null)" ]
+}
+
+# A process that was killed has no program any more, but holds its lock until it has ended.
 wait_for_end() { # of the process that was node $1
     local pid state
     pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 0
     for _ in $(seq 200); do
         state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || return 0
         case $state in '' | Z | X) return 0 ;; esac
-        [ -z "$(tr -d '\0' <"/proc/$pid/cmdline" 2>/dev/null)" ] || return 0
+        ! readlink "/proc/$pid/exe" >/dev/null 2>&1 || return 0
         sleep 0.05
     done
 }
@@ -108,9 +118,8 @@ start_node() {
     setsid "${ESTREATD:-$bin/estreatd}" --config "$dir/$node/estreat.conf" \
         "${extra[@]//\{dir\}/"$dir/$node"}" \
         </dev/null >>"$dir/$node/log" 2>&1 &
+    started_at $! >"$dir/$node/started" || true
     printf '%s\n' $! >"$dir/$node/pid"
-    # Until the process has become the node, nobody would know it for one.
-    while ! is_running "$node" && kill -0 $! 2>/dev/null; do sleep 0.01; done
 }
 
 end_node() { # signal, node

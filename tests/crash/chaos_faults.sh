@@ -20,15 +20,9 @@ leader_or_any() {
     echo "${node:-$(any_node $(($1 / 2)))}"
 }
 
-# A process has no command line while it becomes another program, as ours do on their way to a node's
-# network: cluster.sh may take it for gone, so whether it is decides here.
 start_again() {
-    for _ in 1 2 3; do
-        ! cluster start-node "$1" --dir "$work/cluster" -- "${options[@]}" 2>"$work/start.log" || return 0
-        sleep 0.2
-        runs "$1" || break
-    done
-    lost "$1 does not start: $(tail -n 1 "$work/start.log") $(tail -n 1 "$work/cluster/$1/log")"
+    cluster start-node "$1" --dir "$work/cluster" -- "${options[@]}" 2>"$work/start.log" ||
+        lost "$1 does not start: $(tail -n 1 "$work/start.log") $(tail -n 1 "$work/cluster/$1/log")"
 }
 
 # Waits until the node has taken note of the fault that lies in its directory, or has ended.
