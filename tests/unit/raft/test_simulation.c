@@ -239,14 +239,15 @@ static void drain(struct sim *sim, struct node *node)
             oracle_see_leader(&sim->oracle, node, ready.soft_state.term);
         }
         take_stores(sim, node, &ready);
-        for (size_t i = 0; i < ready.message_count; i++) {
-            oracle_see_message(&sim->oracle, node, &ready.messages[i]);
-            send(sim, &ready.messages[i]);
-        }
+        /* First, since what comes with it may be a vote of the refilled. */
         if (ready.refilled) {
             HOLDS(&sim->oracle, node_has_what_it_lost(sim, node));
             node_refilled(node);
             sim->refilled++;
+        }
+        for (size_t i = 0; i < ready.message_count; i++) {
+            oracle_see_message(&sim->oracle, node, &ready.messages[i]);
+            send(sim, &ready.messages[i]);
         }
         take_reads(sim, &ready);
         take_loads(sim, node, &ready);
@@ -285,7 +286,7 @@ static void lose(struct sim *sim, struct node *node)
     uint64_t from = node->disk.base_index;
     /* The others must be able to elect somebody: at least two, and none of them with a longer log
      * that says that it is no member any more. */
-    bool may = sim->voters >= 3 && !sim->changes && from < last;
+    bool may = sim->voters >= 3 && from < last;
     for (size_t i = 0; i < sim->count; i++) {
         may = may && sim->nodes[i].refill_index == 0;
     }
