@@ -60,14 +60,17 @@ static void one_leader_a_term(struct sim_node *node, const struct raft_status *s
     }
 }
 
-/* Who begins to lead has what anybody has applied. */
+/* Who begins to lead has what was applied by anybody in an earlier term, so committed in one. */
 static void leader_completeness(struct sim_node *node)
 {
     const struct checks *checks = &node->sim->checks;
     const struct wal *wal = node->replica->wal;
     uint64_t last = checks->point_last;
+    while (last > 0 && (!checks->points[last].known || checks->points[last].seen >= node->term)) {
+        last--;
+    }
     uint64_t term = 0;
-    if (last == 0 || last < wal_first_index(wal)) {
+    if (last < wal_first_index(wal)) {
         return;
     }
     if (!wal_term_at(wal, last, &term) || term != checks->points[last].term) {
@@ -119,7 +122,12 @@ static void same_at_index(struct sim_node *node, const struct applied_point *poi
                           sizeof *checks->points);
     struct sim_point *known = &checks->points[point->index];
     if (!known->known) {
-        *known = (struct sim_point){.known = true, .term = point->term, .size = point->size};
+        /* At a start it is in no term yet, for these checks. */
+        uint64_t recovered = node->replica->recovered.term;
+        *known = (struct sim_point){.known = true,
+                                    .term = point->term,
+                                    .size = point->size,
+                                    .seen = node->term > recovered ? node->term : recovered};
         checks->point_last = point->index > checks->point_last ? point->index : checks->point_last;
     } else if (known->term != point->term || known->size != point->size) {
         world_break(

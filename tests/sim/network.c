@@ -86,6 +86,9 @@ bool network_send(struct sim *sim, unsigned from, const struct raft_message *mes
     }
     CHECK(sending.to < sim->node_count);
     struct sim_node *node = &sim->nodes[from];
+    if (message->type == RAFT_MESSAGE_VOTE_REPLY && !message->reject) {
+        weather_voted(node, sending.to);
+    }
     return peer_wire(message, clock_realtime_ns(&node->clock.clock), &node->memory.alloc, send_wire,
                      &sending);
 }

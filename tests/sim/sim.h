@@ -64,6 +64,9 @@ void weather_begin(struct sim *sim);
 /* The node has come to a new term: a bad moment to fail, for it and for others. */
 void weather_election(struct sim_node *node);
 
+/* The node has voted, and its answer is on its way; the same. */
+void weather_voted(struct sim_node *node, unsigned for_whom);
+
 /* The node leads, as of now; the same. */
 void weather_elected(struct sim_node *node);
 
@@ -318,6 +321,7 @@ struct sim_point {
     bool known;
     uint64_t term;
     uint64_t size;
+    uint64_t seen; /* the term of the node that applied it first: it was committed by then */
 };
 
 struct checks {

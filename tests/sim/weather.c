@@ -77,6 +77,35 @@ void weather_election(struct sim_node *node)
     }
 }
 
+static void on_voter_fails(void *context, uint64_t life)
+{
+    struct sim_node *node = context;
+    if (node->running && node->life == life) {
+        node_crash(node, weather_down_ns(node));
+    }
+}
+
+/* The power fails as the vote has left; who else campaigns is heard only after the return, and has
+ * not heard of whom the vote was for. */
+void weather_voted(struct sim_node *node, unsigned for_whom)
+{
+    struct sim *sim = node->sim;
+    struct world *world = &sim->world;
+    if (sim->healed || !sim->unsettled || !world_chance(world, 300)) {
+        return;
+    }
+    sim->faults++;
+    world_note(world, "fault after a vote", node->number, for_whom);
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        if (i != for_whom && i != node->number) {
+            sim->clog_until_ns[i][node->number] = world->now_ns + world_draw(world, 40 * NS_PER_MS);
+            sim->clog_until_ns[for_whom][i] = world->now_ns + world_draw(world, 80 * NS_PER_MS);
+        }
+    }
+    node->returns_quickly = true;
+    world_post(world, world_draw(world, NS_PER_MS), on_voter_fails, node, node->life);
+}
+
 /* It has just been elected: its first messages reach few, or its power fails soon. */
 void weather_elected(struct sim_node *node)
 {
