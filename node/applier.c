@@ -122,13 +122,14 @@ static void give_back(struct applier *applier)
     applier->done_last = &applier->done_first;
 }
 
-/* A full disk is waited out: reads go on, and the log keeps what is not applied. Called before each
+/* A full disk, or tables that damage keeps from being merged, are waited out: reads go on, and the
+ * log keeps what is not applied. Called before each
  * new try; false if there shall be none. */
 static bool wait_for_space(struct applier *applier, const struct error *err, bool *said)
 {
     if (!*said) {
         char text[ERROR_TEXT_BYTES];
-        log_write("apply", LOG_WARN, "applying waits for disk space", "error=%s",
+        log_write("apply", LOG_WARN, "applying waits", "error=%s",
                   log_quote(text, sizeof text, err->text));
         *said = true;
     }

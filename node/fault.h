@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fault: damage to what this node has stored that a read or an audit has met. It
- * stays, also across restarts, in the file DIR/fault, until an operator who has
- * mended the damage removes that. A node with a fault goes on storing,
- * acknowledging and voting, so that the cluster keeps its quorum, but serves no
- * reads and does not lead if another can, and says so in its status and to audits.
+ * Fault: damage to what this node has stored that a read, an audit or the merging
+ * of tables has met. It stays, also across restarts, in the file DIR/fault, until an
+ * operator who has mended the damage removes that. A node with a fault goes on
+ * storing, acknowledging and voting, so that the cluster keeps its quorum, but serves
+ * no reads and does not lead if another can, and says so in its status and to audits.
  * Thread-safe.
  */
 #ifndef ESTREAT_NODE_FAULT_H

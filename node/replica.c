@@ -28,6 +28,13 @@ static void on_flushed(void *context, struct slice state)
     applier_flushed(replica->applier, seal.index);
 }
 
+/* A merge of tables meets what a read would have met later. */
+static void on_damage(void *context, const struct error *err)
+{
+    struct replica *replica = context;
+    fault_note(&replica->fault, err->text);
+}
+
 static void on_wal_done(void *context)
 {
     struct replica *replica = context;
@@ -60,6 +67,7 @@ static enum status open_engine(struct replica *replica, struct error *err)
         .memtable_slack_bytes = APPLIER_OVERSHOOT_BYTES,
         .block_cache_bytes = config->block_cache_bytes,
         .on_flushed = on_flushed,
+        .on_damage = on_damage,
         .on_wait = wait_hook(replica),
         .context = replica,
     };

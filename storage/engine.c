@@ -38,7 +38,7 @@ struct view *engine_view_replace_locked(struct engine *engine, struct view *next
     struct view *now = atomic_load_explicit(&engine->view, memory_order_relaxed);
     struct mem_set *immutables[ENGINE_IMMUTABLE_MAX];
     size_t count = 0;
-    size_t level0_count = now->level0_count;
+    struct pick_level0 level0 = now->level0;
     for (size_t i = 0; i < now->immutable_count; i++) {
         if (now->immutables[i] != flushed) {
             immutables[count++] = now->immutables[i];
@@ -54,10 +54,9 @@ struct view *engine_view_replace_locked(struct engine *engine, struct view *next
     if (version == NULL) {
         version = now->version;
     } else {
-        level0_count =
-            pick_level0_count(version, engine->keyspaces, engine->options.keyspace_count);
+        level0 = pick_level0(version, engine->keyspaces, engine->options.keyspace_count);
     }
-    view_fill(next, version, set_active, immutables, count, level0_count);
+    view_fill(next, version, set_active, immutables, count, level0);
     atomic_store_explicit(&engine->view, next, memory_order_release);
     condition_broadcast(&engine->changed);
     return now;
@@ -384,7 +383,7 @@ static enum status open_view(struct engine *engine, struct error *err)
     }
     struct version *version = catalog_acquire(engine->catalog);
     view_fill(view, version, active, NULL, 0,
-              pick_level0_count(version, engine->keyspaces, engine->options.keyspace_count));
+              pick_level0(version, engine->keyspaces, engine->options.keyspace_count));
     for (unsigned i = 0; i < engine->options.keyspace_count; i++) {
         size_t count = version_count(version, i, 1);
         if (engine->keyspaces[i].layout == KEYSPACE_APPEND && count > 0) {

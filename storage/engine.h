@@ -20,17 +20,20 @@
  * - Readers: any thread, any number; they never wait for the writer or a job, nor the
  *   writer for them.
  * - Jobs (flush, compaction, removal of dead files) run on the given executor, in steps of
- *   about a megabyte. Each step is finite but may wait for the disk.
+ *   about a megabyte; of a table when damaged ones are looked for. Each step is finite but may
+ *   wait for the disk.
  *
  * Invariants
  * - A batch is visible whole or not at all; visibility follows the order of writing.
  * - A reader without a snapshot sees all batches that were written before it began.
  * - After any crash the content is that of some seal, and engine_sealed_state() is its blob;
  *   no seal whose flush was reported (on_flushed, engine_flush) is lost.
- * - A failed sync, or damage met by a job, is final: from then on engine_write, engine_seal
- *   and engine_flush return that error until the engine is opened anew; reads go on.
+ * - A failed sync or read of a job is final: from then on engine_write, engine_seal and
+ *   engine_flush return that error until the engine is opened anew; reads go on.
  *   A full disk is not: the job repeats itself with backoff, nothing is lost, and writes get
  *   RESOURCE_EXHAUSTED only once memory limits are reached.
+ *   Nor is damage to a table that a compaction meets: its tables stay as they are, whatever can
+ *   be merged without the damaged ones is, flushes go on, and the owner is told (on_damage).
  */
 #ifndef ESTREAT_STORAGE_ENGINE_H
 #define ESTREAT_STORAGE_ENGINE_H
@@ -78,10 +81,13 @@ struct engine_options {
     /* A seal became durable, tables and blob. Called on the executor's thread, in the order of
      * the seals, with no lock held; `owner_state` is valid during the call. May be NULL. */
     void (*on_flushed)(void *context, struct slice owner_state);
+    /* A compaction has met a table that is damaged: `err` names file and offset. Called once at
+     * most, on the executor's thread, with no lock held. May be NULL. */
+    void (*on_damage)(void *context, const struct error *err);
     /* If given, called over and over instead of sleeping whenever the writer has to wait
      * (stalls, engine_flush): a simulation runs a step of its executor there. */
     void (*on_wait)(void *context);
-    void *context; /* of both */
+    void *context; /* of all three */
 };
 
 /* --- life -------------------------------------------------------------------------------- */
@@ -115,8 +121,10 @@ enum status engine_background_error(struct engine *engine, struct error *err);
 /* Applies the batch, which stays the caller's. May wait: a millisecond while level 0 is past
  * its slowdown, until compaction has caught up past its stop. On an error nothing is visible.
  * RESOURCE_EXHAUSTED: memory limits are reached; the batch may be tried again after a seal, or
- * once the disk has room. INVALID_ARGUMENT: a failed batch, a delete or a key out of
- * order in a KEYSPACE_APPEND. No memory in the middle of a batch is a final error. */
+ * once the disk has room. Also, at four times its stop, a level 0 that cannot be merged because of
+ * damage: that does not pass before the engine is opened anew. INVALID_ARGUMENT: a failed batch, a
+ * delete or a key out of order in a KEYSPACE_APPEND. No memory in the middle of a batch is a final
+ * error. */
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 

@@ -43,6 +43,16 @@ struct snapshot_copy {
     size_t count;
 };
 
+/* The tables of a compaction that met damage. Which of them are damaged is found out by reading
+ * each of them whole, one a step. */
+struct suspects {
+    struct version *version; /* referenced; NULL: there are none */
+    struct pick pick;
+    size_t next;       /* of all tables of the pick, to be read */
+    bool found;        /* damage, in those before */
+    struct error what; /* the compaction met, or else the first damage found */
+};
+
 struct engine {
     struct engine_options options; /* defaults filled in */
     struct keyspace_options *keyspaces;
@@ -92,6 +102,8 @@ struct engine {
     struct snapshot_copy compact_snapshots;
     struct edit compact_edit;
     struct compact compact;
+    struct suspects suspects;
+    bool damage_told;
 
     struct counter stall_ns;
     struct counter stalls;
@@ -130,6 +142,19 @@ enum status engine_check_failed(struct engine *engine, struct error *err) MUST_U
 
 /* Reads the table whole and checks all of it, and that it is the one that the manifest means. */
 enum status engine_verify_table(struct table_file *file, struct error *err) MUST_USE;
+
+/* --- engine_damage.c: the compaction job's ---------------------------------------------------- */
+
+/* Compaction `pick` of `version` has met `what`, CORRUPT, and was given up. */
+void engine_suspect(struct engine *engine, struct version *version, const struct pick *pick,
+                    const struct error *what);
+
+/* Looks at the next suspect, or, when all were looked at, makes it known which are damaged: they
+ * are not merged any more, and the owner is told. An error other than damage: the same step may be
+ * repeated. Requires that there are suspects. */
+enum status engine_suspects_step(struct engine *engine, struct error *err) MUST_USE;
+
+void engine_suspects_release(struct engine *engine);
 
 /* --- engine_jobs.c -------------------------------------------------------------------------- */
 

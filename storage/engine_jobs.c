@@ -288,7 +288,15 @@ static void end_compaction(struct engine *engine)
     engine->compacting = false;
 }
 
-/* OK with engine->compacting unset: nothing is due. */
+/* The job's tables are suspects now; what it has written is named by no manifest. */
+static void give_up_compaction(struct engine *engine, const struct error *what)
+{
+    engine_suspect(engine, engine->compact.version, &engine->compact.pick, what);
+    output_discard(&engine->place, &engine->compact_edit);
+    end_compaction(engine);
+}
+
+/* OK with engine->compacting unset: nothing is due, or damage was met at once. */
 static enum status begin_compaction(struct engine *engine, struct error *err)
 {
     CHECK(!engine->compacting);
@@ -307,6 +315,10 @@ static enum status begin_compaction(struct engine *engine, struct error *err)
         if (status != STATUS_OK) {
             release_snapshots(engine, &engine->compact_snapshots);
         }
+        if (status == STATUS_CORRUPT) {
+            engine_suspect(engine, version, &pick, err);
+            status = STATUS_OK;
+        }
     }
     version_release(version);
     return status;
@@ -321,6 +333,17 @@ static void complete_compaction(struct engine *engine)
     note_success(&engine->compact_job);
 }
 
+static enum job_result look_at_suspects(struct background *background)
+{
+    struct error err = ERROR_INIT;
+    enum status status = engine_suspects_step(background->engine, &err);
+    if (status != STATUS_OK) {
+        note_failure(background, "compaction", status, &err);
+        return JOB_WAIT;
+    }
+    return JOB_AGAIN;
+}
+
 static enum job_result run_compaction(struct job *job)
 {
     struct background *background = background_of(job);
@@ -332,13 +355,20 @@ static enum job_result run_compaction(struct job *job)
         if (!may_begin(background)) {
             return JOB_WAIT;
         }
+        if (engine->suspects.version != NULL) {
+            return look_at_suspects(background);
+        }
         status = begin_compaction(engine, &err);
         if (status == STATUS_OK && !engine->compacting) {
-            return JOB_WAIT;
+            return engine->suspects.version != NULL ? JOB_AGAIN : JOB_WAIT;
         }
     }
     if (status == STATUS_OK) {
         status = compact_step(&engine->compact, ENGINE_STEP_BYTES, &done, &err);
+    }
+    if (status == STATUS_CORRUPT) {
+        give_up_compaction(engine, &err);
+        return JOB_AGAIN;
     }
     if (status == STATUS_OK && done) {
         status = install_edit(engine, &engine->compact_edit, NULL, &err);
@@ -397,6 +427,7 @@ void engine_jobs_release(struct engine *engine)
         output_discard(&engine->place, &engine->compact_edit);
         end_compaction(engine);
     }
+    engine_suspects_release(engine);
 }
 
 static bool is_due(const struct background *background, uint64_t now_ns)

@@ -76,7 +76,7 @@ struct view *view_new(struct alloc *alloc)
 }
 
 void view_fill(struct view *view, struct version *version, struct mem_set *active,
-               struct mem_set *const *immutables, size_t immutable_count, size_t level0_count)
+               struct mem_set *const *immutables, size_t immutable_count, struct pick_level0 level0)
 {
     CHECK(view->version == NULL);
     CHECK(immutable_count <= ENGINE_IMMUTABLE_MAX);
@@ -84,7 +84,7 @@ void view_fill(struct view *view, struct version *version, struct mem_set *activ
     mem_set_ref(active);
     view->version = version;
     view->active = active;
-    view->level0_count = level0_count;
+    view->level0 = level0;
     for (size_t i = 0; i < immutable_count; i++) {
         mem_set_ref(immutables[i]);
         view->immutables[i] = immutables[i];

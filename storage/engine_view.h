@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "storage/engine.h"
 #include "storage/mem/memtable.h"
-#include "storage/tree/catalog.h"
+#include "storage/tree/pick.h"
 
 /* The memtables of one seal, one a keyspace. */
 struct mem_set {
@@ -43,7 +43,7 @@ struct view {
     struct mem_set *active;
     size_t immutable_count;
     struct mem_set *immutables[ENGINE_IMMUTABLE_MAX]; /* the oldest first */
-    size_t level0_count;                              /* the most that a keyspace has */
+    struct pick_level0 level0;                        /* as of when the view was made */
 };
 
 /* Memory for a view that view_fill() makes one; NULL if there is none. */
@@ -51,7 +51,8 @@ struct view *view_new(struct alloc *alloc);
 
 /* Takes new references to all. Cannot fail. */
 void view_fill(struct view *view, struct version *version, struct mem_set *active,
-               struct mem_set *const *immutables, size_t immutable_count, size_t level0_count);
+               struct mem_set *const *immutables, size_t immutable_count,
+               struct pick_level0 level0);
 
 void view_ref(struct view *view);
 void view_unref(struct view *view); /* NULL and an unfilled view are allowed */

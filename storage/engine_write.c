@@ -7,6 +7,9 @@
 
 #define WAIT_NS (10 * NS_PER_MS)
 #define SLOWDOWN_NS (1 * NS_PER_MS)
+/* Where damage keeps level 0 from being merged, writes go on to so many times its stop: waiting
+ * would not help, and each table more costs every read a little, memory and an open file. */
+#define STUCK_FACTOR 4U
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
@@ -25,7 +28,7 @@ static bool is_flushed(const struct engine *engine, const struct view *view)
 
 static bool is_below_stop(const struct engine *engine, const struct view *view)
 {
-    return view->level0_count < engine->options.l0_stop;
+    return view->level0.mergeable < engine->options.l0_stop;
 }
 
 /* One turn of waiting, with the mutex held; `poke` (may be NULL) is given another chance. */
@@ -153,16 +156,22 @@ static uint64_t memtable_bytes_stop(const struct engine *engine)
     return 2 * (uint64_t)engine->options.memtable_bytes + engine->options.memtable_slack_bytes;
 }
 
-/* Waits while level 0 is too full; refuses while the memtables are. */
+/* Waits while level 0 is too full; refuses while the memtables are, or a level 0 that damage keeps
+ * from being merged. */
 static enum status make_room(struct engine *engine, struct error *err)
 {
     struct view *view = engine_writer_view(engine);
-    if (view->level0_count >= engine->options.l0_stop) {
+    if (view->level0.stuck >= STUCK_FACTOR * engine->options.l0_stop) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "%zu tables of level 0 wait to be merged with one that is damaged",
+                         view->level0.stuck);
+    }
+    if (view->level0.mergeable >= engine->options.l0_stop) {
         enum status status = wait_for(engine, is_below_stop, &engine->compact_job, err);
         if (status != STATUS_OK) {
             return status;
         }
-    } else if (view->level0_count >= engine->options.l0_slowdown) {
+    } else if (view->level0.mergeable >= engine->options.l0_slowdown) {
         slow_down(engine);
     }
     view = engine_writer_view(engine);

@@ -125,6 +125,16 @@ enum status table_file_open(struct table_file *file, struct table **out, struct 
     return status;
 }
 
+void table_file_note_damage(struct table_file *file)
+{
+    atomic_store(&file->damaged, true);
+}
+
+bool table_file_is_damaged(const struct table_file *file)
+{
+    return atomic_load(&file->damaged);
+}
+
 /* --- versions ------------------------------------------------------------------------------ */
 
 static struct version *version_new(struct catalog *catalog, size_t file_count)

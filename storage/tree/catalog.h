@@ -41,6 +41,7 @@ struct table_file {
     _Atomic uint64_t references;
     _Atomic(struct table *) table; /* opened when first needed */
     atomic_bool dead;
+    atomic_bool damaged;
     struct table_file *next_dead;
     uint8_t key_bytes[];
 };
@@ -99,6 +100,11 @@ void version_describe(const struct version *version, struct edit *edit);
 /* The open table; opens it if need be. Borrowed as long as the version is held. */
 enum status table_file_open(struct table_file *file, struct table **out,
                             struct error *err) MUST_USE;
+
+/* Whether a merge has met damage in it. Known as long as the catalog is open; what is damaged is
+ * not merged (tree/pick.h), so that it stays as it is for whoever mends it. Any thread. */
+void table_file_note_damage(struct table_file *file);
+bool table_file_is_damaged(const struct table_file *file);
 
 /* --- editing: one thread at a time --------------------------------------------------------- */
 

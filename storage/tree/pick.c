@@ -43,26 +43,33 @@ static void find_below(const struct version *version, struct pick *pick, struct 
     }
 }
 
-static void pick_tables(const struct version *version, struct pick *pick)
+/* True if none of the tables of the pick is damaged. */
+static bool is_sound(const struct version *version, const struct pick *pick)
 {
-    size_t count = version_count(version, pick->keyspace, pick->level);
-    CHECK(count > 0);
-    pick->begin = 0;
-    pick->end = count;
-    if (pick->level > 0) {
-        for (size_t i = 1; i < count; i++) {
-            if (version_at(version, pick->keyspace, pick->level, i)->number <
-                version_at(version, pick->keyspace, pick->level, pick->begin)->number) {
-                pick->begin = i;
-            }
+    for (size_t i = pick->begin; i < pick->end; i++) {
+        if (table_file_is_damaged(version_at(version, pick->keyspace, pick->level, i))) {
+            return false;
         }
-        pick->end = pick->begin + 1;
     }
-    struct table_file *first = version_at(version, pick->keyspace, pick->level, pick->begin);
+    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
+        if (table_file_is_damaged(version_at(version, pick->keyspace, pick->level + 1, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All of level 0. False: damage is in the way. */
+static bool pick_level0_tables(const struct version *version, struct pick *pick)
+{
+    pick->begin = 0;
+    pick->end = version_count(version, pick->keyspace, 0);
+    CHECK(pick->end > 0);
+    struct table_file *first = version_at(version, pick->keyspace, 0, 0);
     struct slice smallest = internal_key_user(first->smallest);
     struct slice largest = internal_key_user(first->largest);
-    for (size_t i = pick->begin + 1; i < pick->end; i++) {
-        const struct table_file *file = version_at(version, pick->keyspace, pick->level, i);
+    for (size_t i = 1; i < pick->end; i++) {
+        const struct table_file *file = version_at(version, pick->keyspace, 0, i);
         if (slice_compare(internal_key_user(file->smallest), smallest) < 0) {
             smallest = internal_key_user(file->smallest);
         }
@@ -71,7 +78,40 @@ static void pick_tables(const struct version *version, struct pick *pick)
         }
     }
     find_below(version, pick, smallest, largest);
+    return is_sound(version, pick);
+}
+
+/* The oldest table of a level below that can be merged. False: there is none. */
+static bool pick_oldest_table(const struct version *version, struct pick *pick)
+{
+    size_t count = version_count(version, pick->keyspace, pick->level);
+    struct pick oldest = *pick;
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct table_file *file = version_at(version, pick->keyspace, pick->level, i);
+        if (found &&
+            file->number > version_at(version, pick->keyspace, pick->level, oldest.begin)->number) {
+            continue;
+        }
+        struct pick one = {.keyspace = pick->keyspace, .level = pick->level, .begin = i};
+        one.end = i + 1;
+        find_below(version, &one, internal_key_user(file->smallest),
+                   internal_key_user(file->largest));
+        if (is_sound(version, &one)) {
+            oldest = one;
+            found = true;
+        }
+    }
+    *pick = oldest;
+    return found;
+}
+
+static bool pick_tables(const struct version *version, struct pick *pick)
+{
+    bool found =
+        pick->level == 0 ? pick_level0_tables(version, pick) : pick_oldest_table(version, pick);
     pick->move = pick->end - pick->begin == 1 && pick->below_begin == pick->below_end;
+    return found;
 }
 
 bool pick_compaction(const struct version *version, const struct pick_options *options,
@@ -90,26 +130,29 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
             if (present < most || (found && present <= most)) {
                 continue;
             }
-            most = present;
-            found = true;
-            *out = (struct pick){.keyspace = keyspace, .level = level};
+            struct pick pick = {.keyspace = keyspace, .level = level};
+            if (pick_tables(version, &pick)) {
+                most = present;
+                found = true;
+                *out = pick;
+            }
         }
-    }
-    if (found) {
-        pick_tables(version, out);
     }
     return found;
 }
 
-size_t pick_level0_count(const struct version *version, const struct keyspace_options *keyspaces,
-                         size_t keyspace_count)
+struct pick_level0 pick_level0(const struct version *version,
+                               const struct keyspace_options *keyspaces, size_t keyspace_count)
 {
-    size_t most = 0;
+    struct pick_level0 most = {.mergeable = 0};
     for (unsigned keyspace = 0; keyspace < keyspace_count; keyspace++) {
         size_t count = version_count(version, keyspace, 0);
-        if (keyspaces[keyspace].layout == KEYSPACE_LEVELED && count > most) {
-            most = count;
+        if (keyspaces[keyspace].layout != KEYSPACE_LEVELED || count == 0) {
+            continue;
         }
+        struct pick pick = {.keyspace = keyspace};
+        size_t *of = pick_tables(version, &pick) ? &most.mergeable : &most.stuck;
+        *of = count > *of ? count : *of;
     }
     return most;
 }

@@ -5,6 +5,9 @@
  * below is due when it is larger than its target, and its table that has lain
  * there longest goes down. The most urgent level of all keyspaces comes first.
  *
+ * Tables that are damaged (table_file_is_damaged) are never picked, nor are those that
+ * would have to be merged with them: what can be merged apart from them is.
+ *
  * Pure functions of a version; any thread.
  */
 #ifndef ESTREAT_STORAGE_TREE_PICK_H
@@ -33,12 +36,18 @@ struct pick {
     bool move; /* nothing overlaps: the one table goes down as it is */
 };
 
-/* False: nothing is due. */
+/* False: nothing is due, or nothing of what is can be merged. */
 bool pick_compaction(const struct version *version, const struct pick_options *options,
                      struct pick *out);
 
-/* The most level-0 tables that a leveled keyspace has: what stalls look at. */
-size_t pick_level0_count(const struct version *version, const struct keyspace_options *keyspaces,
-                         size_t keyspace_count);
+/* What stalls look at: the most level-0 tables that a leveled keyspace has, of the keyspaces whose
+ * level 0 can be merged, and of those in which damage is in the way. */
+struct pick_level0 {
+    size_t mergeable;
+    size_t stuck;
+};
+
+struct pick_level0 pick_level0(const struct version *version,
+                               const struct keyspace_options *keyspaces, size_t keyspace_count);
 
 #endif

@@ -305,6 +305,50 @@ static void test_pick_level(void **state)
     fixture_release(&fixture);
 }
 
+/* What is damaged stays, and with it what cannot go without it; the rest goes down. */
+static void test_pick_around_damage(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 1, 4, 60, "a", "b");
+    add(&edit, 1, 5, 60, "e", "f");
+    add(&edit, 1, 6, 60, "h", "k");
+    add(&edit, 2, 2, 500, "f", "i");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.begin, 0);
+    struct version *version = catalog_acquire(fixture.catalog);
+    table_file_note_damage(version_at(version, 1, 1, 0));
+    assert_true(pick_compaction(version, &pick_options, &pick));
+    assert_int_equal(pick.begin, 1);
+    assert_int_equal(pick.below_end, 1);
+    table_file_note_damage(version_at(version, 1, 2, 0));
+    assert_false(pick_compaction(version, &pick_options, &pick));
+    version_release(version);
+    edit_clear(&edit);
+    add(&edit, 0, 7, 10, "c", "c");
+    add(&edit, 0, 8, 10, "d", "d");
+    add(&edit, 0, 9, 10, "d", "d");
+    assert_true(pick_after(&fixture, &edit, &pick)); /* no table of level 1 has these keys */
+    assert_int_equal(pick.level, 0);
+    version = catalog_acquire(fixture.catalog);
+    assert_int_equal(pick_level0(version, keyspaces, 2).mergeable, 3);
+    assert_int_equal(pick_level0(version, keyspaces, 2).stuck, 0);
+    version_release(version);
+    edit_clear(&edit);
+    add(&edit, 0, 10, 10, "b", "c");
+    assert_false(pick_after(&fixture, &edit, &pick));
+    version = catalog_acquire(fixture.catalog);
+    assert_int_equal(pick_level0(version, keyspaces, 2).mergeable, 0);
+    assert_int_equal(pick_level0(version, keyspaces, 2).stuck, 4);
+    version_release(version);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
 /* A keyspace that only appends is never compacted, however large. */
 static void test_pick_append(void **state)
 {
@@ -325,9 +369,13 @@ static void test_pick_append(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_find),
-        cmocka_unit_test(test_pick_level0), cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_pick_level0),
+        cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_pick_around_damage),
         cmocka_unit_test(test_pick_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

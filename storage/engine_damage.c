@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Damage that a compaction meets. It cannot be merged away, and what is lost must be fetched from
+ * elsewhere, which is the owner's part. The engine's is that nothing else suffers: the tables that
+ * are damaged are found, so that all others are still merged, and are let alone.
+ */
+#include "base/check.h"
+#include "base/log.h"
+#include "storage/engine_internal.h"
+
+void engine_suspect(struct engine *engine, struct version *version, const struct pick *pick,
+                    const struct error *what)
+{
+    CHECK(engine->suspects.version == NULL);
+    version_ref(version);
+    engine->suspects = (struct suspects){.version = version, .pick = *pick, .what = *what};
+    engine->suspects.what.status = STATUS_CORRUPT;
+}
+
+void engine_suspects_release(struct engine *engine)
+{
+    version_release(engine->suspects.version);
+    engine->suspects = (struct suspects){.version = NULL};
+}
+
+static size_t suspect_count(const struct pick *pick)
+{
+    return pick->end - pick->begin + pick->below_end - pick->below_begin;
+}
+
+static struct table_file *suspect_at(const struct suspects *suspects, size_t index)
+{
+    const struct pick *pick = &suspects->pick;
+    size_t above = pick->end - pick->begin;
+    return index < above
+               ? version_at(suspects->version, pick->keyspace, pick->level, pick->begin + index)
+               : version_at(suspects->version, pick->keyspace, pick->level + 1,
+                            pick->below_begin + index - above);
+}
+
+static void tell(struct engine *engine)
+{
+    struct error *what = &engine->suspects.what;
+    char quoted[2 * ERROR_TEXT_BYTES];
+    log_write("storage", LOG_ERROR, "tables are not merged: damage", "cause=%s",
+              log_quote(quoted, sizeof quoted, what->text));
+    if (!engine->damage_told && engine->options.on_damage != NULL) {
+        engine->options.on_damage(engine->options.context, what);
+    }
+    engine->damage_told = true;
+}
+
+/* Stalls look at the view, which does not know yet what cannot be merged; who waits looks again. */
+static enum status renew_view(struct engine *engine, struct error *err)
+{
+    struct view *next = view_new(engine->alloc);
+    if (next == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a view");
+    }
+    mutex_lock(&engine->mutex);
+    struct view *now = atomic_load_explicit(&engine->view, memory_order_relaxed);
+    struct view *old = engine_view_replace_locked(engine, next, NULL, NULL, now->version);
+    mutex_unlock(&engine->mutex);
+    view_unref(old);
+    return STATUS_OK;
+}
+
+static enum status conclude(struct engine *engine, struct error *err)
+{
+    struct suspects *suspects = &engine->suspects;
+    /* Whole on the disk, and yet something came out wrong: whatever it was, what it may have
+     * touched is not to be tried for ever. */
+    for (size_t i = 0; !suspects->found && i < suspect_count(&suspects->pick); i++) {
+        table_file_note_damage(suspect_at(suspects, i));
+    }
+    enum status status = renew_view(engine, err);
+    if (status == STATUS_OK) {
+        tell(engine);
+        engine_suspects_release(engine);
+    }
+    return status;
+}
+
+enum status engine_suspects_step(struct engine *engine, struct error *err)
+{
+    struct suspects *suspects = &engine->suspects;
+    CHECK(suspects->version != NULL);
+    if (suspects->next == suspect_count(&suspects->pick)) {
+        return conclude(engine, err);
+    }
+    struct table_file *file = suspect_at(suspects, suspects->next);
+    struct error damage = ERROR_INIT;
+    enum status status = engine_verify_table(file, &damage);
+    if (status == STATUS_CORRUPT) {
+        table_file_note_damage(file);
+        suspects->what = suspects->found ? suspects->what : damage;
+        suspects->found = true;
+    } else if (status != STATUS_OK) {
+        if (err != NULL) {
+            *err = damage;
+        }
+        return status;
+    }
+    suspects->next++;
+    return STATUS_OK;
+}
