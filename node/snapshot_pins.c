@@ -230,6 +230,12 @@ static enum status hash_on(struct snapshot_pins *pins, struct snapshot_pin *pin,
     hash_more(&pins->hasher, slice_of(pins->piece, length));
     pin->offset += length;
     if (pin->offset == file.bytes) {
+        /* A table that has rotten has a hash as well. Who pulls it would find that out, but only
+         * when it has all of them, and this node would never know. */
+        status = checkpoint_verify(pin->checkpoint, pin->summed, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
         pin->sums[pin->summed++].sum = hash_end(&pins->hasher);
         pin->offset = 0;
     }

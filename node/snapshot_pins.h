@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Snapshot_pins: the checkpoints that a source holds for others, and the hashes of their
- * files, which are made in steps of a megabyte. Tables are hashed once: the next
- * checkpoint has most of them, too. One owner.
+ * files, which are made in steps of a megabyte. Tables are hashed, and checked whole, once:
+ * the next checkpoint has most of them, too. One owner.
  */
 #ifndef ESTREAT_NODE_SNAPSHOT_PINS_H
 #define ESTREAT_NODE_SNAPSHOT_PINS_H
@@ -71,7 +71,8 @@ static inline bool snapshot_pin_is_hashed(const struct snapshot_pin *pin)
     return pin->summed == pin->file_count;
 }
 
-/* Hashes on by one step. *more: there is more to do. A pin whose files cannot be read is let go. */
+/* Hashes on by one step, which at the end of a table reads it once more to check it. *more: there
+ * is more to do. A pin whose files cannot be read, or are damaged (CORRUPT), is let go. */
 enum status snapshot_pins_hash(struct snapshot_pins *pins, bool *more, struct error *err) MUST_USE;
 
 /* The lowest log index of those that were used within so long; UINT64_MAX: none was. */

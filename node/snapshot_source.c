@@ -2,6 +2,7 @@
 #include "node/snapshot_source.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -69,7 +70,7 @@ static bool hash_step(struct snapshot_source *source)
     enum status status = snapshot_pins_hash(&source->pins, &more, &err);
     if (status != STATUS_OK) {
         char text[ERROR_TEXT_BYTES];
-        log_write("snapshot", LOG_WARN, "the tables cannot be read", "error=%s",
+        log_write("snapshot", LOG_WARN, "gives no snapshot", "error=%s",
                   log_quote(text, sizeof text, err.text));
     }
     if (status == STATUS_CORRUPT) {
@@ -169,6 +170,25 @@ static void describe_pin(struct snapshot_source *source, const struct question *
     alloc_free(source->options.alloc, sheet);
 }
 
+/* True if this node has a fault: then the answer says so, and another node is asked. */
+static bool refuses(struct snapshot_source *source, const struct question *question)
+{
+    char fault[FAULT_TEXT_BYTES];
+    char text[ERROR_TEXT_BYTES + 64];
+    struct error err = ERROR_INIT;
+    if (fault_get(source->options.fault, fault)) {
+        (void)snprintf(text, sizeof text, "gives no snapshots, since what it stores is damaged: %s",
+                       fault);
+    } else if (engine_background_error(source->options.engine, &err) != STATUS_OK) {
+        (void)snprintf(text, sizeof text, "gives no snapshots, since its storage has failed: %s",
+                       err.text);
+    } else {
+        return false;
+    }
+    answer(question, STATUS_FAILED_PRECONDITION, text, NULL);
+    return true;
+}
+
 static void describe(struct snapshot_source *source, const struct question *question)
 {
     const Estreat__V1__SnapshotRequest *request =
@@ -176,11 +196,6 @@ static void describe(struct snapshot_source *source, const struct question *ques
     struct error err = ERROR_INIT;
     enum status status = STATUS_OK;
     struct snapshot_pin *pin = NULL;
-    if (fault_get(source->options.fault, NULL) ||
-        engine_background_error(source->options.engine, &err) != STATUS_OK) {
-        answer(question, STATUS_FAILED_PRECONDITION, "what this node has stored is damaged", NULL);
-        return;
-    }
     if (request->checkpoint != 0) {
         pin = snapshot_pins_find(&source->pins, request->checkpoint);
         status = pin == NULL ? error_set(&err, STATUS_NOT_FOUND, "no such checkpoint") : STATUS_OK;
@@ -235,10 +250,8 @@ static enum job_result step(struct job *job)
         (struct snapshot_source *)(void *)((char *)job - offsetof(struct snapshot_source, job));
     struct question *question = (struct question *)mpsc_pop(&source->questions);
     if (question != NULL) {
-        if (question->method == SNAPSHOT_DESCRIBE) {
-            describe(source, question);
-        } else {
-            read_piece(source, question);
+        if (!refuses(source, question)) {
+            (question->method == SNAPSHOT_DESCRIBE ? describe : read_piece)(source, question);
         }
         alloc_free(source->options.alloc, question);
         atomic_store(&source->held_index, snapshot_pins_least_index(&source->pins, LOG_HELD_NS));

@@ -2,8 +2,9 @@
  *
  * Snapshot_source: serves this node's tables to a node that is behind the log. A
  * description pins a checkpoint of the engine (storage/checkpoint.h), once, for whoever asks,
- * and hashes its files before it lists them; pieces are then read from it. What nobody
- * has asked about for a minute is let go. A node that is damaged serves nothing.
+ * and hashes and checks its files before it lists them; pieces are then read from it. What
+ * nobody has asked about for a minute is let go. A node that is damaged serves nothing, from
+ * the moment that it knows: FAILED_PRECONDITION.
  *
  * All work is one job on the executor, one question at a time, so what is held in
  * memory is one piece. Any thread asks.

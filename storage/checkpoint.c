@@ -185,6 +185,9 @@ enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_
     if (status == STATUS_OK) {
         status = fs_open(engine->options.fs, path, FS_READ, &file, err);
     }
+    if (status == STATUS_NOT_FOUND) {
+        status = error_set(err, STATUS_CORRUPT, "%s at 0: the table is missing", path);
+    }
     if (status == STATUS_OK) {
         status = file_read(file, offset, out, length, &read, err);
     }

@@ -42,7 +42,7 @@ void checkpoint_file_at(const struct checkpoint *checkpoint, size_t index,
                         struct checkpoint_file *out);
 
 /* Reads [offset, offset + length) of file `index`, which must lie within it. Past the block cache.
- * CORRUPT if the file on disk is shorter. */
+ * CORRUPT if the file on disk is shorter, or gone. */
 enum status checkpoint_read(struct checkpoint *checkpoint, size_t index, uint64_t offset, void *out,
                             size_t length, struct error *err) MUST_USE;
 

@@ -197,14 +197,68 @@ static enum status spoil_table(void *context, const char *name, struct error *er
     return STATUS_OK;
 }
 
-/* What has rotten on a source's disk is not installed, though its hash fits. */
+static enum status remove_table(void *context, const char *name, struct error *err)
+{
+    struct giver *giver = context;
+    char path[PATH_BYTES_MAX];
+    (void)snprintf(path, sizeof path, "n/tables/%s", name);
+    return strstr(name, ".sst") == NULL ? STATUS_OK
+                                        : fs_unlink(fs_crash_fs(giver->crash), path, err);
+}
+
+static void each_table(struct giver *giver,
+                       enum status (*what)(void *context, const char *name, struct error *err))
+{
+    struct error err = ERROR_INIT;
+    assert_ok(fs_list(fs_crash_fs(giver->crash), "n/tables", what, giver, &err), &err);
+}
+
+/* What has rotten on a source's disk is not given, though it has a hash: the source finds out, and
+ * says so from then on. */
 static void a_damaged_source_is_left(void **state)
 {
     struct nodes *nodes = *state;
-    assert_ok(fs_list(fs_crash_fs(nodes->givers[0].crash), "n/tables", spoil_table,
-                      &nodes->givers[0], &nodes->err),
-              &nodes->err);
+    each_table(&nodes->givers[0], spoil_table);
     nodes_run(nodes);
+    assert_true(fault_get(&nodes->givers[0].fault, NULL));
+    assert_int_equal(nodes->link.piece_bytes, staged_bytes(nodes));
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+static void pull_some(struct nodes *nodes)
+{
+    for (unsigned i = 0; nodes->link.pieces < 3; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+    }
+    assert_true(nodes->link.from == &nodes->givers[0]);
+}
+
+/* A source that gets to know of damage in the middle gives nothing more. */
+static void a_source_learns_of_damage(void **state)
+{
+    struct nodes *nodes = *state;
+    pull_some(nodes);
+    fault_note(&nodes->givers[0].fault, "a table is damaged");
+    uint64_t pieces = nodes->link.pieces;
+    for (unsigned i = 0; nodes->link.pieces == pieces; i++) {
+        assert_true(i < STEPS_MAX);
+        nodes_step(nodes, i);
+    }
+    assert_true(nodes->link.from == &nodes->givers[1]);
+    nodes_run(nodes);
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
+/* Tables that have gone since they were listed are damage, and no reason to ask for the list again
+ * and again. */
+static void a_source_loses_its_tables(void **state)
+{
+    struct nodes *nodes = *state;
+    pull_some(nodes);
+    each_table(&nodes->givers[0], remove_table);
+    nodes_run(nodes);
+    assert_true(fault_get(&nodes->givers[0].fault, NULL));
     nodes_install(nodes, &nodes->givers[1]);
 }
 
@@ -452,6 +506,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_source_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_loses_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_beginning_is_fetched_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_lies_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),

@@ -236,6 +236,9 @@ static void a_cut_table_is_damage(void **state)
     assert_status(checkpoint_read(checkpoint, 0, of.bytes - 1, &byte, 1, &fx->err), STATUS_CORRUPT,
                   &fx->err);
     assert_non_null(strstr(fx->err.text, of.name));
+    assert_ok(fs_unlink(fs_crash_fs(fx->crash), path, &fx->err), &fx->err);
+    assert_status(checkpoint_read(checkpoint, 0, 0, &byte, 1, &fx->err), STATUS_CORRUPT, &fx->err);
+    assert_non_null(strstr(fx->err.text, of.name));
     checkpoint_release(checkpoint);
 }
 
