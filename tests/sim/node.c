@@ -252,6 +252,11 @@ void node_settle(struct sim_node *node)
         world_break(&node->sim->world, "a node keeps to its memory", "node %u: %lu bytes",
                     node->number + 1, (unsigned long)node->memory.bytes_most);
     }
+    char fault[FAULT_TEXT_BYTES];
+    if (!node->damaged && fault_get(&node->replica->fault, fault)) {
+        world_break(&node->sim->world, "a node is faulty only if its disk is", "node %u: %s",
+                    node->number + 1, fault);
+    }
     if (node->clock.ahead_ns > node->sim->world.now_ns &&
         node->clock.ahead_ns > node->paused_until_ns) {
         node->paused_until_ns = node->clock.ahead_ns; /* it slept */
