@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fault: damage to what this node has stored that a read, an audit or the merging
- * of tables has met. It stays, also across restarts, in the file DIR/fault, until an
+ * Fault: damage to what this node has stored that a start, a read, an audit or the
+ * merging of tables has met. It stays, also across restarts, in the file DIR/fault, until an
  * operator who has mended the damage removes that. A node with a fault goes on
  * storing, acknowledging and voting, so that the cluster keeps its quorum, but serves
  * no reads and does not lead if another can, and says so in its status and to audits.

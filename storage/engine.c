@@ -277,7 +277,7 @@ static enum status look_at_file(void *context, const char *name, struct error *e
     return status;
 }
 
-/* Removes orphans; CORRUPT if a table is missing. */
+/* Removes orphans; notes if a table is missing. */
 static enum status take_inventory(struct engine *engine, const struct manifest_state *state,
                                   struct error *err)
 {
@@ -296,10 +296,11 @@ static enum status take_inventory(struct engine *engine, const struct manifest_s
         status = fs_list(engine->options.fs, engine->dir, look_at_file, &inventory, err);
     }
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (inventory.found.data[i] == 0) {
+        if (inventory.found.data[i] == 0 && engine->missing.status == STATUS_OK) {
             char name[TABLE_FILE_NAME_BYTES];
-            status = error_set(err, STATUS_CORRUPT, "%s/%s at 0: the table is missing", engine->dir,
-                               table_file_name(name, edit_add_at(&state->tables, i).number));
+            (void)error_set(&engine->missing, STATUS_CORRUPT, "%s/%s at 0: the table is missing",
+                            engine->dir,
+                            table_file_name(name, edit_add_at(&state->tables, i).number));
         }
     }
     buf_release(&inventory.found);
@@ -469,6 +470,9 @@ enum status engine_open(const struct engine_options *options, struct engine **ou
         return status;
     }
     engine->writer_view = engine_view_acquire(engine);
+    if (engine->missing.status != STATUS_OK) {
+        engine_tell_damage(engine, &engine->missing);
+    }
     job_submit(engine->options.executor, &engine->compact_job.job);
     *out = engine;
     return STATUS_OK;

@@ -81,8 +81,9 @@ struct engine_options {
     /* A seal became durable, tables and blob. Called on the executor's thread, in the order of
      * the seals, with no lock held; `owner_state` is valid during the call. May be NULL. */
     void (*on_flushed)(void *context, struct slice owner_state);
-    /* A compaction has met a table that is damaged: `err` names file and offset. Called once at
-     * most, on the executor's thread, with no lock held. May be NULL. */
+    /* A compaction, or the open, has met a table that is damaged or missing: `err` names file and
+     * offset. Called once at most, on the executor's thread or within engine_open(), with no lock
+     * held. May be NULL. */
     void (*on_damage)(void *context, const struct error *err);
     /* If given, called over and over instead of sleeping whenever the writer has to wait
      * (stalls, engine_flush): a simulation runs a step of its executor there. */
@@ -94,8 +95,9 @@ struct engine_options {
 
 /* Opens the store in options->dir, or makes a new one (the directory too; its parent must
  * exist, and is the caller's to sync). Files that no manifest names are removed.
- * Returns owned. Errors: CORRUPT (file and offset named) for a damaged manifest or a missing
- * table; FAILED_PRECONDITION if the keyspaces are not those of the store. */
+ * A table that is missing is damage like any other: it is told (on_damage), and what needs it is
+ * CORRUPT. Returns owned. Errors: CORRUPT (file and offset named) for a damaged manifest;
+ * FAILED_PRECONDITION if the keyspaces are not those of the store. */
 enum status engine_open(const struct engine_options *options, struct engine **out,
                         struct error *err) MUST_USE;
 

@@ -38,11 +38,10 @@ static struct table_file *suspect_at(const struct suspects *suspects, size_t ind
                             pick->below_begin + index - above);
 }
 
-static void tell(struct engine *engine)
+void engine_tell_damage(struct engine *engine, const struct error *what)
 {
-    struct error *what = &engine->suspects.what;
     char quoted[2 * ERROR_TEXT_BYTES];
-    log_write("storage", LOG_ERROR, "tables are not merged: damage", "cause=%s",
+    log_write("storage", LOG_ERROR, "a table is damaged", "cause=%s",
               log_quote(quoted, sizeof quoted, what->text));
     if (!engine->damage_told && engine->options.on_damage != NULL) {
         engine->options.on_damage(engine->options.context, what);
@@ -75,7 +74,7 @@ static enum status conclude(struct engine *engine, struct error *err)
     }
     enum status status = renew_view(engine, err);
     if (status == STATUS_OK) {
-        tell(engine);
+        engine_tell_damage(engine, &suspects->what);
         engine_suspects_release(engine);
     }
     return status;

@@ -104,6 +104,7 @@ struct engine {
     struct compact compact;
     struct suspects suspects;
     bool damage_told;
+    struct error missing; /* OK, or a table that was not there at the open */
 
     struct counter stall_ns;
     struct counter stalls;
@@ -155,6 +156,10 @@ void engine_suspect(struct engine *engine, struct version *version, const struct
 enum status engine_suspects_step(struct engine *engine, struct error *err) MUST_USE;
 
 void engine_suspects_release(struct engine *engine);
+
+/* Logs it, and tells the owner if he does not know of any. Also by the open, before the job runs.
+ */
+void engine_tell_damage(struct engine *engine, const struct error *what);
 
 /* --- engine_jobs.c -------------------------------------------------------------------------- */
 

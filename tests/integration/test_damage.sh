@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Damage on one node's disk: a rotten table is found, said, kept in mind, does not serve and does not
-# lead; what is lost (log, its end, key) is not taken for new.
+# Damage on one node's disk: a table that is rotten or gone is found, said, kept in mind, does not
+# serve and does not lead; what is lost (log, its end, key) is not taken for new.
 source "$(dirname "$0")/lib.sh"
 start_cluster 3
 node_line() { sed -n "s/^# node $1 .* $2 \([^ ]*\).*/\1/p" "$work/environment"; }
@@ -68,6 +68,16 @@ expect 1 estreat audit --deep >"$work/audit"
 grep -q "$other.*DIVERGENT" "$work/audit" || fail "a deep audit passes over $table"
 cluster stop-node "$other" --dir "$work/cluster"
 [ ! -e "$table" ] || cp "$work/whole.sst" "$table"
+rm "$work/cluster/$other/data/fault"
+
+# So is one that is gone: its node starts all the same, to store and to vote.
+table=$(largest_table "$other")
+mv "$table" "$work/whole.sst"
+cluster start-node "$other" --dir "$work/cluster"
+is_missing() { case $(state_of "$other") in fault:*missing*) ;; *) return 1 ;; esac; }
+wait_until 20 is_missing
+cluster stop-node "$other" --dir "$work/cluster"
+mv "$work/whole.sst" "$table"
 rm "$work/cluster/$other/data/fault"
 
 # refuses WHAT-IT-SAYS...: the node does not start, each time it is tried.

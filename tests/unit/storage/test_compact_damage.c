@@ -300,6 +300,36 @@ static void damage_after_a_restart(void **state)
     }
 }
 
+/* A table that is not there at the start keeps nobody from starting: it is damage like any other.
+ */
+static void a_table_is_missing_at_the_open(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[32];
+    put(fixture, 0, 20);
+    put(fixture, 20, 40);
+    damage_level(fixture, 0, REMOVE, name);
+    close_engine(fixture);
+    open_engine(fixture);
+    assert_told(fixture, 1, name);
+    char text[64];
+    struct buf value;
+    buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
+    assert_get(fixture->engine, NULL, KS_META, model_key(text, 30), fixture->model.meta[30],
+               &value);
+    assert_status(
+        engine_get(fixture->engine, NULL, KS_LATEST, model_key(text, 30), &value, &fixture->err),
+        STATUS_CORRUPT, &fixture->err);
+    buf_release(&value);
+    for (unsigned i = 0; i < 10; i++) {
+        put(fixture, 0, 20);
+        run(fixture);
+        assert_goes_on(fixture);
+    }
+    assert_told(fixture, 1, name);
+    assert_true(is_live(fixture, name));
+}
+
 /* A read that fails is no damage: that is final, as it was. */
 static void a_failed_read_is_final(void **state)
 {
@@ -357,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(writes_are_refused_in_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_below, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_is_missing_at_the_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_read_is_final, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_search_is_final, setup, teardown),
     };
