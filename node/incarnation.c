@@ -5,10 +5,14 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "node/config.h"
+#include "rpc/hello.h"
 
 #define DIRECTORY_TEXT_BYTES 33
 #define DRAW_TEXT_BYTES 17
+#define PAST_DRAW_BYTES 8U /* of a draw, in the history: enough for an accident */
+#define PAST_BYTES_MAX ((size_t)INCARNATION_HISTORY * PAST_DRAW_BYTES)
 #define KNOWN_MAX 256U
 #define FILE_BYTES_MAX (64UL * KIB)
 
@@ -18,10 +22,21 @@ struct incarnation {
     char draw[DRAW_TEXT_BYTES]; /* hexadecimal */
 };
 
+/* The draws of the runs before, the newest first. */
+struct past {
+    char draws[PAST_BYTES_MAX + 1];
+};
+
 struct known {
     char id[NODE_ID_BYTES_MAX + 1];
     struct incarnation seen;
+    unsigned connections; /* of that run, to this node */
 };
+
+_Static_assert(DIRECTORY_TEXT_BYTES + 21 + DRAW_TEXT_BYTES + PAST_BYTES_MAX + 1 <=
+                   INCARNATION_TEXT_BYTES,
+               "the text holds the largest count and the whole history");
+_Static_assert(INCARNATION_TEXT_BYTES <= RPC_INSTANCE_BYTES_MAX + 1, "it can be told in HELLO");
 
 struct incarnations {
     struct alloc *alloc;
@@ -52,12 +67,21 @@ static bool take_hex(const char **at, char *out, size_t size)
     return true;
 }
 
-/* "DIRECTORY RUN DRAW"; false if it is anything else. */
-static bool parse(const char *text, struct incarnation *out)
+static void print(const struct incarnation *run, const struct past *past, char *out)
+{
+    int length = snprintf(out, INCARNATION_TEXT_BYTES, "%s %lu %s%s%s", run->directory,
+                          (unsigned long)run->run, run->draw, past->draws[0] == '\0' ? "" : " ",
+                          past->draws);
+    CHECK(length > 0 && length < INCARNATION_TEXT_BYTES);
+}
+
+/* "DIRECTORY RUN DRAW[ PAST]"; false if it is anything else. */
+static bool parse(const char *text, struct incarnation *out, struct past *past)
 {
     char again[INCARNATION_TEXT_BYTES];
     char *end = NULL;
     const char *at = text;
+    past->draws[0] = '\0';
     if (!take_hex(&at, out->directory, sizeof out->directory) || *at != ' ') {
         return false;
     }
@@ -66,8 +90,17 @@ static bool parse(const char *text, struct incarnation *out)
     if (*at != ' ' || (at++, !take_hex(&at, out->draw, sizeof out->draw))) {
         return false;
     }
-    (void)snprintf(again, sizeof again, "%s %lu %s", out->directory, (unsigned long)out->run,
-                   out->draw);
+    if (*at == ' ') {
+        at++;
+        size_t length = strspn(at, "0123456789abcdef");
+        /* No more runs than there were. */
+        if (length > PAST_BYTES_MAX || length % PAST_DRAW_BYTES != 0 ||
+            length / PAST_DRAW_BYTES >= out->run) {
+            return false;
+        }
+        (void)take_hex(&at, past->draws, length + 1);
+    }
+    print(out, past, again);
     return strcmp(again, text) == 0; /* no other spelling of the number, and nothing behind */
 }
 
@@ -97,11 +130,24 @@ static enum status read_text(struct fs *fs, const char *path, struct buf *out, s
 
 /* ---- this node ----------------------------------------------------------------------------- */
 
+/* The run that was the present one goes into the past, and the oldest is forgotten. */
+static void end_run(const struct incarnation *run, struct past *past)
+{
+    size_t kept = strlen(past->draws);
+    if (kept > PAST_BYTES_MAX - PAST_DRAW_BYTES) {
+        kept = PAST_BYTES_MAX - PAST_DRAW_BYTES;
+    }
+    memmove(past->draws + PAST_DRAW_BYTES, past->draws, kept);
+    memcpy(past->draws, run->draw, PAST_DRAW_BYTES);
+    past->draws[PAST_DRAW_BYTES + kept] = '\0';
+}
+
 static enum status count_run(struct incarnations *incarnations, struct rng *rng, struct error *err)
 {
     char path[PATH_BYTES_MAX];
     char text[INCARNATION_TEXT_BYTES + 1];
     struct incarnation own = {.run = 0};
+    struct past past = {.draws = ""};
     struct buf old;
     buf_init(&old, incarnations->alloc, FILE_BYTES_MAX);
     enum status status = path_join(path, incarnations->dir, "incarnation", err);
@@ -110,15 +156,17 @@ static enum status count_run(struct incarnations *incarnations, struct rng *rng,
     }
     if (status == STATUS_OK && old.length > 1) {
         old.data[strcspn((char *)old.data, "\n")] = '\0';
-        status = parse((char *)old.data, &own) ? STATUS_OK : damaged(path, err);
+        status = parse((char *)old.data, &own, &past) ? STATUS_OK : damaged(path, err);
+        if (status == STATUS_OK) {
+            end_run(&own, &past);
+        }
     } else if (status == STATUS_OK) {
         draw_hex(rng, own.directory, sizeof own.directory);
     }
     if (status == STATUS_OK) {
         own.run++;
         draw_hex(rng, own.draw, sizeof own.draw);
-        (void)snprintf(incarnations->own, sizeof incarnations->own, "%s %lu %s", own.directory,
-                       (unsigned long)own.run, own.draw);
+        print(&own, &past, incarnations->own);
         int length = snprintf(text, sizeof text, "%s\n", incarnations->own);
         status = fs_replace_file(incarnations->fs, incarnations->dir, path,
                                  slice_of(text, (size_t)length), err);
@@ -131,13 +179,14 @@ static enum status count_run(struct incarnations *incarnations, struct rng *rng,
 
 static bool parse_known(char *line, struct known *out)
 {
+    struct past none; /* lines have none */
     char *space = strchr(line, ' ');
     if (space == NULL || (size_t)(space - line) > NODE_ID_BYTES_MAX) {
         return false;
     }
     *space = '\0';
     (void)snprintf(out->id, sizeof out->id, "%s", line);
-    return parse(space + 1, &out->seen);
+    return parse(space + 1, &out->seen, &none);
 }
 
 static enum status load_known(struct incarnations *incarnations, struct error *err)
@@ -184,8 +233,20 @@ static enum status store_known(struct incarnations *incarnations, struct error *
     return status;
 }
 
+/* False if it says another draw for the run that was seen. */
+static bool descends(const struct incarnation *now, const struct past *past,
+                     const struct incarnation *seen)
+{
+    uint64_t back = now->run - seen->run; /* 1: the run before */
+    if (back == 0) {
+        return strcmp(now->draw, seen->draw) == 0;
+    }
+    return back > strlen(past->draws) / PAST_DRAW_BYTES || /* longer ago than it tells */
+           memcmp(past->draws + (back - 1) * PAST_DRAW_BYTES, seen->draw, PAST_DRAW_BYTES) == 0;
+}
+
 static enum status check_same(const struct known *known, const struct incarnation *now,
-                              struct error *err)
+                              const struct past *past, struct error *err)
 {
     if (strcmp(known->seen.directory, now->directory) != 0) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
@@ -199,33 +260,50 @@ static enum status check_same(const struct known *known, const struct incarnatio
                          "acknowledged since; set that machine up under a new id",
                          known->id);
     }
-    if (now->run == known->seen.run && strcmp(now->draw, known->seen.draw) != 0) {
+    if (!descends(now, past, &known->seen)) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "two copies of the data directory of member %s run; stop one, and set it "
-                         "up under a new id",
+                         now->run == known->seen.run
+                             ? "two copies of the data directory of member %s run; stop one, and "
+                               "set it up under a new id"
+                             : "member %s runs on a copy of its data directory that parted from "
+                               "the one last seen, without what that acknowledged; set that "
+                               "machine up under a new id",
+                         known->id);
+    }
+    if (now->run > known->seen.run && known->connections > 0) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "member %s still runs, and was started again; if this goes on two copies "
+                         "of its data directory run: stop the later one, and set it up under a "
+                         "new id",
                          known->id);
     }
     return STATUS_OK;
+}
+
+static struct known *find(struct incarnations *incarnations, const char *id)
+{
+    for (size_t i = 0; i < incarnations->known_count; i++) {
+        if (strcmp(incarnations->known[i].id, id) == 0) {
+            return &incarnations->known[i];
+        }
+    }
+    return NULL;
 }
 
 enum status incarnations_accept(struct incarnations *incarnations, const char *id, const char *text,
                                 struct error *err)
 {
     struct incarnation now;
-    if (!parse(text, &now) || id[0] == '\0' || strlen(id) > NODE_ID_BYTES_MAX ||
+    struct past past;
+    if (!parse(text, &now, &past) || id[0] == '\0' || strlen(id) > NODE_ID_BYTES_MAX ||
         !config_is_name(id)) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "this port is for the cluster's nodes; clients have another");
     }
-    struct known *known = NULL;
-    for (size_t i = 0; i < incarnations->known_count; i++) {
-        if (strcmp(incarnations->known[i].id, id) == 0) {
-            known = &incarnations->known[i];
-        }
-    }
+    struct known *known = find(incarnations, id);
     bool known_is_new = known == NULL;
     if (known != NULL) {
-        enum status status = check_same(known, &now, err);
+        enum status status = check_same(known, &now, &past, err);
         if (status != STATUS_OK || now.run == known->seen.run) {
             return status;
         }
@@ -233,6 +311,7 @@ enum status incarnations_accept(struct incarnations *incarnations, const char *i
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%u members are known already", KNOWN_MAX);
     } else {
         known = &incarnations->known[incarnations->known_count++];
+        *known = (struct known){.connections = 0};
         (void)snprintf(known->id, sizeof known->id, "%s", id);
     }
     const struct incarnation before = known->seen;
@@ -244,6 +323,23 @@ enum status incarnations_accept(struct incarnations *incarnations, const char *i
         known->seen = before;
     }
     return status;
+}
+
+enum status incarnations_arrive(struct incarnations *incarnations, const char *id, const char *text,
+                                struct error *err)
+{
+    enum status status = incarnations_accept(incarnations, id, text, err);
+    if (status == STATUS_OK) {
+        find(incarnations, id)->connections++;
+    }
+    return status;
+}
+
+void incarnations_leave(struct incarnations *incarnations, const char *id)
+{
+    struct known *known = find(incarnations, id);
+    CHECK(known != NULL && known->connections > 0);
+    known->connections--;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -13,6 +13,10 @@
 #include "schema/raft.pb-c.h"
 
 #define DRAIN_MS 100
+/* A node that lost its power and comes back is refused while its old connection counts as open
+ * (incarnation.h), so a dead one is to be found out soon. */
+#define KEEPALIVE_MS 1000U
+#define DEAD_MS 5000U
 
 /* Whom this node sends to. Who is no member any more keeps its connection until the end: closing
  * one waits for the loop that this runs on. */
@@ -88,7 +92,13 @@ static enum status accept_server(void *context, const struct rpc_hello *server, 
 static enum status accept_client(void *context, const struct rpc_hello *client, struct error *err)
 {
     struct peers *peers = context;
-    return incarnations_accept(peers->incarnations, client->peer_id, client->instance, err);
+    return incarnations_arrive(peers->incarnations, client->peer_id, client->instance, err);
+}
+
+static void on_client_gone(void *context, const struct rpc_hello *client)
+{
+    struct peers *peers = context;
+    incarnations_leave(peers->incarnations, client->peer_id);
 }
 
 /* Begins to connect to the member, unless it is known there. */
@@ -185,7 +195,10 @@ static enum status listen_for_peers(struct peers *peers, const struct config *co
         .cluster_id = config->cluster,
         .node_id = config->node_id,
         .instance = incarnations_own(peers->incarnations),
+        .keepalive_ms = KEEPALIVE_MS,
+        .idle_ms = DEAD_MS,
         .accept_peer = accept_client,
+        .on_peer_gone = on_client_gone,
         .context = peers,
     };
     status = rpc_server_open(peers->loop, &options, &peers->server, err);

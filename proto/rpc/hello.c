@@ -5,10 +5,10 @@
 #include "rpc/unpack.h"
 #include "schema/rpc.pb-c.h"
 
-static void copy_name(char to[RPC_NAME_BYTES_MAX + 1], const char *name)
+static void copy_name(char *to, size_t bytes_max, const char *name)
 {
     size_t length = name == NULL ? 0 : strlen(name);
-    CHECK(length <= RPC_NAME_BYTES_MAX);
+    CHECK(length <= bytes_max);
     if (length > 0) {
         memcpy(to, name, length);
     }
@@ -23,9 +23,9 @@ void rpc_hello_init(struct rpc_hello *hello, const char *cluster_id, const char 
         .version_max = RPC_VERSION_MAX,
         .frame_bytes_max = frame_bytes_max,
     };
-    copy_name(hello->cluster_id, cluster_id);
-    copy_name(hello->peer_id, peer_id);
-    copy_name(hello->instance, instance);
+    copy_name(hello->cluster_id, RPC_NAME_BYTES_MAX, cluster_id);
+    copy_name(hello->peer_id, RPC_NAME_BYTES_MAX, peer_id);
+    copy_name(hello->instance, RPC_INSTANCE_BYTES_MAX, instance);
     rng_fill(rng, hello->nonce, sizeof hello->nonce);
 }
 
@@ -48,10 +48,10 @@ void rpc_hello_encode(const struct rpc_hello *hello, struct buf *out)
 }
 
 /* Names go into logs and errors: one line, no control characters. */
-static bool name_is_fit(const char *name)
+static bool name_is_fit(const char *name, size_t bytes_max)
 {
     size_t length = strlen(name);
-    if (length > RPC_NAME_BYTES_MAX) {
+    if (length > bytes_max) {
         return false;
     }
     for (size_t i = 0; i < length; i++) {
@@ -74,8 +74,10 @@ enum status rpc_hello_decode(struct slice body, struct alloc *alloc, struct rpc_
     }
     const Estreat__V1__Hello *message = (const Estreat__V1__Hello *)unpacked;
     if (message->version_min == 0 || message->version_min > message->version_max ||
-        message->nonce.len != RPC_NONCE_BYTES || !name_is_fit(message->cluster_id) ||
-        !name_is_fit(message->peer_id) || !name_is_fit(message->instance)) {
+        message->nonce.len != RPC_NONCE_BYTES ||
+        !name_is_fit(message->cluster_id, RPC_NAME_BYTES_MAX) ||
+        !name_is_fit(message->peer_id, RPC_NAME_BYTES_MAX) ||
+        !name_is_fit(message->instance, RPC_INSTANCE_BYTES_MAX)) {
         status = error_set(err, STATUS_INVALID_ARGUMENT, "HELLO with unfit fields");
         goto out;
     }
@@ -85,9 +87,9 @@ enum status rpc_hello_decode(struct slice body, struct alloc *alloc, struct rpc_
         .features = message->features,
         .frame_bytes_max = message->frame_bytes_max,
     };
-    copy_name(out->cluster_id, message->cluster_id);
-    copy_name(out->peer_id, message->peer_id);
-    copy_name(out->instance, message->instance);
+    copy_name(out->cluster_id, RPC_NAME_BYTES_MAX, message->cluster_id);
+    copy_name(out->peer_id, RPC_NAME_BYTES_MAX, message->peer_id);
+    copy_name(out->instance, RPC_INSTANCE_BYTES_MAX, message->instance);
     memcpy(out->nonce, message->nonce.data, RPC_NONCE_BYTES);
 out:
     rpc_arena_release(&arena);

@@ -15,14 +15,15 @@
 #define RPC_VERSION_MAX 1U
 
 #define RPC_NAME_BYTES_MAX 255UL
+#define RPC_INSTANCE_BYTES_MAX 1023UL
 #define RPC_NONCE_BYTES 32UL
 
 struct rpc_hello {
     unsigned version_min;
     unsigned version_max;
-    char cluster_id[RPC_NAME_BYTES_MAX + 1]; /* "": whichever */
-    char peer_id[RPC_NAME_BYTES_MAX + 1];    /* "": anonymous */
-    char instance[RPC_NAME_BYTES_MAX + 1];   /* of a node's data directory; "": none */
+    char cluster_id[RPC_NAME_BYTES_MAX + 1];   /* "": whichever */
+    char peer_id[RPC_NAME_BYTES_MAX + 1];      /* "": anonymous */
+    char instance[RPC_INSTANCE_BYTES_MAX + 1]; /* of a node's data directory; "": none */
     uint8_t nonce[RPC_NONCE_BYTES];
     uint64_t features;
     uint64_t frame_bytes_max; /* the largest body that the sender takes */

@@ -101,8 +101,9 @@ static void on_ready(void *context)
     }
     const struct rpc_server_options *options = &session->server->options;
     struct error err = ERROR_INIT;
-    if (options->accept_peer != NULL &&
-        options->accept_peer(options->context, peer, &err) != STATUS_OK) {
+    session->accepted = options->accept_peer == NULL ||
+                        options->accept_peer(options->context, peer, &err) == STATUS_OK;
+    if (!session->accepted) {
         rpc_conn_refuse(session->conn, err.status, err.text);
     }
 }
@@ -139,6 +140,9 @@ static void on_closed(void *context, enum status status, const char *text, bool 
         log_write("rpc", often ? LOG_DEBUG : LOG_WARN, "connection refused",
                   "peer=%s status=%s why=%s", rpc_conn_address(session->conn), status_name(status),
                   log_quote(quoted, sizeof quoted, text));
+    }
+    if (session->accepted && server->options.on_peer_gone != NULL) {
+        server->options.on_peer_gone(server->options.context, rpc_conn_peer(session->conn));
     }
     session->conn = NULL;
     session_unlink(session);

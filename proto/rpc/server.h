@@ -36,7 +36,10 @@ struct rpc_server_options {
     /* Asked on the loop's thread after each handshake, before any call, with what the other side
      * said of itself. Anything but OK refuses the connection. May be NULL. */
     enum status (*accept_peer)(void *context, const struct rpc_hello *client, struct error *err);
-    void *context;            /* of accept_peer */
+    /* Told on the loop's thread when a connection that accept_peer let in has ended. May be NULL.
+     */
+    void (*on_peer_gone)(void *context, const struct rpc_hello *client);
+    void *context;            /* of accept_peer and on_peer_gone */
     size_t connections_max;   /* 0: CONNECTIONS_MAX */
     size_t calls_max;         /* on one connection; 0: CALLS_PER_CONNECTION_MAX */
     size_t queued_bytes_max;  /* on one connection; 0: CONNECTION_QUEUED_BYTES_MAX */

@@ -41,6 +41,7 @@ struct rpc_session {
     char peer_id[RPC_NAME_BYTES_MAX + 1];
     size_t refs; /* the connection and the calls */
     bool refused;
+    bool accepted; /* by accept_peer */
 };
 
 struct rpc_server {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The membership of a running cluster: a node joins under load, becomes a voter by itself, leads, is
 # removed while it leads, and disturbs nobody afterwards; a machine that comes back without what it
-# acknowledged is refused.
+# acknowledged is refused, and so is a second copy of one that runs.
 source "$(dirname "$0")/lib.sh"
 start_cluster 3
 members() { estreat --timeout 5 -o json member list | json "$1"; }
@@ -83,8 +83,22 @@ rm -rf "$work/cluster/n4"
 ESTREAT_ENDPOINTS=$(sed -n 's/^# node n[123] .*client \([^ ]*\).*/\1/p' "$work/environment" | paste -sd,)
 wait_until 20 audit_is
 
-# A machine that was wiped does not come back under its id: it has forgotten what it acknowledged.
+# A copy of a machine that runs, started beside it, is refused by both others, who go on with the first.
 other=$([ "$(leader_of)" = n1 ] && echo n2 || echo n1)
+cp -r "$work/cluster/$other/data" "$work/beside"
+estreatd --config "$work/cluster/$other/estreat.conf" --set "node.data=$work/beside" \
+    --set "member.$other.client=127.0.0.1:0" --set "member.$other.peer=127.0.0.1:0" \
+    </dev/null >/dev/null 2>"$work/beside.log" &
+started+=($!)
+refused_by_both() { [ "$(grep -c "member $other still runs" "$work/beside.log")" -ge 2 ]; }
+wait_until 20 refused_by_both
+kill "${started[-1]}"
+wait "${started[-1]}" || true
+seq 1 100 | estreat --timeout 10 ingest --key beside - >/dev/null
+wait_until 20 audit_is
+rm -rf "${work:?}/beside"
+
+# A machine that was wiped does not come back under its id: it has forgotten what it acknowledged.
 cluster stop-node "$other" --dir "$work/cluster"
 mv "$work/cluster/$other/data" "$work/whole"
 cluster start-node "$other" --dir "$work/cluster"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/hello.h"
+#include "schema/rpc.pb-c.h"
 #include "testlib/test.h"
 
 static struct rpc_hello hello(unsigned min, unsigned max, const char *cluster)
@@ -27,6 +28,7 @@ static void round_trip(void **state)
     assert_int_equal(read.version_max, 5);
     assert_string_equal(read.cluster_id, "blue");
     assert_string_equal(read.peer_id, "n1");
+    assert_string_equal(read.instance, "run 1");
     assert_int_equal(read.frame_bytes_max, 1000);
     assert_memory_equal(read.nonce, made.nonce, sizeof made.nonce);
     for (size_t length = 0; length < body.length; length++) {
@@ -34,6 +36,37 @@ static void round_trip(void **state)
         enum status status = rpc_hello_decode(cut, alloc_default(), &read, &error);
         assert_true(status == STATUS_OK || status == STATUS_INVALID_ARGUMENT);
     }
+    buf_release(&body);
+}
+
+/* An instance may be longer than a name; one that is too long is refused. */
+static void long_instance(void **state)
+{
+    (void)state;
+    struct rpc_hello made = hello(1, 1, "blue");
+    struct rpc_hello read;
+    struct buf body;
+    struct error error = ERROR_INIT;
+    memset(made.instance, 'a', RPC_INSTANCE_BYTES_MAX);
+    buf_init(&body, alloc_default(), 4096);
+    rpc_hello_encode(&made, &body);
+    assert_ok(rpc_hello_decode(buf_slice(&body), alloc_default(), &read, &error), &error);
+    assert_string_equal(read.instance, made.instance);
+    buf_clear(&body);
+    char too_long[RPC_INSTANCE_BYTES_MAX + 2];
+    memset(too_long, 'a', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    Estreat__V1__Hello message = ESTREAT__V1__HELLO__INIT;
+    message.version_min = 1;
+    message.version_max = 1;
+    message.nonce.data = made.nonce;
+    message.nonce.len = sizeof made.nonce;
+    message.instance = too_long;
+    uint8_t *place = buf_extend(&body, estreat__v1__hello__get_packed_size(&message));
+    assert_non_null(place);
+    (void)estreat__v1__hello__pack(&message, place);
+    assert_status(rpc_hello_decode(buf_slice(&body), alloc_default(), &read, &error),
+                  STATUS_INVALID_ARGUMENT, &error);
     buf_release(&body);
 }
 
@@ -80,7 +113,8 @@ static void clusters(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(versions),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip),
+                                       cmocka_unit_test(long_instance), cmocka_unit_test(versions),
                                        cmocka_unit_test(clusters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
