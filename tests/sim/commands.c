@@ -193,6 +193,7 @@ static bool do_end(struct scenario *scenario, const struct scenario_line *line)
     for (unsigned i = 0; i < sim->node_count; i++) {
         node_free_disk(&sim->nodes[i]);
         sim->nodes[i].disk_ns = 0;
+        sim->nodes[i].applies_nothing = false;
         if (!sim->nodes[i].running && !sim->nodes[i].out) {
             node_boot(&sim->nodes[i]);
         }
@@ -226,16 +227,27 @@ bool scenario_command(struct scenario *scenario, const struct scenario_line *lin
         bool (*run_at)(struct scenario *scenario, struct sim_node *node,
                        const struct scenario_line *line);
     } commands[] = {
-        {"cluster", do_cluster, NULL},     {"run", do_run, NULL},
-        {"until", do_until, NULL},         {"expect", do_expect, NULL},
-        {"append", do_append, NULL},       {"load", do_load, NULL},
-        {"read", NULL, do_read},           {"cut", scenario_cut, NULL},
-        {"join", scenario_join, NULL},     {"clog", scenario_clog, NULL},
-        {"crash", NULL, scenario_crash},   {"start", NULL, scenario_start},
-        {"pause", NULL, scenario_pause},   {"resume", NULL, scenario_resume},
-        {"clock", NULL, scenario_clock},   {"disk", NULL, scenario_disk},
-        {"memory", NULL, scenario_memory}, {"audit", NULL, scenario_audit},
-        {"flush", NULL, do_flush},         {"end", do_end, NULL},
+        {"cluster", do_cluster, NULL},
+        {"run", do_run, NULL},
+        {"until", do_until, NULL},
+        {"expect", do_expect, NULL},
+        {"append", do_append, NULL},
+        {"load", do_load, NULL},
+        {"read", NULL, do_read},
+        {"cut", scenario_cut, NULL},
+        {"join", scenario_join, NULL},
+        {"clog", scenario_clog, NULL},
+        {"crash", NULL, scenario_crash},
+        {"start", NULL, scenario_start},
+        {"pause", NULL, scenario_pause},
+        {"resume", NULL, scenario_resume},
+        {"clock", NULL, scenario_clock},
+        {"disk", NULL, scenario_disk},
+        {"memory", NULL, scenario_memory},
+        {"audit", NULL, scenario_audit},
+        {"flush", NULL, do_flush},
+        {"applier", NULL, scenario_applier},
+        {"end", do_end, NULL},
     };
     if (!scenario->begun && !word_is(line->words[0], "cluster")) {
         return scenario_refuse(scenario, "there is no cluster yet");

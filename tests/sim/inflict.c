@@ -117,6 +117,20 @@ bool scenario_resume(struct scenario *scenario, struct sim_node *node,
     return true;
 }
 
+/* applier nX stop | go */
+bool scenario_applier(struct scenario *scenario, struct sim_node *node,
+                      const struct scenario_line *line)
+{
+    if (!word_is(line->words[2], "stop") && !word_is(line->words[2], "go")) {
+        return scenario_refuse(scenario, "applier nX stop | go");
+    }
+    node->applies_nothing = word_is(line->words[2], "stop");
+    if (node->running) {
+        node_settle(node);
+    }
+    return true;
+}
+
 /* clock nX +T, clock nX -T */
 bool scenario_clock(struct scenario *scenario, struct sim_node *node,
                     const struct scenario_line *line)

@@ -146,6 +146,9 @@ static void on_timer(void *context, uint64_t life)
 
 static void applier_takes_turn(struct sim_node *node)
 {
+    if (node->applies_nothing) {
+        return;
+    }
     bool goes_on = applier_turn(node->replica->applier);
     CHECK(goes_on);
     checks_after_applier(node);
@@ -261,8 +264,9 @@ void node_settle(struct sim_node *node)
         node->clock.ahead_ns > node->paused_until_ns) {
         node->paused_until_ns = node->clock.ahead_ns; /* it slept */
     }
-    post_once(node, &node->apply_posted, !applier_is_idle(node->replica->applier),
-              TURN_DELAY_MAX_NS, on_apply);
+    post_once(node, &node->apply_posted,
+              !node->applies_nothing && !applier_is_idle(node->replica->applier), TURN_DELAY_MAX_NS,
+              on_apply);
     post_once(node, &node->engine_posted, executor_manual_queued(&node->engine) > 0,
               weather->job_max_ns, on_engine);
     post_once(node, &node->loads_posted, executor_manual_queued(&node->loads) > 0,

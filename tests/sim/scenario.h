@@ -74,6 +74,8 @@ bool scenario_disk(struct scenario *scenario, struct sim_node *node,
                    const struct scenario_line *line);
 bool scenario_memory(struct scenario *scenario, struct sim_node *node,
                      const struct scenario_line *line);
+bool scenario_applier(struct scenario *scenario, struct sim_node *node,
+                      const struct scenario_line *line);
 bool scenario_audit(struct scenario *scenario, struct sim_node *node,
                     const struct scenario_line *line);
 

@@ -184,6 +184,7 @@ struct sim_node {
     bool timer_posted;
     uint64_t timer_at_ns;
     uint64_t paused_until_ns;
+    bool applies_nothing; /* its applier takes no turns */
     bool returns_quickly; /* when the power fails next */
     /* checks */
     uint64_t applied_index;
