@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A learner is promoted by hand: what `estreat member promote` comes to between two times that the
+ * leader looks for learners that have caught up.
+ */
+#include "node/admin.h"
+
+#include "leading_core.h"
+
+#define FAR_NS UINT64_MAX
+
+struct asked {
+    struct admin_request request; /* first */
+    unsigned done;
+    enum status status;
+    char text[256];
+};
+
+static void on_done(struct admin_request *request, const struct append_failure *failure)
+{
+    struct asked *asked = (struct asked *)request;
+    asked->done++;
+    asked->status = failure == NULL ? STATUS_OK : failure->status;
+    (void)snprintf(asked->text, sizeof asked->text, "%s", failure == NULL ? "" : failure->text);
+}
+
+static void ask_to_promote(struct admin *admin, const char *id, struct asked *asked)
+{
+    *asked =
+        (struct asked){.request = {.kind = ADMIN_PROMOTE, .deadline_ns = FAR_NS, .done = on_done}};
+    (void)snprintf(asked->request.member.id, sizeof asked->request.member.id, "%s", id);
+    admin_add(admin, &asked->request);
+}
+
+static size_t voters(const struct leading_core *core)
+{
+    uint64_t index = 0;
+    return raft_membership_voters(raft_members_now(core->raft, &index));
+}
+
+static void open_admin(struct leading_core *core, struct admin *admin)
+{
+    core_open(core, true);
+    admin_init(admin, alloc_default(), core->raft, &core->config, &core->members);
+}
+
+/* Answered when the change is committed, and once; who asks again hears the same. */
+static void test_promote(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    struct asked asked;
+    struct asked other;
+    open_admin(&core, &admin);
+    assert_int_equal(voters(&core), 2);
+    core.silent[1] = true; /* nothing is committed meanwhile */
+    ask_to_promote(&admin, "n3", &asked);
+    assert_int_equal(voters(&core), 3); /* in force from the log on */
+    admin_settle(&admin, core.commit, 0);
+    assert_int_equal(asked.done, 0);
+    ask_to_promote(&admin, "n3", &other);
+    assert_int_equal(other.done, 1);
+    assert_int_equal(other.status, STATUS_UNAVAILABLE);
+    core_settle(&core); /* n1 and n3 are a quorum of the new three */
+    admin_settle(&admin, core.commit, 0);
+    assert_int_equal(asked.done, 1);
+    assert_int_equal(asked.status, STATUS_OK);
+    ask_to_promote(&admin, "n3", &other);
+    assert_int_equal(other.done, 1);
+    assert_int_equal(other.status, STATUS_OK);
+    admin_promote(&admin); /* there is nobody left */
+    core_settle(&core);
+    assert_int_equal(voters(&core), 3);
+    admin_settle(&admin, core.commit, 0);
+    assert_int_equal(asked.done, 1);
+    admin_close(&admin);
+    core_close(&core);
+}
+
+/* Not one that lags: its vote would be waited for. */
+static void test_behind(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    struct asked asked;
+    struct error err = ERROR_INIT;
+    open_admin(&core, &admin);
+    core.silent[2] = true;
+    for (unsigned i = 0; i < 257; i++) {
+        struct raft_entry *entry = raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_DATA, 0);
+        assert_non_null(entry);
+        assert_ok(raft_propose(core.raft, entry, &err), &err);
+        core_settle(&core);
+        raft_applied(core.raft, core.commit);
+    }
+    ask_to_promote(&admin, "n3", &asked);
+    assert_int_equal(asked.done, 1);
+    assert_int_equal(asked.status, STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(asked.text, "not caught up"));
+    assert_int_equal(voters(&core), 2);
+    core.silent[2] = false;
+    for (unsigned i = 0; i < 30; i++) {
+        core_tick(&core);
+    }
+    ask_to_promote(&admin, "n3", &asked);
+    core_settle(&core);
+    admin_settle(&admin, core.commit, 0);
+    assert_int_equal(asked.done, 1);
+    assert_int_equal(asked.status, STATUS_OK);
+    assert_int_equal(voters(&core), 3);
+    admin_close(&admin);
+    core_close(&core);
+}
+
+/* By itself, without anybody asking; and one who asks then hears that it is done. */
+static void test_by_itself(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    struct asked asked;
+    open_admin(&core, &admin);
+    admin_promote(&admin);
+    core_settle(&core);
+    assert_int_equal(voters(&core), 3);
+    ask_to_promote(&admin, "n3", &asked);
+    assert_int_equal(asked.done, 1);
+    assert_int_equal(asked.status, STATUS_OK);
+    admin_close(&admin);
+    core_close(&core);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_promote),
+        cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_by_itself),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Admission: a leader takes no more appends while a quorum has too much to apply, and goes on when
+ * it has applied it.
+ */
+#include "node/proposals.h"
+
+#include "leading_core.h"
+#include "testlib/clock_manual.h"
+#include "testlib/fs_crash.h"
+#include "testlib/io_queue_manual.h"
+
+#define LAG_BYTES_MAX (64 * MIB) /* as in proposals.c */
+#define PAYLOAD_BYTES (256 * KIB)
+#define APPENDS_MAX 2000U
+
+struct fixture {
+    struct leading_core core;
+    struct fs_crash *crash;
+    struct clock_manual clock;
+    struct io_queue_manual io;
+    struct wal *wal; /* idle: nothing is held back */
+    struct log_writer log;
+    struct pending pending;
+    struct replier replier;
+    struct proposals proposals;
+    unsigned refused;
+    struct append_failure failure; /* the last; its texts are not kept */
+    uint64_t entry_bytes;          /* of one append */
+};
+
+static struct fixture *refusing; /* whose test runs */
+
+static void on_refuse(struct replier *replier, struct append_call *call,
+                      const struct append_failure *failure)
+{
+    assert_ptr_equal(replier, &refusing->replier);
+    assert_ptr_equal(call, refusing);
+    refusing->refused++;
+    refusing->failure = *failure;
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *fx = &fixture;
+    struct wal_recovered recovered;
+    struct error err = ERROR_INIT;
+    *fx = (struct fixture){.crash = fs_crash_new(), .replier = {.refuse = on_refuse}};
+    refusing = fx;
+    core_open(&fx->core, false);
+    clock_manual_init(&fx->clock, NS_PER_S);
+    io_queue_manual_init(&fx->io, &fx->clock.clock);
+    const struct wal_options options = {.fs = fs_crash_fs(fx->crash),
+                                        .io = &fx->io.queue,
+                                        .dir = "wal",
+                                        .identity = slice_of_string("c/n")};
+    assert_ok(wal_open(&options, 0, 0, &recovered, &fx->wal, &err), &err);
+    fx->log.wal = fx->wal;
+    pending_init(&fx->pending);
+    proposals_init(&fx->proposals, &fx->clock.clock, &fx->core.config, &fx->core.members,
+                   fx->core.raft, &fx->log, &fx->pending, &fx->replier);
+    proposals_set_leader(&fx->proposals, true, fx->core.id[0]);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fx = *state;
+    core_close(&fx->core);
+    pending_release(&fx->pending);
+    wal_close(fx->wal);
+    fs_crash_free(fx->crash);
+    return 0;
+}
+
+/* n1 has applied all that is committed. */
+static void apply(struct fixture *fx)
+{
+    struct raft_status status;
+    raft_status(fx->core.raft, &status);
+    for (uint64_t index = status.applied_index + 1; index <= fx->core.commit; index++) {
+        struct raft_entry *entry = NULL;
+        struct pending_call call;
+        assert_int_equal(raft_entries(fx->core.raft, index, index + 1, &entry), 1);
+        proposals_applied(&fx->proposals, entry);
+        raft_entry_unref(entry);
+        assert_true(pending_take(&fx->pending, index, &call));
+    }
+    raft_applied(fx->core.raft, fx->core.commit);
+}
+
+/* One append, which everybody stores and n1 applies. False if it was refused. */
+static bool append(struct fixture *fx)
+{
+    static uint8_t payload[PAYLOAD_BYTES];
+    struct error err = ERROR_INIT;
+    Estreat__V1__NewEvent event = ESTREAT__V1__NEW_EVENT__INIT;
+    Estreat__V1__NewEvent *events[] = {&event};
+    Estreat__V1__AppendRequest request = ESTREAT__V1__APPEND_REQUEST__INIT;
+    struct proposal *proposal = NULL;
+    event.key.data = payload;
+    event.key.len = 1;
+    event.payload.data = payload;
+    event.payload.len = sizeof payload;
+    request.events = events;
+    request.n_events = 1;
+    unsigned refused = fx->refused;
+    assert_ok(proposal_new(alloc_default(), &request, false, &fx->core.rng.rng,
+                           (struct append_call *)fx, &proposal, &err),
+              &err);
+    fx->entry_bytes = proposal->entry->length;
+    proposals_add(&fx->proposals, proposal);
+    proposals_go(&fx->proposals);
+    core_settle(&fx->core);
+    apply(fx);
+    return fx->refused == refused;
+}
+
+/* Bytes of the entries that are taken until one is refused. */
+static uint64_t append_until_refused(struct fixture *fx)
+{
+    uint64_t bytes = 0;
+    unsigned count = 0;
+    while (append(fx)) {
+        bytes += fx->entry_bytes;
+        assert_true(++count < APPENDS_MAX);
+    }
+    assert_int_equal(fx->failure.status, STATUS_RESOURCE_EXHAUSTED);
+    assert_true(fx->failure.retry_after_ms > 0);
+    return bytes;
+}
+
+/* n2 and n3 say how far they have applied. */
+static void others_applied(struct fixture *fx, uint64_t second, uint64_t third)
+{
+    fx->core.applied[1] = second;
+    fx->core.applied[2] = third;
+    for (unsigned i = 0; i < 6; i++) {
+        core_tick(&fx->core); /* a heartbeat asks */
+    }
+}
+
+/* All is committed and applied by the leader, so nothing but the others' lag can refuse. */
+static void test_quorum_lags(void **state)
+{
+    struct fixture *fx = *state;
+    uint64_t bytes = append_until_refused(fx);
+    assert_true(bytes > LAG_BYTES_MAX - APPLY_LAG_MARK_BYTES);
+    assert_true(bytes <= LAG_BYTES_MAX + fx->entry_bytes);
+    assert_false(append(fx)); /* and stays so */
+
+    /* One of the others makes a quorum with the leader; it need not have applied all. */
+    uint64_t half = fx->core.commit / 2;
+    others_applied(fx, half, 0);
+    bytes = append_until_refused(fx);
+    assert_true(bytes > LAG_BYTES_MAX / 4 && bytes < LAG_BYTES_MAX * 3 / 4);
+
+    others_applied(fx, half, fx->core.commit);
+    bytes = append_until_refused(fx);
+    assert_true(bytes > LAG_BYTES_MAX - APPLY_LAG_MARK_BYTES);
+}
+
+/* As long as a quorum keeps up, one that does not holds up nobody. */
+static void test_one_lags(void **state)
+{
+    struct fixture *fx = *state;
+    for (unsigned i = 0; i < 3 * LAG_BYTES_MAX / PAYLOAD_BYTES; i++) {
+        fx->core.applied[1] = fx->core.commit;
+        assert_true(append(fx));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_quorum_lags, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_lags, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
