@@ -12,6 +12,8 @@
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
 #define STOP_PATIENCE_NS (2 * NS_PER_S)
+/* Before it hands over, a leader that stops answers the appends that it has taken. */
+#define ANSWERING_NS (200 * NS_PER_MS)
 /* Entries that are committed and not applied: whoever has more should not lead. */
 #define LAGGARD_ENTRIES 4096U
 
@@ -24,6 +26,7 @@ struct driver {
     struct members members;
     struct admin admin;
     bool members_news; /* on_members is to be told */
+    struct intake leave_item;
     struct intake stop_item;
 
     uint64_t next_tick_ns;
@@ -37,9 +40,11 @@ struct driver {
     bool faulty;            /* what is stored here is damaged: another should lead */
     bool stalled;           /* so should it if the disk does not answer */
     uint64_t busy_since_ns; /* the group under way; 0: none is */
+    bool leaving;           /* it is to lead no more */
     bool stopping;
-    bool handed_over; /* or nobody is there to take it */
-    bool stopped;     /* what still comes in is only given back */
+    bool handed_over;         /* or nobody is there to take it */
+    bool stopped;             /* what still comes in is only given back */
+    uint64_t hand_over_at_ns; /* whatever is not answered */
     uint64_t stop_at_ns;
     uint64_t hand_over_again_ns; /* once it was handed over */
     bool failed;
@@ -168,11 +173,14 @@ static void loaded(struct driver *driver, struct entry_load *load)
     entry_load_free(load);
 }
 
-static void begin_to_stop(struct driver *driver)
+static void begin_to_leave(struct driver *driver)
 {
-    driver->stopping = true;
-    driver->proposals.closed = true;
-    driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
+    if (!driver->leaving) {
+        driver->leaving = true;
+        driver->proposals.closed = true;
+        driver->hand_over_at_ns = now(driver) + ANSWERING_NS;
+        driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
+    }
 }
 
 /* A node that stops hands leadership over, also one that it comes to while it stops; and again if
@@ -182,9 +190,12 @@ static void hand_over(struct driver *driver)
     if (driver->handed_over && now(driver) >= driver->hand_over_again_ns) {
         driver->handed_over = false;
     }
-    if (!(driver->stopping || driver->faulty || driver->stalled) || driver->handed_over ||
+    if (!(driver->leaving || driver->faulty || driver->stalled) || driver->handed_over ||
         driver->soft.role != RAFT_LEADER) {
         return;
+    }
+    if (driver->leaving && driver->proposals.bytes > 0 && now(driver) < driver->hand_over_at_ns) {
+        return; /* it is called again when those are applied */
     }
     driver->handed_over = true;
     driver->hand_over_again_ns = now(driver) + driver->options.config->election_ms * NS_PER_MS;
@@ -223,8 +234,12 @@ static void take(struct driver *driver, struct intake *item)
     case INTAKE_ADMIN:
         admin_add(&driver->admin, (struct admin_request *)item);
         break;
+    case INTAKE_LEAVE:
+        begin_to_leave(driver);
+        break;
     case INTAKE_STOP:
-        begin_to_stop(driver);
+        begin_to_leave(driver);
+        driver->stopping = true;
         break;
     }
 }
@@ -488,6 +503,8 @@ static void publish_status(struct driver *driver)
     mutex_lock(&driver->mutex);
     driver->status.raft = status.raft;
     driver->status.peer_count = status.peer_count;
+    driver->status.left =
+        driver->leaving && (driver->soft.role != RAFT_LEADER || now(driver) >= driver->stop_at_ns);
     memcpy(driver->status.peers, status.peers, status.peer_count * sizeof status.peers[0]);
     if (driver->members_news) {
         driver->status.members = driver->members;
@@ -683,6 +700,19 @@ enum status driver_check_config(const struct driver *driver, const struct member
 uint64_t driver_tail_events(const struct driver *driver)
 {
     return driver->log.tail_events;
+}
+
+void driver_ask_to_leave(struct driver *driver)
+{
+    intake_push(driver->options.intake, &driver->leave_item, INTAKE_LEAVE);
+}
+
+bool driver_has_left(struct driver *driver)
+{
+    mutex_lock(&driver->mutex);
+    bool left = driver->status.left;
+    mutex_unlock(&driver->mutex);
+    return left;
 }
 
 void driver_ask_to_stop(struct driver *driver)

@@ -80,7 +80,14 @@ enum status driver_new(const struct driver_options *options, struct driver **out
  * calls before. False: it was asked to stop, and this was the last one. */
 bool driver_turn(struct driver *driver, uint64_t *due_ns);
 
-/* Any thread, once. It hands leadership over, and ends when the WAL has what it was given. */
+/* Any thread, once. It takes no more appends and, when it has answered those that it took, hands
+ * leadership over; it goes on as a follower. */
+void driver_ask_to_leave(struct driver *driver);
+
+/* True when it leads no more after that, or nobody takes over. Any thread. */
+bool driver_has_left(struct driver *driver);
+
+/* Any thread, once. It leaves, unless it has, and ends when the WAL has what it was given. */
 void driver_ask_to_stop(struct driver *driver);
 
 /* FAILED_PRECONDITION if the configuration names who is no member by all that the log says;
@@ -129,6 +136,7 @@ struct driver_status {
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t peer_count;
     struct members members;
+    bool left; /* as driver_has_left() */
 };
 
 /* As of the driver's last turn. Any thread. */

@@ -23,6 +23,7 @@ enum intake_kind {
     INTAKE_APPLIED,     /* struct apply_batch: comes back from the applier */
     INTAKE_LOADED,      /* struct entry_load: comes back from the loader */
     INTAKE_ADMIN,       /* struct admin_request: a membership change, a transfer */
+    INTAKE_LEAVE,       /* the driver's own: lead no more */
     INTAKE_STOP,        /* the driver's own: shut down */
 };
 

@@ -14,6 +14,7 @@
 #define ENGINE_THREADS 1
 #define DRAIN_MS 1000
 #define CLOSE_POLL_NS (5 * NS_PER_MS)
+#define LEAVE_NS_MAX (3 * NS_PER_S) /* the driver's own patience is shorter */
 
 struct node {
     struct node_options options;
@@ -238,15 +239,15 @@ enum status node_open(const struct node_options *options, struct node **out, str
 
 /* --- the end ------------------------------------------------------------------------------ */
 
-/* Reading calls end by themselves once they see that they were cancelled. */
-static void wait_for_requests(struct node *node)
+/* Until `so`, or until_ns. */
+static void poll_until(struct node *node, bool (*so)(struct node *node), uint64_t until_ns)
 {
     struct mutex mutex;
     struct condition never;
     mutex_init(&mutex);
     condition_init(&never);
     mutex_lock(&mutex);
-    while (atomic_load(&node->service.requests) > 0) {
+    while (!so(node) && clock_monotonic_ns(node->clock) < until_ns) {
         (void)condition_wait_for(&never, &mutex, CLOSE_POLL_NS);
     }
     mutex_unlock(&mutex);
@@ -254,11 +255,32 @@ static void wait_for_requests(struct node *node)
     mutex_release(&mutex);
 }
 
+static bool have_requests_ended(struct node *node)
+{
+    return atomic_load(&node->service.requests) == 0;
+}
+
+static bool has_left(struct node *node)
+{
+    return driver_has_left(node->replica->driver);
+}
+
+/* While another takes over this node still tells clients where to go: what comes after may take as
+ * long as the slowest call. */
+static void leave(struct node *node)
+{
+    if (node->turns != NULL) {
+        driver_ask_to_leave(node->replica->driver);
+        poll_until(node, has_left, clock_monotonic_ns(node->clock) + LEAVE_NS_MAX);
+    }
+}
+
 void node_close(struct node *node)
 {
     if (node == NULL) {
         return;
     }
+    leave(node);
     rpc_server_close(node->server, DRAIN_MS);
     turns_stop(node->turns);
     peers_close(node->peers);
@@ -274,7 +296,7 @@ void node_close(struct node *node)
         apply_thread_stop(node->apply_thread);
         replica_end_applier(node->replica); /* who waits for a flush that cannot be is told */
     }
-    wait_for_requests(node);
+    poll_until(node, have_requests_ended, UINT64_MAX); /* they see that they were cancelled */
     executor_close(node->readers);
     rpc_loop_close(node->loop);
     replica_close(node->replica);
