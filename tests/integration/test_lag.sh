@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# How far a node lags, in events, bytes and seconds, as `estreat status` tells it: a follower that hears
+# nothing from the others lags more and more, one that does not answer is not known, and both come back
+# to nothing.
+source "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/crash/network.sh
+source "$root/tests/crash/network.sh"
+base_port=$((10000 + RANDOM % 18000))
+network_open proxy
+for node in n1 n2 n3; do
+    mkdir -p "$work/cluster/$node"
+    {
+        printf '[node]\nid = %s\ndata = %s\ncluster = lag\n\n' "$node" "$work/cluster/$node/data"
+        for other in n1 n2 n3; do network_member "$node" "$other"; done
+    } >"$work/cluster/$node/estreat.conf"
+done
+start_cluster 3
+append() { # events of 1,000 bytes
+    for _ in $(seq "$1"); do printf '%01000d\n' 0; done | estreat --timeout 10 ingest --key k --batch 1 - >/dev/null
+}
+lag_of() {
+    estreat --timeout 1 -o json status |
+        json "[[n['lag'], n['lag_bytes'], n['lag_s']] for n in v['nodes'] if n['id'] == '$1'][0]"
+}
+lags() { [ "$(lag_of "$1")" = "$2" ]; }
+
+append 5
+leader=$(leader_of)
+node=$([ "$leader" = n1 ] && echo n2 || echo n1)
+for each in n1 n2 n3; do wait_until 5 lags "$each" "[0, 0, 0.0]"; done
+
+for other in n1 n2 n3; do
+    [ "$other" = "$node" ] || { network_cut "$node" "$other" && network_cut "$other" "$node"; }
+done
+append 20
+first=$(lag_of "$node")
+sleep 0.5
+append 20
+second=$(lag_of "$node")
+lags "$leader" "[0, 0, 0.0]" || fail "the leader lags"
+echo "cut: $first, then $second"
+python3 - "$first" "$second" <<'EOT' || fail "that is not how far it lags"
+import json, sys
+(events, bytes_1, seconds_1), (more, bytes_2, seconds_2) = map(json.loads, sys.argv[1:])
+assert (events, more) == (20, 40)
+assert 20_000 < bytes_1 < 25_000 and 40_000 < bytes_2 < 50_000
+assert seconds_1 > 0 and seconds_2 >= seconds_1 + 0.5
+EOT
+network_heal
+wait_until 5 lags "$node" "[0, 0, 0.0]"
+
+pid=$(cat "$work/cluster/$node/pid")
+kill -STOP "$pid"
+append 20
+lags "$node" "[null, null, null]" || fail "who does not answer lags by: $(lag_of "$node")"
+kill -CONT "$pid"
+wait_until 5 lags "$node" "[0, 0, 0.0]"
+cluster stop --dir "$work/cluster"
