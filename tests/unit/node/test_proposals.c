@@ -57,7 +57,7 @@ static int setup(void **state)
                                         .identity = slice_of_string("c/n")};
     assert_ok(wal_open(&options, 0, 0, &recovered, &fx->wal, &err), &err);
     fx->log.wal = fx->wal;
-    pending_init(&fx->pending);
+    pending_init(&fx->pending, alloc_default());
     proposals_init(&fx->proposals, &fx->clock.clock, &fx->core.config, &fx->core.members,
                    fx->core.raft, &fx->log, &fx->pending, &fx->replier);
     proposals_set_leader(&fx->proposals, true, fx->core.id[0]);
