@@ -56,6 +56,15 @@ said() {
     done
 }
 
+# An ingest that a full disk ended exited with $1 and left $2 on stderr. 1: refused. 2: an attempt that
+# was under way as the disk became full was not answered in its time, and the refusal of its repeat does
+# not tell whether it is in the log.
+ended_by_full_disk() {
+    [ "$1" -eq 1 ] || { [ "$1" -eq 2 ] && grep -q "outcome unknown; the last attempt got" "$2"; } ||
+        { cat "$2" >&2; fail "ingest into a full disk exits $1"; }
+    grep -q RESOURCE_EXHAUSTED "$2" || { cat "$2" >&2; fail "not RESOURCE_EXHAUSTED"; }
+}
+
 equal() { [ "$1" = "$2" ] || fail "\"$1\" is not \"$2\"${3:+ ($3)}"; }
 
 # json EXPRESSION: evaluates a Python expression over the JSON value v on stdin.

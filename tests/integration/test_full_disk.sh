@@ -19,11 +19,7 @@ head -c 60000000 /dev/zero >"$work/small/ballast" || true
 head -c 40000000 /dev/urandom | base64 -w 300 >"$work/lines"
 code=0
 estreat --timeout 5 -o json ingest "$work/lines" >"$work/out" 2>"$work/stderr" || code=$?
-# 1: refused. 2: an attempt that was under way as the disk became full was not answered in its time,
-# and the refusal of its repeat does not tell whether it is in the log.
-[ "$code" -eq 1 ] || { [ "$code" -eq 2 ] && grep -q "outcome unknown; the last attempt got" "$work/stderr"; } ||
-    { cat "$work/stderr" >&2; fail "ingest into a full disk exits $code"; }
-grep -q RESOURCE_EXHAUSTED "$work/stderr" || { cat "$work/stderr" >&2; fail "not RESOURCE_EXHAUSTED"; }
+ended_by_full_disk "$code" "$work/stderr"
 expect 1 estreat --timeout 2 append after x
 grep -q RESOURCE_EXHAUSTED "$work/stderr" || fail "append: not RESOURCE_EXHAUSTED"
 

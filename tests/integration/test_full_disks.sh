@@ -68,8 +68,7 @@ for n in n1 n2 n3; do
 done
 code=0
 wait "$ingest" || code=$?
-[ "$code" -eq 1 ] || { cat "$work/ingest-errors" >&2; fail "ingest into full disks exits $code"; }
-grep -q RESOURCE_EXHAUSTED "$work/ingest-errors" || { cat "$work/ingest-errors" >&2; fail "not RESOURCE_EXHAUSTED"; }
+ended_by_full_disk "$code" "$work/ingest-errors"
 # The first line that was not acknowledged; several requests may have been under way.
 unknown=$(sed -n 's/.*lines \([0-9]*\) to .*/\1/p' "$work/ingest-errors" | sort -n | head -n 1)
 for n in n1 n2 n3; do make_room "$n"; done
