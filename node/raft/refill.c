@@ -66,11 +66,16 @@ bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
                     const struct raft_message *message)
 {
     CHECK(raft->role == RAFT_LEADER);
-    if (message->hint_index >= progress->match) {
+    /* What the damage left may end with entries that were overwritten once. */
+    uint64_t agreed = raft_log_agreement(&raft->log, message->hint_index, message->hint_term);
+    if (agreed > message->hint_index) {
+        agreed = message->hint_index; /* below the leader's own log: it needs a snapshot */
+    }
+    if (agreed >= progress->match) {
         return message->index == 0; /* nothing new; and if nothing was asked, nothing was refused */
     }
     /* One that was late says less than is true by now: that costs a question, no more. */
-    progress->match = message->hint_index;
-    raft_progress_probe(progress, progress->match + 1);
+    progress->match = agreed;
+    raft_progress_probe(progress, agreed + 1);
     return true;
 }

@@ -37,8 +37,10 @@ struct disk {
     struct raft_entry **entries;
     size_t count;
     size_t capacity;
-    struct raft_entry *membership; /* the newest one that was purged; NULL: none */
-    struct disk_write *writes;     /* in order, not yet durable */
+    struct raft_entry *membership;   /* the newest one that was purged; NULL: none */
+    struct raft_entry **overwritten; /* the tail that was, last */
+    size_t overwritten_count;
+    struct disk_write *writes; /* in order, not yet durable */
     size_t write_count;
     size_t write_capacity;
 };
@@ -81,9 +83,35 @@ static inline void disk_cut(struct disk *disk, uint64_t from)
     }
 }
 
+static inline void disk_forget_overwritten(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->overwritten_count; i++) {
+        raft_entry_unref(disk->overwritten[i]);
+    }
+    free(disk->overwritten);
+    disk->overwritten = NULL;
+    disk->overwritten_count = 0;
+}
+
+/* The entries from `from` on are overwritten; what damage spoils then may bring them back. */
+static inline void disk_overwrite(struct disk *disk, uint64_t from)
+{
+    size_t count = disk_last(disk) < from ? 0 : (size_t)(disk_last(disk) - from + 1);
+    if (count == 0) {
+        return;
+    }
+    disk_forget_overwritten(disk);
+    disk->overwritten = calloc(count, sizeof(struct raft_entry *));
+    assert_non_null(disk->overwritten);
+    for (size_t i = 0; i < count; i++) {
+        disk->overwritten[disk->overwritten_count++] = raft_entry_ref(disk_at(disk, from + i));
+    }
+    disk_cut(disk, from);
+}
+
 static inline void disk_put(struct disk *disk, struct raft_entry *entry)
 {
-    disk_cut(disk, entry->index);
+    disk_overwrite(disk, entry->index);
     assert_int_equal(entry->index, disk_last(disk) + 1);
     disk->entries =
         test_grow(disk->entries, &disk->capacity, disk->count + 1, sizeof *disk->entries);
@@ -145,6 +173,7 @@ static inline void disk_release(struct disk *disk)
     while (disk->count > 0) {
         raft_entry_unref(disk->entries[--disk->count]);
     }
+    disk_forget_overwritten(disk);
     raft_entry_unref(disk->membership);
     free(disk->writes);
     free(disk->entries);
@@ -289,6 +318,25 @@ static inline void node_lose(struct node *node, uint64_t last)
     disk_cut(disk, last + 1);
     if (node->applied > last) {
         node->applied = last; /* what is in tables is older than the log's end */
+    }
+}
+
+/* The log can be damaged where it overwrote a tail: where that begins, else 0. */
+static inline uint64_t node_overwritten_from(const struct node *node)
+{
+    const struct disk *disk = &node->disk;
+    uint64_t from = disk->overwritten_count == 0 ? 0 : disk->overwritten[0]->index;
+    return from > disk->base_index && from <= disk_last(disk) ? from : 0;
+}
+
+/* The same as node_lose, and the tail that was overwritten last is there again. */
+static inline void node_lose_to_overwritten(struct node *node)
+{
+    struct disk *disk = &node->disk;
+    assert_int_not_equal(node_overwritten_from(node), 0);
+    node_lose(node, node_overwritten_from(node) - 1);
+    for (size_t i = 0; i < disk->overwritten_count; i++) {
+        disk_put(disk, disk->overwritten[i]);
     }
 }
 

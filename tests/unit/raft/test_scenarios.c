@@ -667,10 +667,16 @@ static void do_crash(struct stage *stage, const char *arguments)
     }
 }
 
-/* lose ID INDEX: the log of a node that is down is damaged after this entry. */
+/* lose ID INDEX|overwritten: the log of a node that is down is damaged after this entry, or from
+ * where it overwrote a tail, which is there again. */
 static void do_lose(struct stage *stage, const char *arguments)
 {
-    node_lose(node_of(stage, number(arguments, 0, 0)), number(arguments, 1, 0));
+    struct node *node = node_of(stage, number(arguments, 0, 0));
+    if (strstr(arguments, "overwritten") != NULL) {
+        node_lose_to_overwritten(node);
+    } else {
+        node_lose(node, number(arguments, 1, 0));
+    }
 }
 
 static void do_boot(struct stage *stage, const char *arguments)

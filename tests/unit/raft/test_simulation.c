@@ -290,7 +290,10 @@ static void lose(struct sim *sim, struct node *node)
     for (size_t i = 0; i < sim->count; i++) {
         may = may && sim->nodes[i].refill_index == 0;
     }
-    if (may) {
+    if (may && node_overwritten_from(node) != 0 && chance(sim, 500)) {
+        node_lose_to_overwritten(node);
+        sim->losses++;
+    } else if (may) {
         node_lose(node, from + draw(sim, (unsigned)(last - from)));
         sim->losses++;
     }
