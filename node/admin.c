@@ -148,16 +148,21 @@ static const struct raft_peer *peer_of(const struct raft_peer *peers, size_t cou
     return NULL;
 }
 
-static bool is_learner_behind(const struct admin *admin, uint64_t id)
+/* One that has all is no help as a voter either if nothing is heard of it. */
+static bool is_learner_ready(const struct admin *admin, const struct raft_peer *peer)
 {
     struct raft_status status;
+    raft_status(admin->raft, &status);
+    return answers(admin, peer) && peer->state == RAFT_PEER_REPLICATE &&
+           peer->match + PROMOTE_ENTRIES_MAX >= status.last_index;
+}
+
+static bool is_learner_behind(const struct admin *admin, uint64_t id)
+{
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t count = raft_peers(admin->raft, peers, RAFT_PEERS_MAX);
-    raft_status(admin->raft, &status);
     const struct raft_peer *peer = peer_of(peers, count, id);
-    return peer != NULL && !peer->voter &&
-           (peer->state != RAFT_PEER_REPLICATE ||
-            peer->match + PROMOTE_ENTRIES_MAX < status.last_index);
+    return peer != NULL && !peer->voter && !is_learner_ready(admin, peer);
 }
 
 /* True if the change was made before; none is under way. Whoever asks again, since an answer was
@@ -199,7 +204,7 @@ static void change(struct admin *admin, struct admin_request *request)
     uint64_t id = raft_id_of(request->member.id);
     if (request->kind == ADMIN_PROMOTE && is_learner_behind(admin, id)) {
         end(request, STATUS_FAILED_PRECONDITION,
-            "it has not caught up yet; it is promoted by itself when it has");
+            "it has not caught up yet, or does not answer; it is promoted by itself when it has");
         return;
     }
     if (request->kind == ADMIN_REMOVE && strcmp(request->member.id, admin->config->node_id) == 0 &&
@@ -234,7 +239,7 @@ void admin_promote(struct admin *admin)
     for (size_t i = 0; i < count; i++) {
         const struct member *member = members_find(admin->members, peers[i].id);
         if (peers[i].voter || peers[i].leaving || member == NULL ||
-            is_learner_behind(admin, peers[i].id)) {
+            !is_learner_ready(admin, &peers[i])) {
             continue;
         }
         struct admin_request request = {.kind = ADMIN_PROMOTE, .member = member->at};

@@ -114,6 +114,33 @@ static void test_behind(void **state)
     core_close(&core);
 }
 
+/* Nor one that had all, but is not heard of any more: as a voter it would only be missed. */
+static void test_silent(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    struct asked asked;
+    open_admin(&core, &admin);
+    core.silent[2] = true;
+    for (unsigned i = 0; i < 40; i++) {
+        core_tick(&core);
+    }
+    admin_promote(&admin);
+    assert_int_equal(voters(&core), 2);
+    ask_to_promote(&admin, "n3", &asked);
+    assert_int_equal(asked.status, STATUS_FAILED_PRECONDITION);
+    assert_int_equal(voters(&core), 2);
+    core.silent[2] = false;
+    for (unsigned i = 0; i < 10; i++) {
+        core_tick(&core);
+    }
+    admin_promote(&admin);
+    assert_int_equal(voters(&core), 3);
+    admin_close(&admin);
+    core_close(&core);
+}
+
 /* By itself, without anybody asking; and one who asks then hears that it is done. */
 static void test_by_itself(void **state)
 {
@@ -137,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promote),
         cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_silent),
         cmocka_unit_test(test_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
