@@ -42,8 +42,8 @@ typedef void (*snapshot_answer_fn)(void *context, const struct snapshot_answer *
 
 struct snapshot_link {
     /* Asks the member with this Raft id; `request` is packed before this returns. `done` is called
-     * once, on any thread, later than this call; a question that gets no answer ends with a
-     * status. False: it could not be asked, and `done` is not called. */
+     * once, on any thread; within this call too, if it fails at once. A question that gets no
+     * answer ends with a status. False: it could not be asked, and `done` is not called. */
     bool (*ask)(struct snapshot_link *link, uint64_t member, enum snapshot_method method,
                 const ProtobufCMessage *request, snapshot_answer_fn done, void *context);
 };

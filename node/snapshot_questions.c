@@ -12,6 +12,7 @@ void snapshot_questions_init(struct snapshot_questions *questions, struct alloc 
 {
     *questions =
         (struct snapshot_questions){.link = link, .on_answer = on_answer, .context = context};
+    mutex_init(&questions->asking);
     mutex_init(&questions->mutex);
     for (unsigned i = 0; i < SNAPSHOT_QUESTIONS_MAX; i++) {
         questions->of[i].questions = questions;
@@ -25,13 +26,14 @@ void snapshot_questions_release(struct snapshot_questions *questions)
         buf_release(&questions->of[i].bytes);
     }
     mutex_release(&questions->mutex);
+    mutex_release(&questions->asking);
 }
 
 void snapshot_questions_stop(struct snapshot_questions *questions)
 {
-    mutex_lock(&questions->mutex);
+    mutex_lock(&questions->asking);
     questions->stopped = true;
-    mutex_unlock(&questions->mutex);
+    mutex_unlock(&questions->asking);
 }
 
 static void copy_answer(struct snapshot_question *question, const struct snapshot_answer *answer)
@@ -70,22 +72,43 @@ static void on_answer(void *context, const struct snapshot_answer *answer)
     questions->on_answer(questions->context);
 }
 
+/* NULL: as many as may be are under way. */
+static struct snapshot_question *take_place(struct snapshot_questions *questions)
+{
+    struct snapshot_question *question = NULL;
+    mutex_lock(&questions->mutex);
+    if (questions->count < SNAPSHOT_QUESTIONS_MAX) {
+        unsigned at = (questions->first + questions->count++) % SNAPSHOT_QUESTIONS_MAX;
+        question = &questions->of[at];
+        question->answered = false;
+        buf_clear(&question->bytes);
+    }
+    mutex_unlock(&questions->mutex);
+    return question;
+}
+
+static void give_back_last_place(struct snapshot_questions *questions)
+{
+    mutex_lock(&questions->mutex);
+    questions->count--;
+    mutex_unlock(&questions->mutex);
+}
+
 bool snapshot_questions_ask(struct snapshot_questions *questions, uint64_t member,
                             enum snapshot_method method, const ProtobufCMessage *request)
 {
     bool asked = false;
-    mutex_lock(&questions->mutex);
-    if (!questions->stopped && questions->count < SNAPSHOT_QUESTIONS_MAX) {
-        unsigned at = (questions->first + questions->count) % SNAPSHOT_QUESTIONS_MAX;
-        struct snapshot_question *question = &questions->of[at];
+    /* While asking, so that after a stop nothing is asked. The answer may come within the call. */
+    mutex_lock(&questions->asking);
+    struct snapshot_question *question = questions->stopped ? NULL : take_place(questions);
+    if (question != NULL) {
         question->method = method;
-        question->answered = false;
-        buf_clear(&question->bytes);
-        /* Under the lock, so that after a stop nothing is asked; the answer comes later. */
         asked = questions->link->ask(questions->link, member, method, request, on_answer, question);
-        questions->count += asked;
+        if (!asked) {
+            give_back_last_place(questions);
+        }
     }
-    mutex_unlock(&questions->mutex);
+    mutex_unlock(&questions->asking);
     return asked;
 }
 

@@ -28,10 +28,11 @@ struct snapshot_questions {
     struct snapshot_link *link;
     void (*on_answer)(void *context); /* any thread */
     void *context;
-    struct mutex mutex; /* guards what follows */
+    struct mutex asking; /* guards `stopped`; held while one is asked; taken before `mutex` */
     bool stopped;
-    unsigned first; /* of a ring */
-    unsigned count; /* asked and not taken */
+    struct mutex mutex; /* guards what follows */
+    unsigned first;     /* of a ring */
+    unsigned count;     /* asked and not taken */
     struct snapshot_question of[SNAPSHOT_QUESTIONS_MAX];
 };
 
