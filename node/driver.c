@@ -165,7 +165,7 @@ static void loaded(struct driver *driver, struct entry_load *load)
 {
     struct error err = ERROR_INIT;
     /* Without memory the core asks again. */
-    (void)!raft_loaded(driver->raft, load->load.peer, load->entries, load->count, &err);
+    (void)!raft_loaded(driver->raft, &load->load, load->entries, load->count, &err);
     if (load->damaged) {
         /* Leading on, it would keep others from what it cannot give them. */
         fatal(driver, &load->error);
@@ -331,7 +331,7 @@ static void carry_out(struct driver *driver, const struct raft_ready *ready)
     send_messages(driver, ready);
     for (size_t i = 0; i < ready->load_count; i++) {
         if (!loader_submit(driver->options.loader, &ready->loads[i])) {
-            (void)!raft_loaded(driver->raft, ready->loads[i].peer, NULL, 0, &err);
+            (void)!raft_loaded(driver->raft, &ready->loads[i], NULL, 0, &err);
         }
     }
     for (size_t i = 0; i < ready->read_count; i++) {

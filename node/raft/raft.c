@@ -394,12 +394,12 @@ static bool is_wanted(const struct raft *raft, const struct raft_progress *progr
     return true;
 }
 
-enum status raft_loaded(struct raft *raft, uint64_t peer, struct raft_entry *const *entries,
-                        size_t count, struct error *err)
+enum status raft_loaded(struct raft *raft, const struct raft_load *load,
+                        struct raft_entry *const *entries, size_t count, struct error *err)
 {
-    struct raft_progress *progress = raft_members_find(&raft->members, peer);
+    struct raft_progress *progress = raft_members_find(&raft->members, load->peer);
     if (raft->role != RAFT_LEADER || progress == NULL || progress->state != RAFT_PEER_REPLICATE ||
-        !progress->loading || progress->loaded_count > 0 ||
+        !progress->loading || progress->loaded_count > 0 || load->from_index != progress->next ||
         !is_wanted(raft, progress, entries, count)) {
         return STATUS_OK;
     }

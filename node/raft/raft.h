@@ -160,7 +160,8 @@ MUST_USE enum status raft_read(struct raft *raft, uint64_t context, struct error
 /* Answers a load: `entries` are those from from_index on, at least one unless reading failed
  * (count 0: asked for again later). Borrows; takes references to those it keeps. An answer that
  * has become useless is ignored. RESOURCE_EXHAUSTED: as count 0. */
-MUST_USE enum status raft_loaded(struct raft *raft, uint64_t peer,
+struct raft_load;
+MUST_USE enum status raft_loaded(struct raft *raft, const struct raft_load *load,
                                  struct raft_entry *const *entries, size_t count,
                                  struct error *err);
 

@@ -68,7 +68,7 @@ static void load(struct node *node, const struct raft_load *wanted)
     struct raft_entry *entries[LOAD_ENTRIES_MAX];
     struct error err = ERROR_INIT;
     size_t count = node_read_load(node, wanted, entries, LOAD_ENTRIES_MAX);
-    must(node, raft_loaded(node->raft, wanted->peer, entries, count, &err), &err);
+    must(node, raft_loaded(node->raft, wanted, entries, count, &err), &err);
 }
 
 /* What a leader had under way is lost when it leads no longer. */

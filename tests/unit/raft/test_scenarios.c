@@ -234,7 +234,7 @@ static void answer_load(struct stage *stage, struct node *node, bool failed)
     (*left)--;
     memmove(loads, loads + 1, *left * sizeof *loads);
     size_t count = failed ? 0 : node_read_load(node, &first, entries, TERMS_MAX);
-    say_status(stage, node, raft_loaded(node->raft, first.peer, entries, count, &err), &err);
+    say_status(stage, node, raft_loaded(node->raft, &first, entries, count, &err), &err);
 }
 
 static void drain(struct stage *stage, struct node *node)

@@ -394,7 +394,7 @@ static void answer_loads(struct sim *sim, struct node *node)
             count = 0; /* reading failed */
         }
         sim->loads_answered += count > 0;
-        tolerate(sim, raft_loaded(node->raft, pending->load.peer, entries, count, &err), &err);
+        tolerate(sim, raft_loaded(node->raft, &pending->load, entries, count, &err), &err);
     }
 }
 
