@@ -168,7 +168,7 @@ int main(int argc, char **argv)
                        seed);
         sim_run(&arguments.sim, &result);
         trace = (trace ^ result.trace) * 0x100000001b3U;
-        if (arguments.verbose || result.broken != NULL) {
+        if (arguments.verbose || result.broken != NULL || arguments.end - arguments.begin == 1) {
             printf("seed %" PRIu64 " ops %" PRIu64 " faults %" PRIu64 " crashes %" PRIu64
                    " repeats %" PRIu64 " reads %" PRIu64 " snapshots %" PRIu64 " changes %" PRIu64
                    " damaged %" PRIu64 " noticed %" PRIu64 " salvaged %" PRIu64 " events %" PRIu64

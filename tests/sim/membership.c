@@ -75,7 +75,6 @@ static void ask(struct sim *sim, struct sim_node *by, enum admin_kind kind,
         .deadline_ns = by->clock.clock.monotonic_ns(&by->clock.clock) + 2 * NS_PER_S,
         .done = on_done};
     change->request.member = about->config.members[config_self(&about->config)];
-    sim->faults++;
     world_note(&sim->world, "ask for a change", about->number, kind);
     driver_admin(by->replica->driver, &change->request);
 }
