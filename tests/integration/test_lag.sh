@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # How far a node lags, in events, bytes and seconds, as `estreat status` tells it: a follower that hears
 # nothing from the others lags more and more, one that does not answer is not known, and both come back
-# to nothing.
+# to nothing. Meanwhile it serves what it has to those who ask for no more.
 source "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/crash/network.sh
 source "$root/tests/crash/network.sh"
@@ -16,6 +16,8 @@ for node in n1 n2 n3; do
     } >"$work/cluster/$node/estreat.conf"
 done
 start_cluster 3
+# Reads at the node alone, with a consistency and within a second.
+read_there() { estreat --endpoints "$endpoint" --timeout 1 -o raw get mark --consistency "$1"; }
 append() { # events of 1,000 bytes
     for _ in $(seq "$1"); do printf '%01000d\n' 0; done | estreat --timeout 10 ingest --key k --batch 1 - >/dev/null
 }
@@ -26,9 +28,12 @@ lag_of() {
 lags() { [ "$(lag_of "$1")" = "$2" ]; }
 
 append 5
+estreat append mark before >/dev/null
 leader=$(leader_of)
 node=$([ "$leader" = n1 ] && echo n2 || echo n1)
 for each in n1 n2 n3; do wait_until 5 lags "$each" "[0, 0, 0.0]"; done
+endpoint=$(estreat -o json status | json "[n for n in v['nodes'] if n['id'] == '$node'][0]['endpoint']")
+for consistency in linearizable local 6; do equal "$(read_there $consistency)" before "a follower, $consistency"; done
 
 for other in n1 n2 n3; do
     [ "$other" = "$node" ] || { network_cut "$node" "$other" && network_cut "$other" "$node"; }
@@ -47,7 +52,14 @@ assert (events, more) == (20, 40)
 assert 20_000 < bytes_1 < 25_000 and 40_000 < bytes_2 < 50_000
 assert seconds_1 > 0 and seconds_2 >= seconds_1 + 0.5
 EOT
+
+estreat append mark after >/dev/null
+equal "$(read_there local)" before "what it has"
+equal "$(read_there 6)" before "the size that it has"
+expect 2 read_there 47
+expect 2 read_there linearizable
 network_heal
+equal "$(estreat --endpoints "$endpoint" --timeout 5 -o raw get mark --consistency 47)" after
 wait_until 5 lags "$node" "[0, 0, 0.0]"
 
 pid=$(cat "$work/cluster/$node/pid")
