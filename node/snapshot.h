@@ -19,7 +19,7 @@
 /* The methods of the service Snapshot, by their numbers in the schema. */
 enum snapshot_method { SNAPSHOT_DESCRIBE, SNAPSHOT_READ };
 
-/* A piece is half a millisecond at gigabit speed, so that nothing else waits behind it for long. */
+/* A piece takes 4 ms at gigabit speed, so that nothing else waits behind it for long. */
 #define SNAPSHOT_PIECE_BYTES (512 * KIB)
 #define SNAPSHOT_PIECE_BYTES_MAX (1 * MIB)
 /* The files that one description lists: 300 KiB of it. */
