@@ -35,6 +35,7 @@ void checks_init(struct sim *sim)
 void checks_release(struct sim *sim)
 {
     struct checks *checks = &sim->checks;
+    matching_release(&checks->matching);
     free(checks->leader_of);
     free(checks->points);
     free(checks->roots);
@@ -104,6 +105,7 @@ void checks_after_driver(struct sim_node *node)
     }
     node->commit = status.raft.commit;
     node->stored_index = status.raft.stored_index;
+    matching_check(node);
     if (status.raft.hard_state.term != node->term) {
         node->term = status.raft.hard_state.term;
         weather_election(node);

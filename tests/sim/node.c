@@ -418,6 +418,9 @@ void node_boot(struct sim_node *node)
     }
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
+    node->matched_index = node->stored_index; /* it was seen before the crash */
+    node->matched_term = 0;
+    (void)wal_term_at(node->replica->wal, node->matched_index, &node->matched_term);
     checks_after_applier(node);
     world_post(&sim->world, IDLE_NS, on_idle, node, node->life);
     node_settle(node);

@@ -194,6 +194,8 @@ struct sim_node {
     uint64_t commit;
     uint64_t term;
     bool leads;
+    uint64_t matched_index; /* so far its log was seen */
+    uint64_t matched_term;
 };
 
 void node_init(struct sim *sim, unsigned number);
@@ -325,7 +327,27 @@ struct sim_point {
     uint64_t seen; /* the term of the node that applied it first: it was committed by then */
 };
 
+/* An entry, and the term of the one before it. */
+struct sim_followed {
+    uint64_t index; /* 0: an empty place */
+    uint64_t term;
+    uint64_t before;
+};
+
+/* What the logs have been seen to hold; all zeros at first. */
+struct sim_matching {
+    struct sim_followed *places;
+    size_t capacity; /* a power of two */
+    size_t count;
+};
+
+/* After a turn of the node's driver. */
+void matching_check(struct sim_node *node);
+
+void matching_release(struct sim_matching *matching);
+
 struct checks {
+    struct sim_matching matching;
     unsigned *leader_of; /* [term], number + 1; 0: none seen */
     size_t leader_capacity;
     struct sim_point *points; /* [index] */
