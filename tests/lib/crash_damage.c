@@ -219,3 +219,14 @@ enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
     }
     return lost && damage->synced == 1 ? CRASH_DAMAGE_FRESH : CRASH_DAMAGE_GONE;
 }
+
+bool crash_damage_is_below(const struct crash_damage *damage, struct crash_names *names,
+                           const char *path)
+{
+    struct crash_place place;
+    if (crash_names_find(names, path, &place) != 0 || place.inode == NULL) {
+        return false;
+    }
+    const struct crash_wrong *wrong = damage->lost.inode != NULL ? &damage->lost : &damage->hit;
+    return wrong->inode != NULL && is_named(place.inode, wrong->inode, damage->name);
+}

@@ -66,4 +66,8 @@ void crash_damage_crashed(struct crash_damage *damage);
 enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
                                            const struct crash_names *names);
 
+/* True if the file that is not as it was written lies below this directory. */
+bool crash_damage_is_below(const struct crash_damage *damage, struct crash_names *names,
+                           const char *path);
+
 #endif

@@ -677,6 +677,14 @@ enum crash_damage_state fs_crash_damage_state(struct fs_crash *crash)
     return state;
 }
 
+bool fs_crash_damage_is_below(struct fs_crash *crash, const char *path)
+{
+    mutex_lock(&crash->mutex);
+    bool below = crash_damage_is_below(&crash->damage, &crash->names, path);
+    mutex_unlock(&crash->mutex);
+    return below;
+}
+
 uint64_t fs_crash_changes(struct fs_crash *crash)
 {
     mutex_lock(&crash->mutex);

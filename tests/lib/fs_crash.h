@@ -79,6 +79,7 @@ uint64_t fs_crash_used(struct fs_crash *crash);
 bool fs_crash_damage(struct fs_crash *crash, enum crash_damage_kind kind, const char *name,
                      bool is_log, uint64_t seed);
 enum crash_damage_state fs_crash_damage_state(struct fs_crash *crash);
+bool fs_crash_damage_is_below(struct fs_crash *crash, const char *path);
 
 /* Changing calls so far, for the bounds of a fs_crash_stop_at() loop. */
 uint64_t fs_crash_changes(struct fs_crash *crash);

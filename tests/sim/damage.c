@@ -117,7 +117,9 @@ static bool is_in_use(struct sim_node *node)
 static void look(struct sim_node *node)
 {
     struct sim *sim = node->sim;
-    if (fs_crash_damage_state(node->disk) != CRASH_DAMAGE_THERE) {
+    /* A snapshot that is staged is looked at when it is complete. */
+    if (fs_crash_damage_state(node->disk) != CRASH_DAMAGE_THERE ||
+        fs_crash_damage_is_below(node->disk, "data/incoming")) {
         return;
     }
     bool known = false;
