@@ -269,7 +269,7 @@ static void finish_group(struct applier *applier)
     if (version_rows_put(&state->version_rows, &state->batch, &err) != STATUS_OK) {
         fatal(applier, &err);
     }
-    if (applier->failed || (batch_count(&state->batch) > 0 && !write_batch(applier))) {
+    if (applier->failed || (!batch_is_empty(&state->batch) && !write_batch(applier))) {
         give_back(applier);
         return;
     }

@@ -40,9 +40,10 @@ uint8_t *batch_put_space(struct batch *batch, unsigned keyspace, struct slice ke
 
 void batch_delete(struct batch *batch, unsigned keyspace, struct slice key);
 
-static inline size_t batch_count(const struct batch *batch)
+/* True if nothing was put. A batch whose first put failed is not empty: it must be refused. */
+static inline bool batch_is_empty(const struct batch *batch)
 {
-    return batch->count;
+    return batch->count == 0 && !buf_failed(&batch->bytes);
 }
 
 static inline size_t batch_bytes(const struct batch *batch)
