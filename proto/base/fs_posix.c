@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/fs.h"
+#include "base/fs_posix.h"
 
 enum { FILE_MODE = 0600, DIRECTORY_MODE = 0700 };
 
@@ -26,6 +26,11 @@ struct posix_file {
 static struct posix_file *posix_of(struct file *file)
 {
     return (struct posix_file *)((char *)file - offsetof(struct posix_file, file));
+}
+
+static const struct posix_file *const_posix_of(const struct file *file)
+{
+    return (const struct posix_file *)((const char *)file - offsetof(struct posix_file, file));
 }
 
 /* --- files -------------------------------------------------------------------------- */
@@ -69,6 +74,13 @@ static enum status posix_read(struct file *file, uint64_t offset, void *out, siz
     return STATUS_OK;
 }
 
+enum status fs_posix_write_failed(const struct file *file, uint64_t offset, int errnum,
+                                  struct error *err)
+{
+    return error_set_errno(err, errnum, "write %.300s at %llu", const_posix_of(file)->path,
+                           (unsigned long long)offset);
+}
+
 static enum status posix_write(struct file *file, uint64_t offset, struct slice data,
                                struct error *err)
 {
@@ -85,16 +97,19 @@ static enum status posix_write(struct file *file, uint64_t offset, struct slice 
             if (errno == EINTR) {
                 continue;
             }
-            return error_set_errno(err, errno, "write %.300s at %llu", posix->path,
-                                   (unsigned long long)(offset + done));
+            return fs_posix_write_failed(file, offset + done, errno, err);
         }
         if (put == 0) { /* no regular file does this; never spin on one that does */
-            return error_set_errno(err, EIO, "write %.300s at %llu", posix->path,
-                                   (unsigned long long)(offset + done));
+            return fs_posix_write_failed(file, offset + done, EIO, err);
         }
         done += (size_t)put;
     }
     return STATUS_OK;
+}
+
+enum status fs_posix_sync_failed(const struct file *file, int errnum, struct error *err)
+{
+    return error_set_errno(err, errnum, "fdatasync %.300s", const_posix_of(file)->path);
 }
 
 static enum status posix_sync(struct file *file, struct error *err)
@@ -104,7 +119,7 @@ static enum status posix_sync(struct file *file, struct error *err)
      * the kernel may have dropped the pages, and a second call would succeed without them. */
     while (fdatasync(posix->fd) != 0) {
         if (errno != EINTR) {
-            return error_set_errno(err, errno, "fdatasync %.300s", posix->path);
+            return fs_posix_sync_failed(file, errno, err);
         }
     }
     return STATUS_OK;
@@ -188,6 +203,11 @@ static const struct file_ops file_ops_posix = {
     .drop_cache = posix_drop_cache,
     .close = posix_close,
 };
+
+int fs_posix_descriptor(const struct file *file)
+{
+    return file->ops == &file_ops_posix ? const_posix_of(file)->fd : -1;
+}
 
 /* --- names -------------------------------------------------------------------------- */
 

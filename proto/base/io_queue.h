@@ -5,8 +5,9 @@
  * one at a time, so "write then sync" is one operation and later ones wait.
  *
  * The posix form runs operations on one thread of its own (pwrite, fdatasync);
- * a simulator runs them when its clock says so. `done` is called on that
- * thread and must only hand the operation on (it may not submit or block).
+ * the io_uring form, too, has one, which gives the kernel both at once, linked,
+ * and waits; a simulator runs them when its clock says so. `done` is called on
+ * that thread and must only hand the operation on (it may not submit or block).
  */
 #ifndef ESTREAT_BASE_IO_QUEUE_H
 #define ESTREAT_BASE_IO_QUEUE_H
@@ -28,7 +29,7 @@ struct io_write {
     /* results, valid in and after done */
     enum status status;
     struct error error;
-    uint64_t sync_ns;      /* how long the sync took */
+    uint64_t sync_ns;      /* how long the sync took; io_uring: with the write before it */
     struct io_write *next; /* the queue's */
 };
 
@@ -45,6 +46,19 @@ struct io_queue {
 /* Returns owned. Starts one thread. `clock` times the syncs. */
 enum status io_queue_open_posix(struct alloc *alloc, struct clock *clock, struct io_queue **out,
                                 struct error *err) MUST_USE;
+
+/* Returns owned. Starts one thread. An error says why the kernel refuses (or that memory is short):
+ * the posix form serves then. Files that are not of fs_posix() are written by their own calls; so
+ * is everything after the kernel has refused to take an operation, which the log says once. */
+enum status io_queue_open_uring(struct alloc *alloc, struct clock *clock, struct io_queue **out,
+                                struct error *err) MUST_USE;
+
+enum io_form { IO_POSIX, IO_URING };
+
+/* Returns owned: the form that is asked for, or posix where the kernel refuses io_uring. The log
+ * says which, and why not the other. */
+enum status io_queue_open(struct alloc *alloc, struct clock *clock, enum io_form form,
+                          struct io_queue **out, struct error *err) MUST_USE;
 
 static inline void io_submit(struct io_queue *queue, struct io_write *write)
 {
