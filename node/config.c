@@ -30,6 +30,7 @@ static void set_defaults(struct config *config)
         .segment_bytes = 64 * MIB,
         .retain_bytes = 4096 * MIB,
         .reserve_bytes = 64 * MIB,
+        .io = IO_POSIX,
         .salt = true,
         .log_level = LOG_INFO,
     };
@@ -214,6 +215,11 @@ static bool set_storage(struct parse *parse, const char *name, const char *value
             *sizes[i].bytes = mib * MIB;
             return true;
         }
+    }
+    if (strcmp(name, "io") == 0) {
+        config->io = strcmp(value, "uring") == 0 ? IO_URING : IO_POSIX;
+        return config->io == IO_URING || strcmp(value, "posix") == 0 ||
+               fail(parse, "io = %s is neither posix nor uring", value);
     }
     return fail(parse, "[storage] has no setting %s", name);
 }

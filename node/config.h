@@ -7,7 +7,8 @@
  *               join = on|off      (waits to be added to a cluster that is there)
  *   [member.n1] client = HOST:PORT peer = HOST:PORT             (one for each member)
  *   [raft]      heartbeat_ms, election_ms
- *   [storage]   memtable_mib, block_cache_mib, segment_mib, retain_mib, reserve_mib
+ *   [storage]   memtable_mib, block_cache_mib, segment_mib, retain_mib, reserve_mib,
+ *               io = posix|uring  (how the log is written; posix where uring is refused)
  *   [log]       salt = on|off      origin = NAME                (of the tree heads)
  *   [server]    log_level = debug|info|warn|error
  */
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/fs.h"
+#include "base/io_queue.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -48,6 +50,7 @@ struct config {
     uint64_t segment_bytes;
     uint64_t retain_bytes;  /* log kept for members that lag */
     uint64_t reserve_bytes; /* free disk that appends leave; see config_free_bytes_min() */
+    enum io_form io;
     bool salt;
     enum log_level log_level;
 };

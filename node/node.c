@@ -96,7 +96,7 @@ static enum status open_replica(struct node *node, struct error *err)
         status = executor_open_threads(node->alloc, "load", 1, &options.loads, err);
     }
     if (status == STATUS_OK) {
-        status = io_queue_open_posix(node->alloc, node->clock, &options.io, err);
+        status = io_queue_open(node->alloc, node->clock, node->config->io, &options.io, err);
     }
     if (status != STATUS_OK) {
         executor_close(options.engine);

@@ -28,7 +28,8 @@ RANDOM=$seed
 tools=$ESTREAT_BIN/../tests
 [ -z "${ESTREAT_CHAOS_KINDS-}" ] || read -ra kinds <<<"$ESTREAT_CHAOS_KINDS"
 # Small, so that flushes, merges and new log segments are going on whenever something happens.
-read -ra options <<<"--set storage.memtable_mib=4 --set storage.segment_mib=4 --set storage.reserve_mib=8 --set storage.retain_mib=48 ${ESTREAT_CHAOS_OPTIONS-}"
+# By posix calls: libestreat-faults.so sees no others.
+read -ra options <<<"--set storage.io=posix --set storage.memtable_mib=4 --set storage.segment_mib=4 --set storage.reserve_mib=8 --set storage.retain_mib=48 ${ESTREAT_CHAOS_OPTIONS-}"
 network=proxy
 [ -z "${ESTREAT_CHAOS_INSIDE-}" ] || network=namespaces
 base_port=$((10000 + RANDOM % 18000))

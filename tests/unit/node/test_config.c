@@ -42,6 +42,7 @@ static void a_file_is_read(void **state)
     assert_true(config_raft_id(&config, 0) != config_raft_id(&config, 1));
     assert_int_equal(config.memtable_bytes, 7 * MIB);
     assert_false(config.salt);
+    assert_int_equal(config.io, IO_POSIX);
     assert_int_equal(config.heartbeat_ms, 100);
     assert_string_equal(config.origin, "c");
 }
@@ -50,14 +51,15 @@ static void a_file_is_read(void **state)
 static void overrides_win(void **state)
 {
     static const char *const overrides[] = {"storage.memtable_mib=9", "member.n1.peer=h:5",
-                                            "node.cluster=a=b"};
+                                            "node.cluster=a=b", "storage.io=uring"};
     struct config config;
     struct error err = ERROR_INIT;
     (void)state;
-    assert_int_equal(load(valid, overrides, 3, &config, &err), STATUS_OK);
+    assert_int_equal(load(valid, overrides, 4, &config, &err), STATUS_OK);
     assert_int_equal(config.memtable_bytes, 9 * MIB);
     assert_string_equal(config.members[0].peer, "h:5");
     assert_string_equal(config.cluster, "a=b");
+    assert_int_equal(config.io, IO_URING);
 }
 
 /* Each mistake is fatal and the message names its line. */
@@ -73,6 +75,7 @@ static void mistakes_are_named(void **state)
         {"[raft]\nheartbeat_ms = soon\n", ":2"},
         {"[raft]\nheartbeat_ms = -5\n", ":2"},
         {"[storage]\nmemtable_mib = 99999999999999999999\n", ":2"},
+        {"[storage]\nio = fast\n", ":2"},
         {"[member.n1]\nclient = nowhere\n", ":2"},
         {"[member.n1]\nclient = host:70000\n", ":2"},
         {"[member.a b]\nclient = host:1\n", ":2"},
