@@ -144,6 +144,11 @@ enum status engine_seal(struct engine *engine, struct slice owner_state,
  * stay queued and it may be tried again). */
 enum status engine_flush(struct engine *engine, struct error *err) MUST_USE;
 
+/* Merges the tables of each leveled keyspace until all of it is in one level; what damage keeps
+ * from being merged stays. Takes as long as that takes. RESOURCE_EXHAUSTED at once if the disk is
+ * full: what is done stays done. The memtables are not touched: seal and flush first. */
+enum status engine_compact(struct engine *engine, struct error *err) MUST_USE;
+
 /* --- reading (any thread) ----------------------------------------------------------------- */
 
 /* Pins the present content: reads with it give the same answers for ever. Cheap to hold, but
@@ -216,6 +221,7 @@ struct engine_stats {
     uint64_t compactions; /* merges, and moves that rewrote nothing */
     uint64_t compaction_bytes_read;
     uint64_t compaction_bytes_written;
+    bool compaction_due;         /* or under way */
     uint64_t background_retries; /* for want of space */
     uint64_t block_cache_bytes;
     uint64_t block_cache_hits;

@@ -103,6 +103,7 @@ struct engine {
     struct edit compact_edit;
     struct compact compact;
     struct suspects suspects;
+    atomic_bool compact_whole; /* engine_compact waits; the job unsets it */
     bool damage_told;
     struct error missing; /* OK, or a table that was not there at the open */
 

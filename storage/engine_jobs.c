@@ -296,6 +296,27 @@ static void give_up_compaction(struct engine *engine, const struct error *what)
     end_compaction(engine);
 }
 
+/* What is due by the sizes comes first: level 0 must not wait for a compaction of the whole. */
+static bool pick_next(struct engine *engine, const struct version *version, struct pick *pick)
+{
+    if (pick_compaction(version, &engine->pick_options, pick)) {
+        return true;
+    }
+    if (!atomic_load(&engine->compact_whole)) {
+        return false;
+    }
+    struct pick_options options = engine->pick_options;
+    options.whole = true;
+    if (pick_compaction(version, &options, pick)) {
+        return true;
+    }
+    mutex_lock(&engine->mutex);
+    atomic_store(&engine->compact_whole, false);
+    condition_broadcast(&engine->changed);
+    mutex_unlock(&engine->mutex);
+    return false;
+}
+
 /* OK with engine->compacting unset: nothing is due, or damage was met at once. */
 static enum status begin_compaction(struct engine *engine, struct error *err)
 {
@@ -303,7 +324,7 @@ static enum status begin_compaction(struct engine *engine, struct error *err)
     struct pick pick;
     struct version *version = catalog_acquire(engine->catalog);
     enum status status = STATUS_OK;
-    if (pick_compaction(version, &engine->pick_options, &pick)) {
+    if (pick_next(engine, version, &pick)) {
         status = copy_snapshots(engine, &engine->compact_snapshots, err);
         edit_clear(&engine->compact_edit);
         if (status == STATUS_OK) {

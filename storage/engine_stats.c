@@ -33,6 +33,8 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     for (size_t i = 0; i < view->immutable_count; i++) {
         out->immutable_bytes += mem_set_bytes(view->immutables[i]);
     }
+    struct pick pick;
+    out->compaction_due = pick_compaction(view->version, &engine->pick_options, &pick);
     view_unref(view);
     out->stall_ns = counter_get(&engine->stall_ns);
     out->stalls = counter_get(&engine->stalls);

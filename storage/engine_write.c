@@ -26,6 +26,12 @@ static bool is_flushed(const struct engine *engine, const struct view *view)
     return view->immutable_count == 0;
 }
 
+static bool is_compacted(const struct engine *engine, const struct view *view)
+{
+    (void)view;
+    return !atomic_load(&engine->compact_whole);
+}
+
 static bool is_below_stop(const struct engine *engine, const struct view *view)
 {
     return view->level0.mergeable < engine->options.l0_stop;
@@ -274,6 +280,20 @@ enum status engine_flush(struct engine *engine, struct error *err)
         job_submit(engine->options.executor, &engine->flush_job.job);
     }
     status = wait_for(engine, is_flushed, &engine->flush_job, err);
+    (void)engine_writer_view(engine);
+    return status;
+}
+
+enum status engine_compact(struct engine *engine, struct error *err)
+{
+    enum status status = engine_check_failed(engine, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    atomic_store(&engine->compact_whole, true);
+    job_submit(engine->options.executor, &engine->compact_job.job);
+    status = wait_for(engine, is_compacted, &engine->compact_job, err);
+    atomic_store(&engine->compact_whole, false);
     (void)engine_writer_view(engine);
     return status;
 }

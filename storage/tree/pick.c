@@ -17,10 +17,25 @@ static uint64_t level_target(const struct pick_options *options, unsigned level)
     return target;
 }
 
+/* Where a compaction of the whole takes everything: level 1 or below. */
+static unsigned lowest_level(const struct version *version, unsigned keyspace)
+{
+    unsigned level = TREE_LEVELS - 1;
+    while (level > 1 && version_count(version, keyspace, level) == 0) {
+        level--;
+    }
+    return level;
+}
+
 /* 1 or more: due. */
 static double urgency(const struct version *version, const struct pick_options *options,
                       unsigned keyspace, unsigned level)
 {
+    if (options->whole) {
+        bool due =
+            level < lowest_level(version, keyspace) && version_count(version, keyspace, level) > 0;
+        return due ? (double)(TREE_LEVELS - level) : 0.0;
+    }
     if (level == 0) {
         return (double)version_count(version, keyspace, 0) / (double)options->l0_trigger;
     }

@@ -3,7 +3,9 @@
  * Pick: the policy of compaction, apart from doing it (tree/compact.h). Level 0
  * is due when it has `l0_trigger` tables and goes whole into level 1; a level
  * below is due when it is larger than its target, and its table that has lain
- * there longest goes down. The most urgent level of all keyspaces comes first.
+ * there longest goes down. The most urgent level of all keyspaces comes first. A compaction
+ * of the whole makes each level due that is not empty and has entries below it, so that
+ * in the end all of a keyspace is in one level.
  *
  * Tables that are damaged (table_file_is_damaged) are never picked, nor are those that
  * would have to be merged with them: what can be merged apart from them is.
@@ -22,6 +24,7 @@ struct pick_options {
     size_t l0_trigger;
     uint64_t level_base_bytes; /* target of level 1 */
     uint64_t level_multiplier;
+    bool whole; /* whatever the sizes are */
 };
 
 /* What to compact: the tables [begin, end) of `level` with those at [below_begin, below_end) of

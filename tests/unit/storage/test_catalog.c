@@ -305,6 +305,46 @@ static void test_pick_level(void **state)
     fixture_release(&fixture);
 }
 
+/* A compaction of the whole brings everything to the lowest level, a step at a time, and then ends;
+ * a level 0 by itself goes to level 1. */
+static void test_pick_whole(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct pick_options options = pick_options;
+    options.whole = true;
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add(&edit, 1, 4, 10, "a", "b");
+    add(&edit, 3, 2, 10, "f", "i");
+    assert_false(pick_after(&fixture, &edit, &pick));
+    struct version *version = catalog_acquire(fixture.catalog);
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.level, 1);
+    assert_true(pick.move);
+    version_release(version);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 1, 4);
+    add(&edit, 3, 4, 10, "a", "b");
+    publish(&fixture, &edit);
+    version = catalog_acquire(fixture.catalog);
+    assert_false(pick_compaction(version, &options, &pick));
+    version_release(version);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 1, 3, 4);
+    edit_remove_table(&edit, 1, 3, 2);
+    add(&edit, 0, 5, 10, "a", "b");
+    publish(&fixture, &edit);
+    version = catalog_acquire(fixture.catalog);
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.level, 0);
+    version_release(version);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
 /* What is damaged stays, and with it what cannot go without it; the rest goes down. */
 static void test_pick_around_damage(void **state)
 {
@@ -369,13 +409,10 @@ static void test_pick_append(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_pick_level0),
-        cmocka_unit_test(test_pick_level),
-        cmocka_unit_test(test_pick_around_damage),
+        cmocka_unit_test(test_life),        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_find),
+        cmocka_unit_test(test_pick_level0), cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_pick_whole),  cmocka_unit_test(test_pick_around_damage),
         cmocka_unit_test(test_pick_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

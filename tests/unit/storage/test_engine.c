@@ -346,6 +346,14 @@ static void test_append_refuses(void **state)
     fixture_release(&fixture);
 }
 
+static enum status note_level(void *context, const struct engine_table *table, struct error *err)
+{
+    (void)err;
+    unsigned *levels = context;
+    *levels |= 1U << table->level;
+    return STATUS_OK;
+}
+
 static enum status count_table(void *context, const struct engine_table *table, struct error *err)
 {
     (void)err;
@@ -394,6 +402,43 @@ static void test_tables(void **state)
     struct engine_stats stats;
     engine_stats(fixture.engine, &stats);
     assert_int_equal(files, stats.tables);
+    fixture_release(&fixture);
+}
+
+/* After a compaction of the whole each leveled keyspace is in one level, with the same content. */
+static void test_compact(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 8);
+    struct error err = ERROR_INIT;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 8);
+    struct model model = {.events = 0};
+    for (int i = 0; i < 200; i++) {
+        model_random_batch(&model, &fixture.batch, &seeded.rng);
+        write_batch(&fixture);
+        if (i % 20 == 19) {
+            seal(&fixture, &model);
+            flush(&fixture);
+        }
+    }
+    assert_ok(engine_compact(fixture.engine, &err), &err);
+    struct engine_stats stats;
+    engine_stats(fixture.engine, &stats);
+    assert_false(stats.compaction_due);
+    for (unsigned keyspace = 0; keyspace < fixture.options.keyspace_count; keyspace++) {
+        if (fixture.options.keyspaces[keyspace].layout == KEYSPACE_LEVELED) {
+            unsigned levels = 0; /* a bit each */
+            assert_ok(engine_for_each_table(fixture.engine, keyspace, note_level, &levels, &err),
+                      &err);
+            assert_int_equal(levels & (levels - 1), 0);
+            assert_int_equal(levels & 1, 0);
+        }
+    }
+    assert_content(fixture.engine, NULL, &model);
+    /* Again: there is nothing to do. */
+    assert_ok(engine_compact(fixture.engine, &err), &err);
     fixture_release(&fixture);
 }
 
@@ -660,7 +705,7 @@ int main(void)
         cmocka_unit_test(test_append_refuses), cmocka_unit_test(test_tables),
         cmocka_unit_test(test_pins),           cmocka_unit_test(test_keyspaces),
         cmocka_unit_test(test_damage),         cmocka_unit_test(test_manifest_rewrite),
-        cmocka_unit_test(test_on_flushed),
+        cmocka_unit_test(test_on_flushed),     cmocka_unit_test(test_compact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
