@@ -1,211 +1,582 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * engine_bench: what one event costs in the engine, as a node applies it: a lookup
- * of its key, then puts into events, latest and versions, in batches of 256, with
- * seals, flushes and compactions running. Then lookups, walks and an opening.
- *
- *   engine_bench [DIRECTORY [EVENTS [MEMTABLE_MIB]]]
- *       an empty directory, else /tmp/engine_bench.<pid>; what seals hold
+ * engine_bench: what the engine does by itself, under the names, flags and result lines
+ * of RocksDB's db_bench, and with its keys, values and orders of access: see usage().
+ * The engine writes to a log of its own (logged_store.h); one leveled keyspace.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
+#include "base/metrics.h"
 #include "base/rng.h"
-#include "storage/engine.h"
+#include "logged_store.h"
 
-enum { EVENTS, LATEST, VERSIONS, KEYSPACES };
-enum { KEYS = 100000, BATCH_EVENTS = 256, PAYLOAD_BYTES = 400, LOOKUPS = 200000 };
-
-static const struct keyspace_options keyspaces[KEYSPACES] = {
-    {.name = "events", .layout = KEYSPACE_APPEND, .codec_new = CODEC_LZ4, .codec_old = CODEC_LZ4},
-    {.name = "latest", .layout = KEYSPACE_LEVELED, .bloom_bits = 10, .codec_old = CODEC_LZ4},
-    {.name = "versions", .layout = KEYSPACE_LEVELED, .bloom_bits = 10, .codec_old = CODEC_LZ4},
+enum {
+    BENCH_KEY_MIN = 8,
+    BENCH_KEY_MAX = 256,
+    THREADS_MAX = 64,
+    VALUES_BYTES = 1 << 20,
+    PIECE_BYTES = 100, /* of a value: one half is random, the other repeats it */
+    SETTLE_NS = 20000000,
 };
+
+/* --- flags --------------------------------------------------------------------------------- */
+
+static const char *benchmarks = "fillseq,fillrandom,overwrite,readrandom,readmissing,readseq,"
+                                "readreverse,seekrandom,fillsync";
+static const char *compression = "lz4";
+static const char *db;
+static uint64_t num = 1000000;
+static uint64_t reads; /* 0: num */
+static uint64_t thread_count = 1;
+static uint64_t key_size = 16;
+static uint64_t value_size = 300;
+static uint64_t bloom_bits = 10;
+static uint64_t cache_size = 64 * MIB;
+static uint64_t write_buffer_size = 64 * MIB;
+static uint64_t block_size = 4096;
+static uint64_t seek_nexts = 50;
+static uint64_t seed = 1;
+static uint64_t use_existing_db;
+static uint64_t want_histogram;
+
+static const struct {
+    const char *name;
+    uint64_t *value;
+} numbers[] = {
+    {"num", &num},
+    {"reads", &reads},
+    {"threads", &thread_count},
+    {"key_size", &key_size},
+    {"value_size", &value_size},
+    {"bloom_bits", &bloom_bits},
+    {"cache_size", &cache_size},
+    {"write_buffer_size", &write_buffer_size},
+    {"block_size", &block_size},
+    {"seek_nexts", &seek_nexts},
+    {"seed", &seed},
+    {"use_existing_db", &use_existing_db},
+    {"histogram", &want_histogram},
+};
+
+static const struct {
+    const char *name;
+    const char **value;
+} texts[] = {
+    {"benchmarks", &benchmarks},
+    {"compression_type", &compression},
+    {"db", &db},
+};
+
+static void usage(FILE *to)
+{
+    fputs("usage: engine_bench --db=DIRECTORY [--FLAG=VALUE]...\n"
+          "\n"
+          "Runs the --benchmarks of a list and prints a line for each, as RocksDB's db_bench:\n"
+          "  fillseq fillrandom      a new store; --num puts in order, or of random keys\n"
+          "  fillsync                the same, of --num / 1000 keys, each put on disk at once\n"
+          "  overwrite               --num puts of random keys\n"
+          "  readrandom readmissing  --reads gets of random keys; of such as are not there\n"
+          "  readseq readreverse     --reads steps from the first, or the last, key\n"
+          "  seekrandom              --reads seeks, with --seek_nexts steps after each\n"
+          "  flush compact waitforcompaction stats\n"
+          "--num and --reads are of each thread. What is written is logged, and synced only by\n"
+          "fillsync. Checksums are verified by each read from the disk. Flags and defaults:\n"
+          "  --db=DIRECTORY --benchmarks=NAME,... --compression_type=lz4|zstd|none\n",
+          to);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        fprintf(to, "  --%s=%" PRIu64 "%s\n", numbers[i].name, *numbers[i].value,
+                numbers[i].value == &reads ? " (as --num)" : "");
+    }
+}
+
+static void wrong_usage(const char *what)
+{
+    fprintf(stderr, "engine_bench: %s; see --help\n", what);
+    exit(64);
+}
+
+static uint64_t parse_number(const char *text)
+{
+    char *end = NULL;
+    if (text[0] < '0' || text[0] > '9') {
+        wrong_usage("a flag's value is not a number");
+    }
+    uint64_t value = strtoull(text, &end, 10);
+    if (*end != '\0') {
+        wrong_usage("a flag's value is not a number");
+    }
+    return value;
+}
+
+static bool parse_flag(const char *name, size_t length, const char *value)
+{
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (strlen(numbers[i].name) == length && memcmp(numbers[i].name, name, length) == 0) {
+            *numbers[i].value = parse_number(value);
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strlen(texts[i].name) == length && memcmp(texts[i].name, name, length) == 0) {
+            *texts[i].value = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void parse_flags(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *equals = strchr(argv[i], '=');
+        if (strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            exit(0);
+        }
+        if (strncmp(argv[i], "--", 2) != 0 || equals == NULL ||
+            !parse_flag(argv[i] + 2, (size_t)(equals - argv[i]) - 2, equals + 1)) {
+            fprintf(stderr, "engine_bench: unknown flag %s; see --help\n", argv[i]);
+            exit(64);
+        }
+    }
+    if (db == NULL) {
+        wrong_usage("--db is missing");
+    }
+    if (key_size < BENCH_KEY_MIN || key_size > BENCH_KEY_MAX || value_size > VALUES_BYTES / 2 ||
+        num == 0 || thread_count == 0 || thread_count > THREADS_MAX) {
+        wrong_usage("a flag's value is out of range");
+    }
+    reads = reads == 0 ? num : reads;
+}
+
+static enum codec codec_of(const char *name)
+{
+    if (strcmp(name, "none") == 0) {
+        return CODEC_NONE;
+    }
+    if (strcmp(name, "zstd") == 0) {
+        return CODEC_ZSTD;
+    }
+    if (strcmp(name, "lz4") != 0) {
+        wrong_usage("--compression_type is not one of lz4, zstd, none");
+    }
+    return CODEC_LZ4;
+}
+
+/* --- the store ----------------------------------------------------------------------------- */
+
+static struct logged_store store;
+static bool store_is_open;
+static uint8_t values[VALUES_BYTES];
 
 static uint64_t now_ns(void)
 {
     return clock_monotonic_ns(clock_system());
 }
 
-/* Of all threads, so that background work counts as well. */
-static uint64_t cpu_ns(void)
-{
-    struct timespec time;
-    CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
-
-/* Of the calling thread. */
-static uint64_t thread_ns(void)
-{
-    struct timespec time;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
-
-static struct slice event_key(uint64_t number, uint8_t out[32])
-{
-    int length = snprintf((char *)out, 32, "customer-%012" PRIu64, number);
-    return slice_of(out, (size_t)length);
-}
-
 static void must(enum status status, const struct error *err)
 {
     if (status != STATUS_OK) {
-        fprintf(stderr, "%s: %s\n", status_name(status), err->text);
+        fprintf(stderr, "engine_bench: %s: %s\n", status_name(status), err->text);
         exit(1);
     }
 }
 
-static void add_event(struct batch *batch, uint64_t position, struct slice key,
-                      const uint8_t *payload)
+static void make_values(void)
 {
-    uint8_t place[8];
-    uint8_t versioned[48];
-    uint8_t row[24] = {0};
-    put_be64(place, position);
-    put_le64(row, position);
-    batch_put(batch, EVENTS, slice_of(place, 8), slice_of(payload, PAYLOAD_BYTES));
-    batch_put(batch, LATEST, key, slice_of(row, 17));
-    memcpy(versioned, key.data, key.length);
-    memcpy(versioned + key.length, place, 8);
-    batch_put(batch, VERSIONS, slice_of(versioned, key.length + 8), slice_of(row, 17));
+    struct rng_seeded rng;
+    rng_seeded_init(&rng, seed);
+    for (size_t at = 0; at < VALUES_BYTES; at += PIECE_BYTES) {
+        size_t length = VALUES_BYTES - at < PIECE_BYTES ? VALUES_BYTES - at : PIECE_BYTES;
+        for (size_t i = 0; i < length; i++) {
+            values[at + i] = i < PIECE_BYTES / 2 ? (uint8_t)(' ' + rng_below(&rng.rng, 95))
+                                                 : values[at + i - PIECE_BYTES / 2];
+        }
+    }
 }
 
-static void append(struct engine *engine, uint64_t events)
+struct removal {
+    const char *dir;
+};
+
+static enum status remove_name(void *context, const char *name, struct error *err)
+{
+    const struct removal *removal = context;
+    char path[PATH_BYTES_MAX];
+    enum status status = path_join(path, removal->dir, name, err);
+    return status == STATUS_OK ? fs_unlink(fs_posix(), path, err) : status;
+}
+
+static void remove_store(void)
+{
+    static const char *const names[] = {"tables", "log"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct error err = ERROR_INIT;
+        char path[PATH_BYTES_MAX];
+        bool exists = false;
+        must(path_join(path, db, names[i], &err), &err);
+        must(fs_exists(fs_posix(), path, &exists, &err), &err);
+        if (exists) {
+            struct removal removal = {.dir = path};
+            must(fs_list(fs_posix(), path, remove_name, &removal, &err), &err);
+        }
+    }
+}
+
+static void open_store(bool fresh)
+{
+    struct error err = ERROR_INIT;
+    if (store_is_open && !fresh) {
+        return;
+    }
+    if (store_is_open) {
+        store_close(&store);
+    }
+    if (fresh && use_existing_db == 0) {
+        remove_store();
+    }
+    enum codec codec = codec_of(compression);
+    struct keyspace_options keyspace = {.name = "default",
+                                        .layout = KEYSPACE_LEVELED,
+                                        .bloom_bits = (unsigned)bloom_bits,
+                                        .block_bytes = block_size,
+                                        .codec_new = codec,
+                                        .codec_old = codec};
+    struct engine_options options = {.memtable_bytes = write_buffer_size,
+                                     .block_cache_bytes = cache_size,
+                                     .keyspaces = &keyspace,
+                                     .keyspace_count = 1};
+    must(store_open(&store, db, &options, &err), &err);
+    store_is_open = true;
+}
+
+/* --- workloads ----------------------------------------------------------------------------- */
+
+struct worker {
+    pthread_t thread;
+    struct rng_seeded rng;
+    size_t value_at;
+    uint64_t done;
+    uint64_t bytes;
+    uint64_t found;
+    uint64_t busy_ns;
+    uint64_t last_ns;
+    struct histogram latencies;
+};
+
+static uint64_t key_count; /* of the workload that runs */
+static bool missing;
+static bool synced;
+static bool in_order;
+
+/* As db_bench's: the number in big-endian order, then zeros in ASCII. */
+static struct slice make_key(uint64_t number, uint8_t out[BENCH_KEY_MAX + 1])
+{
+    size_t length = key_size + (missing ? 1 : 0);
+    memset(out, '0', length);
+    put_be64(out, number);
+    return slice_of(out, length);
+}
+
+static struct slice next_value(struct worker *worker)
+{
+    if (worker->value_at + value_size > VALUES_BYTES) {
+        worker->value_at = 0;
+    }
+    struct slice value = slice_of(values + worker->value_at, value_size);
+    worker->value_at += value_size;
+    return value;
+}
+
+static void count(struct worker *worker, size_t bytes)
+{
+    worker->done++;
+    worker->bytes += bytes;
+    if (want_histogram != 0) {
+        uint64_t now = now_ns();
+        histogram_record(&worker->latencies, now - worker->last_ns);
+        worker->last_ns = now;
+    }
+}
+
+static void do_write(struct worker *worker)
 {
     struct error err = ERROR_INIT;
     struct batch batch;
-    struct buf value;
-    struct rng_seeded rng;
-    static uint8_t payload[PAYLOAD_BYTES * 64];
-    rng_seeded_init(&rng, 1);
-    rng_fill(&rng.rng, payload, sizeof payload / 2);
     batch_init(&batch, alloc_default());
-    buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
-    uint64_t get_ns = 0;
-    uint64_t write_ns = 0;
-    uint64_t began = now_ns();
-    uint64_t cpu = cpu_ns();
-    uint64_t own = thread_ns();
-    for (uint64_t position = 0; position < events; position += BATCH_EVENTS) {
-        uint8_t keys[BATCH_EVENTS][32];
-        struct slice slices[BATCH_EVENTS];
-        for (int i = 0; i < BATCH_EVENTS; i++) {
-            slices[i] = event_key(rng_below(&rng.rng, KEYS), keys[i]);
-        }
-        uint64_t start = thread_ns();
-        for (int i = 0; i < BATCH_EVENTS; i++) {
-            enum status status = engine_get_by_writer(engine, LATEST, slices[i], &value, &err);
-            CHECK(status == STATUS_OK || status == STATUS_NOT_FOUND);
-        }
-        uint64_t middle = thread_ns();
+    for (uint64_t i = 0; i < num; i++) {
+        uint8_t key[BENCH_KEY_MAX + 1];
+        uint64_t number = in_order ? i : rng_below(&worker->rng.rng, key_count);
+        struct slice name = make_key(number, key);
         batch_clear(&batch);
-        for (uint64_t i = 0; i < BATCH_EVENTS; i++) {
-            add_event(&batch, position + i, slices[i],
-                      payload + (position + i) % 63 * PAYLOAD_BYTES);
-        }
-        must(engine_write(engine, &batch, &err), &err);
-        if (engine_should_seal(engine)) {
-            must(engine_seal(engine, slice_of(&position, sizeof position), &err), &err);
-        }
-        get_ns += middle - start;
-        write_ns += thread_ns() - middle;
+        batch_put(&batch, 0, name, next_value(worker));
+        must(store_write(&store, &batch, synced, &err), &err);
+        count(worker, name.length + value_size);
     }
-    double each = 1.0 / (double)events;
-    printf(
-        "events: %.0f a second; writer's CPU an event: get %.0f ns, put x3 %.0f ns, all %.0f ns\n",
-        (double)events / ((double)(now_ns() - began) / 1e9), (double)get_ns * each,
-        (double)write_ns * each, (double)(thread_ns() - own) * each);
-    must(engine_seal(engine, slice_of(&events, sizeof events), &err), &err);
-    must(engine_flush(engine, &err), &err);
-    printf("all threads' CPU an event, to the last flush: %.0f ns\n",
-           (double)(cpu_ns() - cpu) * each);
-    buf_release(&value);
     batch_release(&batch);
 }
 
-static void look_up(struct engine *engine, bool present, const char *name)
+static void do_read(struct worker *worker)
 {
     struct error err = ERROR_INIT;
     struct buf value;
-    struct rng_seeded rng;
-    rng_seeded_init(&rng, 2);
     buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
-    uint64_t found = 0;
-    uint64_t began = thread_ns();
-    for (int i = 0; i < LOOKUPS; i++) {
-        uint8_t key[32];
-        struct slice slice = event_key((present ? 0 : KEYS) + rng_below(&rng.rng, KEYS), key);
-        found += engine_get(engine, NULL, LATEST, slice, &value, &err) == STATUS_OK ? 1 : 0;
+    for (uint64_t i = 0; i < reads; i++) {
+        uint8_t key[BENCH_KEY_MAX + 1];
+        struct slice name = make_key(rng_below(&worker->rng.rng, key_count), key);
+        enum status status = engine_get(store.engine, NULL, 0, name, &value, &err);
+        if (status == STATUS_OK) {
+            worker->found++;
+            count(worker, name.length + value.length);
+            continue;
+        }
+        if (status != STATUS_NOT_FOUND) {
+            must(status, &err);
+        }
+        count(worker, 0);
     }
-    printf("%s: %.0f ns each (%" PRIu64 " found)\n", name, (double)(thread_ns() - began) / LOOKUPS,
-           found);
     buf_release(&value);
 }
 
-static void walk(struct engine *engine)
+static size_t take_pair(const struct engine_iter *iter, uint8_t *out)
+{
+    struct slice key = engine_iter_key(iter);
+    struct slice value = engine_iter_value(iter);
+    if (out != NULL) {
+        CHECK(key.length <= BENCH_KEY_MAX);
+        CHECK(value.length <= VALUES_BYTES);
+        memcpy(out, key.data, key.length);
+        memcpy(out + key.length, value.data, value.length);
+    }
+    return key.length + value.length;
+}
+
+static void walk(struct worker *worker, bool backward)
 {
     struct error err = ERROR_INIT;
     struct engine_iter *iter = NULL;
-    struct engine_iter_options options = {.no_fill_cache = true, .readahead = true};
-    must(engine_iter_new(engine, NULL, EVENTS, &options, &iter, &err), &err);
-    uint64_t count = 0;
-    uint64_t began = now_ns();
-    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
-        count += engine_iter_value(iter).length > 0 ? 1 : 0;
+    struct engine_iter_options options = {.readahead = true};
+    must(engine_iter_new(store.engine, NULL, 0, &options, &iter, &err), &err);
+    backward ? engine_iter_seek_last(iter) : engine_iter_seek_first(iter);
+    for (uint64_t i = 0; i < reads && engine_iter_valid(iter); i++) {
+        count(worker, take_pair(iter, NULL));
+        backward ? engine_iter_prev(iter) : engine_iter_next(iter);
     }
     must(engine_iter_status(iter, &err), &err);
-    printf("walk over all events: %.0f ns each\n", (double)(now_ns() - began) / (double)count);
     engine_iter_close(iter);
 }
 
-static void print_stats(struct engine *engine)
+static void do_read_seq(struct worker *worker)
+{
+    walk(worker, false);
+}
+
+static void do_read_reverse(struct worker *worker)
+{
+    walk(worker, true);
+}
+
+static void do_seek(struct worker *worker)
+{
+    struct error err = ERROR_INIT;
+    uint8_t *pair = malloc(BENCH_KEY_MAX + VALUES_BYTES);
+    CHECK(pair != NULL);
+    for (uint64_t i = 0; i < reads; i++) {
+        uint8_t key[BENCH_KEY_MAX + 1];
+        struct slice name = make_key(rng_below(&worker->rng.rng, key_count), key);
+        struct engine_iter *iter = NULL;
+        size_t bytes = 0;
+        must(engine_iter_new(store.engine, NULL, 0, NULL, &iter, &err), &err);
+        engine_iter_seek(iter, name);
+        if (engine_iter_valid(iter) && slice_equal(engine_iter_key(iter), name)) {
+            worker->found++;
+        }
+        for (uint64_t step = 0; step < seek_nexts && engine_iter_valid(iter); step++) {
+            bytes += take_pair(iter, pair);
+            engine_iter_next(iter);
+        }
+        must(engine_iter_status(iter, &err), &err);
+        engine_iter_close(iter);
+        count(worker, bytes);
+    }
+    free(pair);
+}
+
+/* --- what is not measured ------------------------------------------------------------------ */
+
+static void do_flush(void)
+{
+    struct error err = ERROR_INIT;
+    must(store_flush(&store, &err), &err);
+}
+
+static void do_wait(void)
 {
     struct engine_stats stats;
-    engine_stats(engine, &stats);
-    printf("%" PRIu64 " tables, %.0f MB; %" PRIu64 " flushes (%.0f MB), %" PRIu64
-           " compactions (%.0f MB); stalls %.0f ms\n",
+    do {
+        struct timespec time = {.tv_nsec = SETTLE_NS};
+        (void)nanosleep(&time, NULL);
+        engine_stats(store.engine, &stats);
+    } while (stats.immutable_count > 0 || stats.compaction_due);
+}
+
+static void do_compact(void)
+{
+    struct error err = ERROR_INIT;
+    do_flush();
+    must(engine_compact(store.engine, &err), &err);
+}
+
+static void do_stats(void)
+{
+    struct engine_stats stats;
+    engine_stats(store.engine, &stats);
+    printf("stats        : %" PRIu64 " tables, %.1f MB; %" PRIu64 " flushes (%.1f MB), %" PRIu64
+           " compactions (%.1f MB); stalls %.0f ms\n",
            stats.tables, (double)stats.bytes / 1e6, stats.flushes,
            (double)stats.flush_bytes_written / 1e6, stats.compactions,
            (double)stats.compaction_bytes_written / 1e6, (double)stats.stall_ns / 1e6);
 }
 
+/* --- running ------------------------------------------------------------------------------- */
+
+struct workload {
+    const char *name;
+    void (*each)(struct worker *worker); /* on each thread */
+    void (*once)(void);
+    bool fresh;
+    bool in_order;
+    bool synced;
+    bool missing;
+    bool counts_found;
+};
+
+static const struct workload workloads[] = {
+    {.name = "fillseq", .each = do_write, .fresh = true, .in_order = true},
+    {.name = "fillrandom", .each = do_write, .fresh = true},
+    {.name = "fillsync", .each = do_write, .fresh = true, .synced = true},
+    {.name = "overwrite", .each = do_write},
+    {.name = "readrandom", .each = do_read, .counts_found = true},
+    {.name = "readmissing", .each = do_read, .missing = true, .counts_found = true},
+    {.name = "readseq", .each = do_read_seq},
+    {.name = "readreverse", .each = do_read_reverse},
+    {.name = "seekrandom", .each = do_seek, .counts_found = true},
+    {.name = "flush", .once = do_flush},
+    {.name = "compact", .once = do_compact},
+    {.name = "waitforcompaction", .once = do_wait},
+    {.name = "stats", .once = do_stats},
+};
+
+static const struct workload *running;
+static uint64_t threads_started; /* of all workloads: each has numbers of its own */
+
+static void *run_worker(void *context)
+{
+    struct worker *worker = context;
+    uint64_t began = now_ns();
+    worker->last_ns = began;
+    running->each(worker);
+    worker->busy_ns = now_ns() - began;
+    return NULL;
+}
+
+static void print_result(const struct worker *sum, double seconds)
+{
+    char found[64] = "";
+    if (running->counts_found) {
+        (void)snprintf(found, sizeof found, " (%" PRIu64 " of %" PRIu64 " found)", sum->found,
+                       sum->done);
+    }
+    printf(
+        "%-12s : %11.3f micros/op %.0f ops/sec %.3f seconds %" PRIu64 " operations; %6.1f MB/s%s\n",
+        running->name, (double)sum->busy_ns / 1e3 / (double)sum->done, (double)sum->done / seconds,
+        seconds, sum->done, (double)sum->bytes / (double)MIB / seconds, found);
+}
+
+static void print_latencies(struct histogram *latencies)
+{
+    printf("Percentiles: P50: %.2f P75: %.2f P99: %.2f P99.9: %.2f P99.99: %.2f\n",
+           (double)histogram_quantile(latencies, 0.5) / 1e3,
+           (double)histogram_quantile(latencies, 0.75) / 1e3,
+           (double)histogram_quantile(latencies, 0.99) / 1e3,
+           (double)histogram_quantile(latencies, 0.999) / 1e3,
+           (double)histogram_quantile(latencies, 0.9999) / 1e3);
+}
+
+static void run_threads(void)
+{
+    struct worker *workers = calloc(thread_count + 1, sizeof *workers);
+    CHECK(workers != NULL);
+    struct worker *sum = &workers[thread_count];
+    uint64_t began = now_ns();
+    for (uint64_t i = 0; i < thread_count; i++) {
+        rng_seeded_init(&workers[i].rng, seed * 1000 + threads_started++);
+        CHECK(thread_start(&workers[i].thread, "worker", run_worker, &workers[i]));
+    }
+    for (uint64_t i = 0; i < thread_count; i++) {
+        thread_join(workers[i].thread);
+        sum->done += workers[i].done;
+        sum->bytes += workers[i].bytes;
+        sum->found += workers[i].found;
+        sum->busy_ns += workers[i].busy_ns;
+        histogram_merge(&sum->latencies, &workers[i].latencies);
+    }
+    print_result(sum, (double)(now_ns() - began) / 1e9);
+    if (want_histogram != 0) {
+        print_latencies(&sum->latencies);
+    }
+    free(workers);
+}
+
+static void run(const struct workload *workload)
+{
+    running = workload;
+    in_order = workload->in_order;
+    synced = workload->synced;
+    missing = workload->missing;
+    key_count = synced && num >= 1000 ? num / 1000 : num;
+    open_store(workload->fresh);
+    uint64_t began = now_ns();
+    if (workload->each != NULL) {
+        run_threads();
+    } else {
+        workload->once();
+        printf("%-12s : %.3f seconds\n", workload->name, (double)(now_ns() - began) / 1e9);
+    }
+    (void)fflush(stdout);
+}
+
+static const struct workload *find_workload(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
+        if (strlen(workloads[i].name) == length && memcmp(workloads[i].name, name, length) == 0) {
+            return &workloads[i];
+        }
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    char standard[64];
-    (void)snprintf(standard, sizeof standard, "/tmp/engine_bench.%d", (int)getpid());
-    const char *dir = argc > 1 ? argv[1] : standard;
-    uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
-    events = (events + BATCH_EVENTS - 1) / BATCH_EVENTS * BATCH_EVENTS;
-    size_t memtable_bytes = argc > 3 ? strtoull(argv[3], NULL, 10) * MIB : 0;
-    struct error err = ERROR_INIT;
-    struct executor *executor = NULL;
-    struct engine *engine = NULL;
-    for (int round = 0; round < 2; round++) {
-        must(executor_open_threads(alloc_default(), "jobs", 2, &executor, &err), &err);
-        struct engine_options options = {.fs = fs_posix(),
-                                         .executor = executor,
-                                         .dir = dir,
-                                         .memtable_bytes = memtable_bytes,
-                                         .keyspaces = keyspaces,
-                                         .keyspace_count = KEYSPACES};
-        uint64_t began = now_ns();
-        must(engine_open(&options, &engine, &err), &err);
-        printf("open: %.1f ms\n", (double)(now_ns() - began) / 1e6);
-        if (round == 0) {
-            append(engine, events);
+    parse_flags(argc, argv);
+    make_values();
+    for (const char *name = benchmarks; *name != '\0';) {
+        size_t length = strcspn(name, ",");
+        const struct workload *workload = find_workload(name, length);
+        if (workload == NULL) {
+            wrong_usage("--benchmarks has an unknown name");
+        } else {
+            run(workload);
         }
-        look_up(engine, true, "lookup of a present key");
-        look_up(engine, false, "lookup of an absent key");
-        walk(engine);
-        print_stats(engine);
-        executor_close(executor);
-        engine_close(engine);
+        name += length + (name[length] == ',' ? 1 : 0);
+    }
+    if (store_is_open) {
+        store_close(&store);
     }
     return 0;
 }
