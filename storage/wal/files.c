@@ -6,6 +6,9 @@
 #include "base/check.h"
 
 #define FILL_BYTES (1 * MIB) /* at a time, so that other work of the executor gets its turn */
+/* A write: Linux caches the pages that one write brings as one folio, and each later write into a
+ * folio of ext4 looks at all of its blocks, so that a small group would cost as a large one. */
+#define FILL_WRITE_BYTES (16 * KIB)
 
 void wal_files_release(struct wal_files *files)
 {
@@ -96,16 +99,19 @@ static enum status fill(struct wal_files *files, struct error *err)
 {
     struct wal_segment *segment = files->making;
     uint64_t left = segment->bytes - files->filled;
-    size_t length = left < FILL_BYTES ? (size_t)left : FILL_BYTES;
-    void *zeros = alloc_zeroed(files->alloc, 1, length);
+    uint64_t end = files->filled + (left < FILL_BYTES ? left : FILL_BYTES);
+    void *zeros = alloc_zeroed(files->alloc, 1, FILL_WRITE_BYTES);
     if (zeros == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to fill a segment");
     }
-    enum status status = file_write(segment->file, files->filled, slice_of(zeros, length), err);
-    alloc_free(files->alloc, zeros);
-    if (status == STATUS_OK) {
-        files->filled += length;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && files->filled < end) {
+        uint64_t rest = end - files->filled;
+        size_t length = rest < FILL_WRITE_BYTES ? (size_t)rest : FILL_WRITE_BYTES;
+        status = file_write(segment->file, files->filled, slice_of(zeros, length), err);
+        files->filled += status == STATUS_OK ? length : 0;
     }
+    alloc_free(files->alloc, zeros);
     return status;
 }
 
