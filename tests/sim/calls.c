@@ -74,6 +74,10 @@ static void on_answer(struct replier *replier, struct reply_batch *batch)
                                                .time_ns = reply->time_ns,
                                                .count = reply->count,
                                                .leader = UINT_MAX};
+        const struct sim_call *call = (const struct sim_call *)(void *)reply->call;
+        if (!node_of(replier)->dying) {
+            checks_acknowledges(node_of(replier), call->op, reply->position, reply->count);
+        }
         tell(node_of(replier), reply->call, &outcome);
     }
     reply_batch_free(batch);

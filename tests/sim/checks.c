@@ -172,6 +172,7 @@ void checks_after_applier(struct sim_node *node)
     node->applied_size = point.size;
     same_at_index(node, &point);
     same_root(node);
+    checks_newest(node, &point);
 }
 
 void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count)
@@ -203,40 +204,5 @@ void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32
     }
     if (position + of->events > checks->acknowledged_end) {
         checks->acknowledged_end = position + of->events;
-    }
-}
-
-/* --- what is read ----------------------------------------------------------------------------- */
-
-/* Each event belongs to the operation that its position was acknowledged to, and none to an
- * operation that was acknowledged elsewhere. */
-void checks_event(struct sim_node *node, uint64_t position, const struct event_record *record)
-{
-    struct sim *sim = node->sim;
-    uint8_t payload[128];
-    uint8_t key[32];
-    if (record->payload.length < 16) {
-        world_break(&sim->world, "the payload is whole", "n%u: position %" PRIu64, node->number + 1,
-                    position);
-        return;
-    }
-    uint64_t op = get_le64(record->payload.data);
-    uint64_t i = get_le64(record->payload.data + 8) - sim->world.seed;
-    if (op >= sim->ops_begun || i >= sim->ops[op].events) {
-        world_break(&sim->world, "nothing that nobody appended", "n%u: position %" PRIu64,
-                    node->number + 1, position);
-        return;
-    }
-    size_t length = op_payload(sim, op, (unsigned)i, payload);
-    size_t key_length = op_key(sim, op, (unsigned)i, key);
-    if (!slice_equal(record->payload, slice_of(payload, length)) ||
-        !slice_equal(record->key, slice_of(key, key_length))) {
-        world_break(&sim->world, "an event is as it was sent", "n%u: position %" PRIu64,
-                    node->number + 1, position);
-    }
-    if (sim->ops[op].done && sim->ops[op].position + i != position) {
-        world_break(&sim->world, "exactly once",
-                    "n%u: op %" PRIu64 " is at %" PRIu64 ", acknowledged at %" PRIu64,
-                    node->number + 1, op, position, sim->ops[op].position + i);
     }
 }

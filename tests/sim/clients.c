@@ -17,8 +17,8 @@
 #define PATIENCE_NS (300 * NS_PER_MS)
 #define PAUSE_MAX_NS (20 * NS_PER_MS)
 #define THINK_MAX_NS (8 * NS_PER_MS)
-#define KEYS 40U
-#define READ_MAX_NS (20 * NS_PER_MS)
+#define READ_MAX_NS (20 * NS_PER_MS) /* while faults strike; often in vain */
+#define READ_HEALED_MAX_NS (2 * NS_PER_MS)
 
 static void attempt(void *context, uint64_t op);
 static void begin_next(void *context, uint64_t client);
@@ -32,9 +32,14 @@ size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[12
     return length;
 }
 
+size_t key_of(unsigned number, uint8_t out[32])
+{
+    return (size_t)snprintf((char *)out, 32, "key-%u", number % SIM_KEYS);
+}
+
 size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32])
 {
-    return (size_t)snprintf((char *)out, 32, "key-%u", (sim->ops[op].key + i) % KEYS);
+    return key_of(sim->ops[op].key + i, out);
 }
 
 /* --- requests -------------------------------------------------------------------------------- */
@@ -204,6 +209,11 @@ void clients_answer(struct sim *sim, struct sim_call *call, const struct append_
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+bool clients_are_done(const struct sim *sim)
+{
+    return sim->ops_done == sim->op_count && sim->reads >= sim->read_count;
+}
+
 static void read_now(void *context, uint64_t argument)
 {
     struct sim *sim = context;
@@ -212,8 +222,9 @@ static void read_now(void *context, uint64_t argument)
     if (node->running && node_paused_ns(node) == 0) {
         node_read(node);
     }
-    if (sim->ops_done < sim->op_count) {
-        world_post(&sim->world, world_draw(&sim->world, READ_MAX_NS), read_now, sim, 0);
+    if (!clients_are_done(sim)) {
+        uint64_t max_ns = sim->healed ? READ_HEALED_MAX_NS : READ_MAX_NS;
+        world_post(&sim->world, world_draw(&sim->world, max_ns), read_now, sim, 0);
     }
 }
 
@@ -252,7 +263,7 @@ static void begin_next(void *context, uint64_t number)
     struct sim_client *client = &sim->clients[number];
     while (client->in_flight < SIM_IN_FLIGHT && sim->ops_begun < sim->op_count &&
            session_has_room(&client->session)) {
-        unsigned key = (unsigned)world_draw(&sim->world, KEYS);
+        unsigned key = (unsigned)world_draw(&sim->world, SIM_KEYS);
         attempt(sim,
                 clients_append(sim, client->number, client->leader_guess, events_of_one(sim), key));
     }

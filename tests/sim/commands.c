@@ -7,53 +7,56 @@
 #include "scenario.h"
 
 #define WITHIN_NS (10 * NS_PER_S)
-#define KEYS 40U
 
 /* --- the cluster ----------------------------------------------------------------------------- */
 
-/* cluster N [seed= first= delay= disk= election= segment_kib= memtable_kib=] */
+/* cluster N [spare= seed= first= delay= disk= election= segment_kib= memtable_kib=] */
 static bool do_cluster(struct scenario *scenario, const struct scenario_line *line)
 {
     struct sim *sim = &scenario->sim;
     uint64_t nodes = 0;
+    uint64_t spare = 0;
     uint64_t seed = 1;
     uint64_t election_ns = 200 * NS_PER_MS;
     uint64_t segment_kib = 64;
     uint64_t memtable_kib = 256;
     struct weather weather = {.delay_max_ns = 1 * NS_PER_MS,
                               .disk_max_ns = 1 * NS_PER_MS,
+                              .turn_max_ns = 20000,
                               .job_max_ns = 1 * NS_PER_MS,
                               .exact = true};
     if (scenario->begun || !word_count(line->words[1], &nodes) || nodes < 3 ||
-        nodes > MEMBERS_MAX || !word_set_count(line, "seed", &seed) ||
+        nodes > MEMBERS_MAX || !word_set_count(line, "spare", &spare) ||
+        spare > MEMBERS_MAX - nodes || !word_set_count(line, "seed", &seed) ||
         !word_set_duration(line, "delay", &weather.delay_max_ns) ||
         !word_set_duration(line, "disk", &weather.disk_max_ns) ||
         !word_set_duration(line, "election", &election_ns) ||
         !word_set_count(line, "segment_kib", &segment_kib) ||
         !word_set_count(line, "memtable_kib", &memtable_kib)) {
         return scenario_refuse(scenario,
-                               "cluster N [seed=N] [first=nX] [delay=T] [disk=T] [election=T] "
-                               "[segment_kib=N] [memtable_kib=N], once");
+                               "cluster N [spare=N] [seed=N] [first=nX] [delay=T] [disk=T] "
+                               "[election=T] [segment_kib=N] [memtable_kib=N], once");
     }
     const struct sim_options options = {.seed = seed,
                                         .nodes = (unsigned)nodes,
                                         .ops = SCENARIO_OPS_MAX,
                                         .tracing = sim->world.tracing};
     sim->scripted = true;
+    sim->spare = (unsigned)spare;
     sim_init(sim, &options);
     scenario->begun = true;
     sim->op_count = 0;
     sim->healed = true; /* nothing strikes by itself */
     sim->weather = weather;
     const struct sim_node *first = scenario_node(scenario, word_option(line, "first"));
-    for (unsigned i = 0; i < nodes; i++) {
+    for (unsigned i = 0; i < sim->node_count; i++) {
         struct config *config = &sim->nodes[i].config;
         bool waits = first != NULL && &sim->nodes[i] != first;
         config->election_ms = (uint32_t)(election_ns / NS_PER_MS) * (waits ? 3 : 1);
         config->segment_bytes = segment_kib * KIB;
         config->memtable_bytes = memtable_kib * KIB;
     }
-    for (unsigned i = 0; i < nodes; i++) {
+    for (unsigned i = 0; i < sim->node_count; i++) {
         node_boot(&sim->nodes[i]);
     }
     return true;
@@ -124,7 +127,8 @@ static bool do_append(struct scenario *scenario, const struct scenario_line *lin
     struct sim_node *node = scenario_node(scenario, at == NULL ? "n1" : at);
     if (line->count < 2 || scenario_op(scenario, line->words[1]) != NULL || node == NULL ||
         !word_set_count(line, "events", &events) || events == 0 || events > SIM_EVENTS_PER_OP_MAX ||
-        !word_set_count(line, "key", &key) || key >= KEYS || sim->op_count == SCENARIO_OPS_MAX) {
+        !word_set_count(line, "key", &key) || key >= SIM_KEYS ||
+        sim->op_count == SCENARIO_OPS_MAX) {
         return scenario_refuse(scenario,
                                "append NAME [at=nX] [events=1..3] [key=0..39] [once], a new name");
     }
@@ -244,6 +248,8 @@ bool scenario_command(struct scenario *scenario, const struct scenario_line *lin
         {"clock", NULL, scenario_clock},
         {"disk", NULL, scenario_disk},
         {"memory", NULL, scenario_memory},
+        {"member", scenario_member, NULL},
+        {"transfer", NULL, scenario_transfer},
         {"audit", NULL, scenario_audit},
         {"flush", NULL, do_flush},
         {"applier", NULL, scenario_applier},

@@ -86,62 +86,6 @@ bool ending_flushed(const struct sim *sim)
 
 /* --- content --------------------------------------------------------------------------------- */
 
-static uint64_t fold(uint64_t hash, struct slice bytes)
-{
-    const uint64_t prime = 0x9e3779b97f4a7c15U;
-    size_t at = 0;
-    hash = (hash ^ bytes.length) * prime;
-    for (; at + 8 <= bytes.length; at += 8) {
-        hash = (hash ^ get_le64(bytes.data + at)) * prime;
-        hash ^= hash >> 29;
-    }
-    for (; at < bytes.length; at++) {
-        hash = (hash ^ bytes.data[at]) * prime;
-        hash ^= hash >> 29;
-    }
-    return hash;
-}
-
-/* Rows of a node cannot be read. False. */
-static bool unread(struct sim_node *node, const struct error *err)
-{
-    if (!node->damaged) {
-        world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
-                    err->text);
-    }
-    return false;
-}
-
-/* Calls `each`, if there is one, for every row of the keyspace, and folds all into *hash. False if
- * they cannot be read. */
-static bool read_rows(struct sim_node *node, unsigned keyspace,
-                      void (*each)(struct sim_node *node, uint64_t n, struct slice key,
-                                   struct slice value),
-                      uint64_t *hash)
-{
-    struct error err = ERROR_INIT;
-    struct engine_iter *iter = NULL;
-    uint64_t n = 0;
-    const struct engine_iter_options options = {.no_fill_cache = true};
-    enum status status =
-        engine_iter_new(node->replica->engine, NULL, keyspace, &options, &iter, &err);
-    if (status != STATUS_OK) {
-        return unread(node, &err);
-    }
-    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
-        *hash = fold(*hash, engine_iter_key(iter));
-        *hash = fold(*hash, engine_iter_value(iter));
-        if (each != NULL) {
-            each(node, n, engine_iter_key(iter), engine_iter_value(iter));
-        }
-        n++;
-    }
-    status = engine_iter_status(iter, &err);
-    engine_iter_close(iter);
-    *hash = (*hash ^ n) * 0x100000001b3U;
-    return status == STATUS_OK || unread(node, &err);
-}
-
 static void check_row(struct sim_node *node, uint64_t n, struct slice key, struct slice value)
 {
     struct sim *sim = node->sim;
@@ -167,10 +111,15 @@ static bool content(struct sim_node *node, bool is_first, uint64_t *hash)
 {
     static const unsigned keyspaces[] = {KEYSPACE_EVENTS, KEYSPACE_LATEST, KEYSPACE_VERSIONS,
                                          KEYSPACE_SESSIONS, KEYSPACE_TILES};
+    struct error err = ERROR_INIT;
     *hash = 0;
     for (size_t k = 0; k < sizeof keyspaces / sizeof keyspaces[0]; k++) {
         bool checks = is_first && keyspaces[k] == KEYSPACE_EVENTS;
-        if (!read_rows(node, keyspaces[k], checks ? check_row : NULL, hash)) {
+        if (content_fold(node, keyspaces[k], checks ? check_row : NULL, hash, &err) != STATUS_OK) {
+            if (!node->damaged) {
+                world_break(&node->sim->world, "every row can be read", "n%u: %s", node->number + 1,
+                            err.text);
+            }
             return false;
         }
     }

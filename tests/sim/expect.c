@@ -88,6 +88,16 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     if (word_is(what, "refilling")) {
         return node->running && node->refilling;
     }
+    if (word_is(what, "voter") || word_is(what, "learner") || word_is(what, "outsider")) {
+        enum sim_standing wanted = word_is(what, "voter")     ? SIM_VOTER
+                                   : word_is(what, "learner") ? SIM_LEARNER
+                                                              : SIM_OUTSIDER;
+        return membership_of(&scenario->sim, node) == wanted;
+    }
+    if (word_is(what, "pulling")) {
+        unsigned percent = 0;
+        return node->running && snapshot_pull_progress(node->replica->pull, &percent);
+    }
     if (word_is(what, "purged")) {
         return node->running && wal_first_index(node->replica->wal) > 1;
     }
@@ -102,6 +112,9 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     }
     if (word_is(what, "size")) {
         return node->running && node->applied_size == number;
+    }
+    if (word_is(what, "snapshots")) {
+        return node->installed == number;
     }
     if (word_is(what, "stored")) {
         return node->running && node->stored_index >= number;

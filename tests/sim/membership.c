@@ -3,6 +3,7 @@
  * In some seeds the membership changes: more nodes are there, which wait to be added; members, the
  * leader too, are removed for good. Three voters stay at least, so that a majority can come back.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -13,14 +14,17 @@
 struct sim_change {
     struct admin_request request; /* first */
     struct sim *sim;
+    char what[32];
 };
 
 void membership_draw(struct sim *sim, unsigned members)
 {
     bool changes = !sim->scripted && sim->world.seed % 4 == 1 && members < MEMBERS_MAX;
+    if (changes) {
+        sim->spare = 1 + (unsigned)world_draw(&sim->world, MEMBERS_MAX - members);
+    }
     sim->first_members = members;
-    sim->node_count =
-        members + (changes ? 1 + (unsigned)world_draw(&sim->world, MEMBERS_MAX - members) : 0);
+    sim->node_count = members + sim->spare;
 }
 
 static void read_status(struct sim_node *node, struct driver_status *out)
@@ -28,8 +32,7 @@ static void read_status(struct sim_node *node, struct driver_status *out)
     driver_status(node->replica->driver, out);
 }
 
-/* The one that leads in the newest term, as far as a bystander can tell. */
-static struct sim_node *leader(const struct sim *sim)
+struct sim_node *membership_leader(const struct sim *sim)
 {
     const struct sim_node *newest = NULL;
     for (unsigned i = 0; i < sim->node_count; i++) {
@@ -41,18 +44,22 @@ static struct sim_node *leader(const struct sim *sim)
     return (struct sim_node *)(uintptr_t)newest;
 }
 
-bool membership_has(const struct sim *sim, const struct sim_node *node)
+enum sim_standing membership_of(const struct sim *sim, const struct sim_node *node)
 {
     struct driver_status status;
-    if (sim->first_members == sim->node_count) {
-        return true;
-    }
-    struct sim_node *by = leader(sim);
+    struct sim_node *by = membership_leader(sim);
     if (by == NULL) {
-        return true; /* nobody knows; so all are to come to an end */
+        return SIM_UNKNOWN;
     }
     read_status(by, &status);
-    return members_named(&status.members, node->config.node_id) != NULL;
+    const struct member *member = members_named(&status.members, node->config.node_id);
+    return member == NULL ? SIM_OUTSIDER : member->voter ? SIM_VOTER : SIM_LEARNER;
+}
+
+/* Where nobody knows, all are to come to an end. */
+bool membership_has(const struct sim *sim, const struct sim_node *node)
+{
+    return sim->spare == 0 || membership_of(sim, node) != SIM_OUTSIDER;
 }
 
 static void on_done(struct admin_request *request, const struct append_failure *failure)
@@ -61,15 +68,20 @@ static void on_done(struct admin_request *request, const struct append_failure *
     change->sim->changes += failure == NULL;
     world_note(&change->sim->world, "change", request->kind,
                failure == NULL ? 0 : (uint64_t)failure->status);
+    sim_tell(change->sim, "%s: %s%s%s", change->what,
+             failure == NULL ? "done" : status_name(failure->status), failure == NULL ? "" : ", ",
+             failure == NULL ? "" : failure->text);
     free(change);
 }
 
-static void ask(struct sim *sim, struct sim_node *by, enum admin_kind kind,
-                const struct sim_node *about)
+void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_node *about)
 {
+    static const char *const names[] = {"add", "promote", "remove", "transfer"};
+    struct sim *sim = by->sim;
     struct sim_change *change = calloc(1, sizeof *change);
     CHECK(change != NULL);
     change->sim = sim;
+    (void)snprintf(change->what, sizeof change->what, "%s n%u", names[kind], about->number + 1);
     change->request = (struct admin_request){
         .kind = kind,
         .deadline_ns = by->clock.clock.monotonic_ns(&by->clock.clock) + 2 * NS_PER_S,
@@ -83,7 +95,7 @@ static void change(void *context, uint64_t argument)
 {
     struct sim *sim = context;
     struct world *world = &sim->world;
-    struct sim_node *by = leader(sim);
+    struct sim_node *by = membership_leader(sim);
     (void)argument;
     if (sim->healed) {
         return;
@@ -101,19 +113,19 @@ static void change(void *context, uint64_t argument)
         voters += status.members.of[i].voter;
     }
     if (member == NULL) {
-        ask(sim, by, ADMIN_ADD, about); /* or it was removed, and that is refused */
+        membership_ask(by, ADMIN_ADD, about); /* or it was removed, and that is refused */
     } else if (!member->voter && world_chance(world, 500)) {
-        ask(sim, by, ADMIN_PROMOTE, about);
+        membership_ask(by, ADMIN_PROMOTE, about);
     } else if (voters > 3 && world_chance(world, 400)) {
-        ask(sim, by, ADMIN_REMOVE, about);
+        membership_ask(by, ADMIN_REMOVE, about);
     } else if (world_chance(world, 200)) {
-        ask(sim, by, ADMIN_TRANSFER, about);
+        membership_ask(by, ADMIN_TRANSFER, about);
     }
 }
 
 void membership_begin(struct sim *sim)
 {
-    if (sim->first_members < sim->node_count) {
+    if (sim->spare > 0) {
         world_post(&sim->world, world_draw(&sim->world, NS_PER_S), change, sim, 0);
     }
 }

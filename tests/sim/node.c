@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "sim.h"
 
-#define TURN_DELAY_MAX_NS 20000U
 #define IDLE_NS (200 * NS_PER_MS)
 
 /* What one wait of somebody who would sleep takes. */
@@ -103,8 +102,8 @@ static void on_call(void *context)
 {
     struct sim_node *node = context;
     if (!node->dying) {
-        world_post(&node->sim->world, world_draw(&node->sim->world, TURN_DELAY_MAX_NS), on_turn,
-                   node, node->life);
+        world_post(&node->sim->world, weather_takes(node->sim, node->sim->weather.turn_max_ns),
+                   on_turn, node, node->life);
     }
 }
 
@@ -265,8 +264,8 @@ void node_settle(struct sim_node *node)
         node->paused_until_ns = node->clock.ahead_ns; /* it slept */
     }
     post_once(node, &node->apply_posted,
-              !node->applies_nothing && !applier_is_idle(node->replica->applier), TURN_DELAY_MAX_NS,
-              on_apply);
+              !node->applies_nothing && !applier_is_idle(node->replica->applier),
+              weather->turn_max_ns, on_apply);
     post_once(node, &node->engine_posted, executor_manual_queued(&node->engine) > 0,
               weather->job_max_ns, on_engine);
     post_once(node, &node->loads_posted, executor_manual_queued(&node->loads) > 0,
@@ -403,6 +402,7 @@ void node_boot(struct sim_node *node)
     world_note(&sim->world, "boot", node->number, node->replica->recovered.last_index);
     if (node->replica->installed) {
         sim->snapshots++;
+        node->installed++;
         world_note(&sim->world, "snapshot", node->number, node->replica->seal.index);
         sim_tell(sim, "n%u installed a snapshot", node->number + 1);
     }

@@ -7,6 +7,7 @@
  *     words.c      numbers, times, options
  *     commands.c   which commands there are; the cluster, time, clients
  *     inflict.c    what is done to links, nodes, disks
+ *     operate.c    what an operator asks of the leader
  *     expect.c     what can be waited for and expected
  */
 #ifndef ESTREAT_TESTS_SIM_SCENARIO_H
@@ -76,6 +77,9 @@ bool scenario_memory(struct scenario *scenario, struct sim_node *node,
                      const struct scenario_line *line);
 bool scenario_applier(struct scenario *scenario, struct sim_node *node,
                       const struct scenario_line *line);
+bool scenario_member(struct scenario *scenario, const struct scenario_line *line);
+bool scenario_transfer(struct scenario *scenario, struct sim_node *node,
+                       const struct scenario_line *line);
 bool scenario_audit(struct scenario *scenario, struct sim_node *node,
                     const struct scenario_line *line);
 

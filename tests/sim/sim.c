@@ -34,7 +34,7 @@ static bool storm_is_over(const struct sim *sim)
 
 static bool all_is_answered(const struct sim *sim)
 {
-    return sim->ops_done == sim->op_count && ending_converged(sim);
+    return clients_are_done(sim) && ending_converged(sim);
 }
 
 static void end(struct sim *sim)
@@ -88,7 +88,8 @@ void sim_init(struct sim *sim, const struct sim_options *options)
 {
     world_init(&sim->world, options->seed, options->tracing);
     membership_draw(sim, options->nodes);
-    sim->op_count = options->ops;
+    sim->read_count = sim->scripted ? 0 : options->ops / 2;
+    sim->op_count = options->ops - sim->read_count;
     sim->unsettled = !sim->scripted && options->seed % 5 == 2;
     weather_draw(sim);
     checks_init(sim);
@@ -126,7 +127,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     end(sim);
     *result = (struct sim_result){.broken = sim->world.broken,
                                   .trace = sim->world.trace,
-                                  .ops = sim->ops_done,
+                                  .ops = sim->ops_done + sim->reads,
                                   .faults = sim->faults,
                                   .crashes = sim->crashes,
                                   .repeats = sim->repeats,

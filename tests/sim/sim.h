@@ -14,6 +14,7 @@
  *     clients.c   appends, repeated until they are answered
  *     damage.c    the account of disks that silently did wrong
  *     checks.c    what must hold after every step
+ *     content.c   what must hold of what a node stores
  *     ending.c    what must hold at the end
  *     weather.c   how bad this seed's world is, and what strikes when
  *     sim.c       one seed from begin to end
@@ -37,6 +38,7 @@
 #define SIM_OPS_DEFAULT 2000U
 #define SIM_IN_FLIGHT 8U
 #define SIM_EVENTS_PER_OP_MAX 3U
+#define SIM_KEYS 40U
 /* What a node may allocate: its configured megabyte of block cache, its memtables, and a few
  * megabytes of buffers; entries that followers lack stay on disk. */
 #define SIM_NODE_BYTES_MAX (24 * MIB)
@@ -51,6 +53,7 @@ struct weather {
     unsigned repeat_permille;
     uint64_t delay_max_ns;
     uint64_t disk_max_ns;  /* of one write and sync */
+    uint64_t turn_max_ns;  /* until a driver or an applier that has work takes its turn */
     uint64_t job_max_ns;   /* until a background job's next step */
     uint64_t fault_max_ns; /* until the next fault */
     bool exact;            /* packets and disks take as long as they may */
@@ -196,6 +199,7 @@ struct sim_node {
     bool leads;
     uint64_t matched_index; /* so far its log was seen */
     uint64_t matched_term;
+    unsigned installed; /* snapshots */
 };
 
 void node_init(struct sim *sim, unsigned number);
@@ -229,7 +233,17 @@ void snapshots_init(struct sim_node *node);
 void membership_draw(struct sim *sim, unsigned members);
 void membership_begin(struct sim *sim);
 
-/* As the leader sees it; true of all where there is none. */
+/* The one that leads in the newest term, as far as a bystander can tell; NULL: nobody does. */
+struct sim_node *membership_leader(const struct sim *sim);
+
+/* What it is, as the leader sees it. */
+enum sim_standing { SIM_UNKNOWN, SIM_OUTSIDER, SIM_LEARNER, SIM_VOTER };
+enum sim_standing membership_of(const struct sim *sim, const struct sim_node *node);
+
+/* Asks `by`, as an operator does; the answer is told. */
+void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_node *about);
+
+/* False only of one that the leader does not count in. */
 bool membership_has(const struct sim *sim, const struct sim_node *node);
 
 /* --- a node's answers ----------------------------------------------------------------------- */
@@ -308,6 +322,9 @@ uint64_t clients_append(struct sim *sim, unsigned client, unsigned node, unsigne
 /* It is sent now, and again until it is answered. */
 void clients_attempt(struct sim *sim, uint64_t op);
 
+/* All that they wanted to append is answered, and they have read as often as they wanted. */
+bool clients_are_done(const struct sim *sim);
+
 /* Each client goes on beginning operations, while there are some. */
 void clients_go_on(struct sim *sim);
 
@@ -316,12 +333,15 @@ void clients_answer(struct sim *sim, struct sim_call *call, const struct append_
 
 /* The payload that event `i` of an operation has; returns its length. */
 size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128]);
+/* Of the keys the one of that number. */
+size_t key_of(unsigned number, uint8_t out[32]);
 size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32]);
 
 /* --- checks ------------------------------------------------------------------------------- */
 
 struct sim_point {
     bool known;
+    uint64_t newest; /* the newest versions of all keys, as one number; 0: not seen */
     uint64_t term;
     uint64_t size;
     uint64_t seen; /* the term of the node that applied it first: it was committed by then */
@@ -368,11 +388,26 @@ void checks_release(struct sim *sim);
 void checks_after_driver(struct sim_node *node);
 void checks_after_applier(struct sim_node *node);
 
-/* An operation was acknowledged. */
+/* After that, and where it stands: what was derived from equal entries is equal. */
+void checks_newest(struct sim_node *node, const struct applied_point *point);
+
+/* A node acknowledges an operation, and nobody knows yet. */
+void checks_acknowledges(struct sim_node *node, uint64_t op, uint64_t position, uint32_t count);
+
+/* A client was told so. */
 void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count);
 
 /* An event that a node has at `position`. */
 void checks_event(struct sim_node *node, uint64_t position, const struct event_record *record);
+
+/* --- what a node stores -------------------------------------------------------------------- */
+
+typedef void (*content_each_fn)(struct sim_node *node, uint64_t n, struct slice key,
+                                struct slice value);
+
+/* Folds every row of the keyspace into *hash, and calls `each`, if there is one. */
+enum status content_fold(struct sim_node *node, unsigned keyspace, content_each_fn each,
+                         uint64_t *hash, struct error *err);
 
 /* --- at the end ---------------------------------------------------------------------------- */
 
@@ -397,7 +432,9 @@ struct sim {
     struct world world;
     unsigned node_count;    /* with those that are no members at first: the last ones */
     unsigned first_members; /* so many are */
-    uint64_t op_count;
+    unsigned spare;         /* so many are not; set before, in a script */
+    uint64_t op_count;      /* appends */
+    uint64_t read_count;    /* linearizable reads to be served at least */
     struct sim_node nodes[MEMBERS_MAX];
     struct weather weather;
     bool cut[MEMBERS_MAX][MEMBERS_MAX];               /* from, to */

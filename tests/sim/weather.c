@@ -9,12 +9,14 @@ void weather_draw(struct sim *sim)
 {
     struct world *world = &sim->world;
     static const uint64_t delays_ms[] = {1, 2, 5, 15};
+    static const uint64_t turns_us[] = {20, 200, 1000, 2000};
     static const uint64_t disks_ms[] = {1, 2, 10};
     sim->weather = (struct weather){
         .loss_permille = (unsigned)(world_chance(world, 500) ? 0 : world_draw(world, 50)),
         .repeat_permille = (unsigned)(world_chance(world, 500) ? 0 : world_draw(world, 50)),
         .delay_max_ns = delays_ms[world_draw(world, 4)] * NS_PER_MS,
         .disk_max_ns = disks_ms[world_draw(world, 3)] * NS_PER_MS,
+        .turn_max_ns = turns_us[world_draw(world, 4)] * NS_PER_MS / 1000,
         .job_max_ns = (1 + world_draw(world, 5)) * NS_PER_MS,
         .fault_max_ns = (40 + world_draw(world, 200)) * NS_PER_MS,
     };
@@ -232,6 +234,7 @@ void weather_begin(struct sim *sim)
 void weather_heal(struct sim *sim)
 {
     sim->healed = true;
+    sim->weather.exact = true; /* packets keep their order, as those of a connection do */
     memset(sim->cut, 0, sizeof sim->cut);
     memset(sim->clog_until_ns, 0, sizeof sim->clog_until_ns);
     sim->weather.loss_permille = 0;
