@@ -3,7 +3,7 @@
 # catch_up.sh [MIB]: how fast a follower that was away gets the log from the leader's disk. One of
 # three is killed, MIB (1024) of events of 64 KiB are appended, it comes back. Prints MB/s until all is
 # durable in its log, and until all is applied; and what the disk takes in one stream of 4 MiB writes,
-# each synced, right before.
+# each synced, right before. Exits 1 below 200 MB/s of the former.
 # Programs from $ESTREAT_BIN, else build/release/bin.
 set -euo pipefail
 mib=${1:-1024}
@@ -53,6 +53,7 @@ while True:
     time.sleep(0.02)
 applied = time.monotonic() - begin
 bytes = mib * 2**20
-print(f"{mib} MiB: durable after {durable:.2f} s, {bytes / durable / 1e6:.0f} MB/s; "
+print(f"{mib} MiB: durable after {durable:.2f} s, {bytes / durable / 1e6:.0f} MB/s (goal: 200); "
       f"applied after {applied:.2f} s, {bytes / applied / 1e6:.0f} MB/s")
+sys.exit(bytes / durable < 200e6)
 EOT

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # dead_follower.sh [PAIRS] [SECONDS] [WORKLOAD...]: what a dead follower costs. PAIRS (8) times, one
 # after the other, "estreat bench" for SECONDS (10) with all three nodes and with one follower killed;
-# which of the two is first alternates. Prints events/s of each pair, and the median of the ratios.
+# which of the two is first alternates. Prints events/s of each pair and the most that the leader had
+# resident, and the medians of the ratios. Exits 1 if that of the events is below 0.9, or that of what
+# is resident above 1.25.
 # Programs from $ESTREAT_BIN, else build/release/bin.
 set -euo pipefail
 pairs=${1:-8}
@@ -35,19 +37,35 @@ measure() { # alive|dead, workload
         until caught_up; do sleep 0.2; done
     fi
     rate "$2"
+    leader=$(estreat -o json status | field 'v["leader"]')
+    awk '/^VmHWM:/ { printf "%.0f\n", $2 / 1024 }' "/proc/$(cat "$work/cluster/$leader/pid")/status"
     cluster stop 2>/dev/null
 }
 
+ratio() { python3 -c 'import sys; print("%.3f" % (float(sys.argv[1]) / float(sys.argv[2])))' "$@"; }
+median() { python3 -c 'import statistics, sys; print("%.3f" % statistics.median(map(float, sys.argv[1:])))' "$@"; }
+
+missed=0
 for workload in "${workloads[@]}"; do
-    ratios=()
+    speeds=()
+    sizes=()
     for pair in $(seq "$pairs"); do
         order=(alive dead)
         [ $((pair % 2)) -eq 1 ] || order=(dead alive)
-        declare -A events=()
-        for state in "${order[@]}"; do events[$state]=$(measure "$state" "$workload"); done
-        ratios+=("$(python3 -c 'import sys; print("%.3f" % (float(sys.argv[1]) / float(sys.argv[2])))' "${events[dead]}" "${events[alive]}")")
-        printf '%s: alive %s, dead %s events/s: ratio %s\n' "$workload" "${events[alive]}" "${events[dead]}" "${ratios[-1]}"
+        declare -A events=() resident=()
+        for state in "${order[@]}"; do
+            { read -r "events[$state]" && read -r "resident[$state]"; } < <(measure "$state" "$workload")
+        done
+        speeds+=("$(ratio "${events[dead]}" "${events[alive]}")")
+        sizes+=("$(ratio "${resident[dead]}" "${resident[alive]}")")
+        printf '%s: alive %s, dead %s events/s: ratio %s; leader %s and %s MiB\n' "$workload" \
+            "${events[alive]}" "${events[dead]}" "${speeds[-1]}" "${resident[alive]}" "${resident[dead]}"
     done
-    printf '%s: median ratio %s of %s pairs\n' "$workload" \
-        "$(printf '%s\n' "${ratios[@]}" | python3 -c 'import statistics, sys; print("%.3f" % statistics.median(map(float, sys.stdin)))')" "$pairs"
+    speed=$(median "${speeds[@]}")
+    size=$(median "${sizes[@]}")
+    printf '%s: median ratios of %s pairs: events/s %s (goal: 0.9), resident %s (goal: at most 1.25)\n' \
+        "$workload" "$pairs" "$speed" "$size"
+    python3 -c 'import sys; sys.exit(not (float(sys.argv[1]) >= 0.9 and float(sys.argv[2]) <= 1.25))' \
+        "$speed" "$size" || missed=1
 done
+exit "$missed"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # transfer.sh [ROUNDS]: how long appends stand still when leadership is handed over. A client appends
 # one at a time; ROUNDS (50) times "estreat transfer". Prints milliseconds from one acknowledgement to
-# the next around each, at their largest: p50, p99, max; and the same where nothing happened.
+# the next around each, at their largest: p50, p99, max; and the same where nothing happened. Exits 1
+# if a transfer took 100 ms.
 # Programs from $ESTREAT_BIN, else build/release/bin.
 set -euo pipefail
 rounds=${1:-50}
@@ -51,4 +52,5 @@ for what, took in stands.items():
     took.sort()
     rank = lambda part: took[max(0, -(-len(took) * part // 100) - 1)]
     print(f"{what}: {len(took)} times, p50 {rank(50):.1f} ms, p99 {rank(99):.1f} ms, max {took[-1]:.1f} ms")
+sys.exit(stands["transfer"][-1] >= 100)
 EOT
