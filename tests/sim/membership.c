@@ -3,6 +3,7 @@
  * In some seeds the membership changes: more nodes are there, which wait to be added; members, the
  * leader too, are removed for good. Three voters stay at least, so that a majority can come back.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,12 +16,14 @@ struct sim_change {
     struct admin_request request; /* first */
     struct sim *sim;
     char what[32];
+    unsigned about;
+    uint64_t term; /* of who was asked */
 };
 
 void membership_draw(struct sim *sim, unsigned members)
 {
-    bool changes = !sim->scripted && sim->world.seed % 4 == 1 && members < MEMBERS_MAX;
-    if (changes) {
+    sim->changing = sim->scripted || sim->world.seed % 4 == 1;
+    if (!sim->scripted && sim->changing && members < MEMBERS_MAX) {
         sim->spare = 1 + (unsigned)world_draw(&sim->world, MEMBERS_MAX - members);
     }
     sim->first_members = members;
@@ -59,13 +62,29 @@ enum sim_standing membership_of(const struct sim *sim, const struct sim_node *no
 /* Where nobody knows, all are to come to an end. */
 bool membership_has(const struct sim *sim, const struct sim_node *node)
 {
-    return sim->spare == 0 || membership_of(sim, node) != SIM_OUTSIDER;
+    return !sim->changing || membership_of(sim, node) != SIM_OUTSIDER;
+}
+
+/* To whom leadership was said to have been transferred led, or does. */
+static void check_transfer(const struct sim_change *change)
+{
+    const struct checks *checks = &change->sim->checks;
+    for (uint64_t term = change->term; term < checks->leader_capacity; term++) {
+        if (checks->leader_of[term] == change->about + 1) {
+            return;
+        }
+    }
+    world_break(&change->sim->world, "leadership that was transferred is where it should be",
+                "n%u did not lead in term %" PRIu64 " or after", change->about + 1, change->term);
 }
 
 static void on_done(struct admin_request *request, const struct append_failure *failure)
 {
     struct sim_change *change = (struct sim_change *)request;
     change->sim->changes += failure == NULL;
+    if (failure == NULL && request->kind == ADMIN_TRANSFER) {
+        check_transfer(change);
+    }
     world_note(&change->sim->world, "change", request->kind,
                failure == NULL ? 0 : (uint64_t)failure->status);
     sim_tell(change->sim, "%s: %s%s%s", change->what,
@@ -81,6 +100,8 @@ void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_
     struct sim_change *change = calloc(1, sizeof *change);
     CHECK(change != NULL);
     change->sim = sim;
+    change->about = about->number;
+    change->term = by->term;
     (void)snprintf(change->what, sizeof change->what, "%s n%u", names[kind], about->number + 1);
     change->request = (struct admin_request){
         .kind = kind,
@@ -125,7 +146,7 @@ static void change(void *context, uint64_t argument)
 
 void membership_begin(struct sim *sim)
 {
-    if (sim->spare > 0) {
+    if (sim->changing) {
         world_post(&sim->world, world_draw(&sim->world, NS_PER_S), change, sim, 0);
     }
 }

@@ -432,6 +432,7 @@ struct sim {
     struct world world;
     unsigned node_count;    /* with those that are no members at first: the last ones */
     unsigned first_members; /* so many are */
+    bool changing;          /* members come and go, leadership is transferred */
     unsigned spare;         /* so many are not; set before, in a script */
     uint64_t op_count;      /* appends */
     uint64_t read_count;    /* linearizable reads to be served at least */
