@@ -45,7 +45,7 @@ struct snapshot_pull {
     uint64_t retry_ns;
     uint64_t backoff_ns;
     unsigned attempt; /* which source is next */
-    uint64_t source;
+    uint64_t source;  /* 0: nobody */
     char source_name[NODE_ID_BYTES_MAX + 1];
     struct snapshot_plan plan;
     struct snapshot_plan last; /* of the attempt before, for what is known of its files */
@@ -87,6 +87,9 @@ static struct want wanted(struct snapshot_pull *pull)
 /* The executor's: who the source is. */
 static const char *source_name(const struct snapshot_pull *pull)
 {
+    if (pull->source == 0) {
+        return "nobody";
+    }
     return pull->source_name[0] == '\0' ? "the leader" : pull->source_name;
 }
 
@@ -175,13 +178,16 @@ static enum job_result run_ending(struct snapshot_pull *pull)
 /* --- listing ------------------------------------------------------------------------------ */
 
 /* The leader first, whom a node that joins knows by its number alone, then the others in the order
- * of their ids, over and over. */
-static void choose_source(struct snapshot_pull *pull, uint64_t leader)
+ * of their ids, over and over. It may have gone since it said that a snapshot is needed. False:
+ * nobody else is known. */
+static bool choose_source(struct snapshot_pull *pull, uint64_t leader)
 {
     uint64_t self = raft_id_of(pull->options.config->node_id);
     uint64_t sources[RAFT_PEERS_MAX + 1];
     unsigned count = 0;
-    sources[count++] = leader;
+    if (leader != 0 && leader != self) {
+        sources[count++] = leader;
+    }
     mutex_lock(&pull->mutex);
     for (size_t i = 0; i < pull->members.count; i++) {
         uint64_t id = pull->members.of[i].raft_id;
@@ -189,11 +195,12 @@ static void choose_source(struct snapshot_pull *pull, uint64_t leader)
             sources[count++] = id;
         }
     }
-    pull->source = sources[pull->attempt % count];
+    pull->source = count == 0 ? 0 : sources[pull->attempt % count];
     const struct member *member = members_find(&pull->members, pull->source);
     (void)snprintf(pull->source_name, sizeof pull->source_name, "%s",
                    member == NULL ? "" : member->at.id);
     mutex_unlock(&pull->mutex);
+    return count > 0;
 }
 
 static bool ask_for_list(struct snapshot_pull *pull, uint64_t least_index)
@@ -216,7 +223,9 @@ static enum job_result run_idle(struct snapshot_pull *pull)
     if (!needed || now(pull) < pull->retry_ns) {
         return JOB_WAIT;
     }
-    choose_source(pull, want.leader);
+    if (!choose_source(pull, want.leader)) {
+        return try_next(pull, "neither a leader nor another member is known");
+    }
     pull->phase = PHASE_LISTING;
     return ask_for_list(pull, want.index) ? JOB_WAIT : try_next(pull, "not connected");
 }

@@ -96,6 +96,8 @@ struct nodes {
     struct snapshot_pull *pull;
     unsigned staged;
     uint64_t wanted; /* 0: the leader has what it lacks */
+    bool leaderless; /* nobody leads, as far as n1 knows */
+    bool alone;      /* nor does it know of any other member */
     struct error err;
 };
 
@@ -468,14 +470,15 @@ static inline void nodes_step(struct nodes *nodes, unsigned number)
     if (number % 10 == 0) {
         clock_manual_advance(&nodes->clock, 100 * NS_PER_MS);
         if (nodes->wanted > 0) {
-            struct members members = {.count = nodes->config.member_count};
-            for (unsigned i = 0; i < nodes->config.member_count; i++) {
+            unsigned known = nodes->alone ? 1 : nodes->config.member_count;
+            uint64_t leader = nodes->leaderless ? 0 : config_raft_id(&nodes->config, 1);
+            struct members members = {.count = known};
+            for (unsigned i = 0; i < known; i++) {
                 members.of[i] = (struct member){.raft_id = config_raft_id(&nodes->config, i),
                                                 .voter = true,
                                                 .at = nodes->config.members[i]};
             }
-            snapshot_pull_want(nodes->pull, &members, config_raft_id(&nodes->config, 1),
-                               nodes->wanted);
+            snapshot_pull_want(nodes->pull, &members, leader, nodes->wanted);
         }
     }
     (void)executor_manual_step(&nodes->pulling);
@@ -499,7 +502,7 @@ static inline void nodes_run(struct nodes *nodes)
 }
 
 /* Installs what is staged, and compares it with what `giver` had at that index. */
-static inline void nodes_install(struct nodes *nodes, struct giver *giver)
+static inline void nodes_install(struct nodes *nodes, const struct giver *giver)
 {
     uint64_t index = 0;
     bool installed = false;

@@ -178,6 +178,33 @@ static void a_spoilt_piece_is_found(void **state)
     nodes_install(nodes, &nodes->givers[0]);
 }
 
+/* The leader went in the moment in which it said that a snapshot is needed: the others are asked.
+ */
+static void nobody_leads(void **state)
+{
+    struct nodes *nodes = *state;
+    nodes->leaderless = true;
+    nodes_run(nodes);
+    nodes_install(nodes, nodes->link.from);
+}
+
+/* A node that does not know either who else there is waits until it does. */
+static void nobody_can_be_asked(void **state)
+{
+    struct nodes *nodes = *state;
+    unsigned percent = 0;
+    nodes->leaderless = true;
+    nodes->alone = true;
+    for (unsigned i = 0; i < 1000; i++) {
+        nodes_step(nodes, i);
+    }
+    assert_int_equal(nodes->link.asked, 0);
+    assert_true(snapshot_pull_progress(nodes->pull, &percent));
+    nodes->alone = false;
+    nodes_run(nodes);
+    nodes_install(nodes, nodes->link.from);
+}
+
 static enum status spoil_table(void *context, const char *name, struct error *err)
 {
     struct giver *giver = context;
@@ -504,6 +531,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_source_seals_if_it_must, setup, teardown),
         cmocka_unit_test_setup_teardown(a_break_costs_little, setup, teardown),
         cmocka_unit_test_setup_teardown(another_source_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_leads, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_can_be_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
