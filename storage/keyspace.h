@@ -19,10 +19,15 @@ enum keyspace_layout {
     /* Any key in any order: level 0 of whole flushes, below it levels of disjoint tables. */
     KEYSPACE_LEVELED,
     /* Each put has a key above all before it, and nothing is deleted (engine_write refuses
-     * anything else): tables never overlap and are never merged. For `events`. Tiles whose
-     * keys sort by (level, index) do not ascend and belong in a leveled keyspace. */
+     * anything else): tables never overlap. Fresh ones are gathered into partitions, larger and
+     * better compressed. For `events`. Tiles whose keys sort by (level, index) do not ascend and
+     * belong in a leveled keyspace. */
     KEYSPACE_APPEND,
 };
+
+/* Of a KEYSPACE_APPEND. */
+#define KEYSPACE_FRESH_LEVEL 1U
+#define KEYSPACE_PARTITION_LEVEL 2U
 
 struct keyspace_options {
     const char *name; /* borrowed for the engine's life; [a-z0-9_], 1 to 32 bytes */
@@ -30,7 +35,12 @@ struct keyspace_options {
     unsigned bloom_bits;  /* for each key; 0 for no filter */
     size_t block_bytes;   /* 0: the table format's default */
     enum codec codec_new; /* of tables that a flush writes */
-    enum codec codec_old; /* of tables that a compaction writes */
+    /* Of tables that a compaction writes: */
+    enum codec codec_old;
+    size_t block_bytes_old; /* 0: block_bytes */
+    int zstd_level_old;     /* 0: the default */
+    bool columns_old; /* keys are 8-byte numbers, values have one at number_place: columns.h */
+    unsigned number_place;
 };
 
 #endif

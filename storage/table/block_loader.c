@@ -2,6 +2,7 @@
 #include "storage/table/block_loader.h"
 
 #include "base/check.h"
+#include "storage/table/columns.h"
 
 void block_loader_init(struct block_loader *loader, const struct table_file *file,
                        const struct table_read_options *options, uint64_t data_end)
@@ -85,24 +86,12 @@ static enum status read_stored(struct block_loader *loader, struct block_handle 
     return STATUS_OK;
 }
 
-/* Reads, checks, decompresses. */
-static enum status make_block(struct block_loader *loader, struct block_handle handle,
+static enum status decompress(struct block_loader *loader, uint8_t codec, struct slice contents,
                               struct cached_block **out, struct error *err)
 {
     const struct table_file *file = loader->file;
-    struct slice stored;
-    enum status status = read_stored(loader, handle, &stored, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct slice contents;
-    uint8_t codec = 0;
     size_t raw_length = 0;
-    status = table_block_unseal(stored, file->file_number, handle.offset, &contents, &codec, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    status = codec_raw_length(codec, contents, &raw_length, err);
+    enum status status = codec_raw_length(codec, contents, &raw_length, err);
     if (status != STATUS_OK) {
         return status;
     }
@@ -119,6 +108,49 @@ static enum status make_block(struct block_loader *loader, struct block_handle h
     }
     *out = block;
     return STATUS_OK;
+}
+
+static enum status unpack(struct block_loader *loader, struct slice packed,
+                          struct cached_block **out, struct error *err)
+{
+    size_t raw_length = columns_raw_length(packed);
+    struct cached_block *block = cached_block_new(loader->file->alloc, raw_length);
+    if (block == NULL) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block of %zu bytes",
+                         raw_length);
+    }
+    if (!columns_unpack(packed, block->data, raw_length)) {
+        cached_block_unref(block);
+        return error_set(err, STATUS_CORRUPT, "block of columns does not unpack");
+    }
+    *out = block;
+    return STATUS_OK;
+}
+
+/* Reads, checks, decompresses. */
+static enum status make_block(struct block_loader *loader, struct block_handle handle,
+                              struct cached_block **out, struct error *err)
+{
+    const struct table_file *file = loader->file;
+    struct slice stored;
+    enum status status = read_stored(loader, handle, &stored, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct slice contents;
+    uint8_t form = 0;
+    status = table_block_unseal(stored, file->file_number, handle.offset, &contents, &form, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    uint8_t codec = form & (uint8_t)~TABLE_BLOCK_COLUMNS;
+    status = decompress(loader, codec, contents, out, err);
+    if (status == STATUS_OK && form != codec) {
+        struct cached_block *packed = *out;
+        status = unpack(loader, cached_block_slice(packed), out, err);
+        cached_block_unref(packed);
+    }
+    return status;
 }
 
 enum status block_loader_load(struct block_loader *loader, struct block_handle handle,

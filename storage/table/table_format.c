@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/plant.h"
 #include "storage/table/bloom.h"
+#include "storage/table/columns.h"
 #include "storage/table/key.h"
 
 /* --- blocks -------------------------------------------------------------------------------- */
@@ -20,16 +21,16 @@ uint32_t table_block_checksum(struct slice contents, uint8_t codec, uint64_t fil
     return crc32c_extend(crc, place, sizeof place);
 }
 
-void table_block_seal(struct buf *out, size_t begin, enum codec codec, uint64_t file_number,
+void table_block_seal(struct buf *out, size_t begin, uint8_t codec, uint64_t file_number,
                       uint64_t offset)
 {
     CHECK(begin <= out->length);
     if (buf_failed(out)) {
         return;
     }
-    uint32_t crc = table_block_checksum(slice_from(buf_slice(out), begin), (uint8_t)codec,
-                                        file_number, offset);
-    buf_put_u8(out, (uint8_t)codec);
+    uint32_t crc =
+        table_block_checksum(slice_from(buf_slice(out), begin), codec, file_number, offset);
+    buf_put_u8(out, codec);
     buf_put_le32(out, crc);
 }
 
@@ -102,7 +103,7 @@ void table_footer_encode(const struct table_footer *footer, uint8_t out[TABLE_FO
     put_handle(out + FOOTER_INDEX, footer->index);
     put_handle(out + FOOTER_PROPERTIES, footer->properties);
     put_le64(out + FOOTER_FILE_NUMBER, footer->file_number);
-    put_le32(out + FOOTER_VERSION, TABLE_VERSION);
+    put_le32(out + FOOTER_VERSION, footer->columns ? TABLE_VERSION_COLUMNS : TABLE_VERSION);
     put_le32(out + FOOTER_INDEX_TYPE, TABLE_INDEX_SINGLE_LEVEL);
     put_le32(out + FOOTER_RESERVED, 0);
     put_le32(out + FOOTER_CHECKSUM, crc32c_extend(0, out, FOOTER_CHECKSUM));
@@ -132,7 +133,8 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
     }
     uint32_t version = get_le32(bytes + FOOTER_VERSION);
     uint32_t index_type = get_le32(bytes + FOOTER_INDEX_TYPE);
-    if (version != TABLE_VERSION || index_type != TABLE_INDEX_SINGLE_LEVEL) {
+    if ((version != TABLE_VERSION && version != TABLE_VERSION_COLUMNS) ||
+        index_type != TABLE_INDEX_SINGLE_LEVEL) {
         return error_set(err, STATUS_UNIMPLEMENTED,
                          "table version %u with index type %u is not known here", version,
                          index_type);
@@ -142,6 +144,7 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
         .index = get_handle(bytes + FOOTER_INDEX),
         .properties = get_handle(bytes + FOOTER_PROPERTIES),
         .file_number = get_le64(bytes + FOOTER_FILE_NUMBER),
+        .columns = version == TABLE_VERSION_COLUMNS,
     };
     uint64_t limit = file_bytes - TABLE_FOOTER_BYTES;
     uint64_t at = footer.filter.offset;
@@ -172,7 +175,8 @@ enum property {
     PROPERTY_BLOCK_BYTES = 11,
     PROPERTY_RESTART_INTERVAL = 12,
     PROPERTY_BLOOM_BITS_PER_KEY = 13,
-    PROPERTIES_COUNT, /* and one for the unused 0 */
+    PROPERTY_NUMBER_PLACE = 14, /* only of tables with columns */
+    PROPERTIES_COUNT,           /* and one for the unused 0 */
 };
 
 static void put_number(struct buf *out, enum property tag, uint64_t value)
@@ -203,6 +207,9 @@ void table_properties_encode(struct buf *out, const struct table_info *info)
     put_number(out, PROPERTY_BLOCK_BYTES, info->block_bytes);
     put_number(out, PROPERTY_RESTART_INTERVAL, info->restart_interval);
     put_number(out, PROPERTY_BLOOM_BITS_PER_KEY, info->bloom_bits_per_key);
+    if (info->columns) {
+        put_number(out, PROPERTY_NUMBER_PLACE, info->number_place);
+    }
 }
 
 /* Reads one property into `numbers` or the keys. False: its bytes are no number. */
@@ -234,15 +241,16 @@ static bool numbers_in_range(const uint64_t *numbers)
            numbers[PROPERTY_ZSTD_LEVEL] <= CODEC_ZSTD_LEVEL_MAX &&
            numbers[PROPERTY_BLOCK_BYTES] <= TABLE_BLOCK_BYTES_MAX &&
            numbers[PROPERTY_RESTART_INTERVAL] <= TABLE_RESTART_INTERVAL_MAX &&
-           numbers[PROPERTY_BLOOM_BITS_PER_KEY] <= BLOOM_BITS_PER_KEY_MAX;
+           numbers[PROPERTY_BLOOM_BITS_PER_KEY] <= BLOOM_BITS_PER_KEY_MAX &&
+           numbers[PROPERTY_NUMBER_PLACE] <= COLUMNS_PLACE_MAX;
 }
 
 enum status table_properties_decode(struct slice bytes, struct alloc *alloc, struct table_info *out,
                                     struct error *err)
 {
     uint64_t numbers[PROPERTIES_COUNT] = {0};
-    struct slice smallest = slice_of(NULL, 0);
-    struct slice largest = slice_of(NULL, 0);
+    struct slice smallest = slice_of_string("");
+    struct slice largest = slice_of_string("");
     uint32_t seen = 0;
     struct cursor cursor = cursor_of(bytes);
     while (!cursor.failed && cursor_left(&cursor) > 0) {
@@ -256,7 +264,8 @@ enum status table_properties_decode(struct slice bytes, struct alloc *alloc, str
         }
     }
     struct internal_key parsed;
-    bool all_seen = seen == (1U << PROPERTIES_COUNT) - 2;
+    bool columns = (seen & (1U << PROPERTY_NUMBER_PLACE)) != 0;
+    bool all_seen = (seen & ~(1U << PROPERTY_NUMBER_PLACE)) == (1U << PROPERTY_NUMBER_PLACE) - 2;
     if (cursor.failed || !all_seen || !numbers_in_range(numbers) ||
         !internal_key_parse(smallest, &parsed) || !internal_key_parse(largest, &parsed) ||
         internal_key_compare(smallest, largest) > 0) {
@@ -274,6 +283,8 @@ enum status table_properties_decode(struct slice bytes, struct alloc *alloc, str
         .block_bytes = (uint32_t)numbers[PROPERTY_BLOCK_BYTES],
         .restart_interval = (uint32_t)numbers[PROPERTY_RESTART_INTERVAL],
         .bloom_bits_per_key = (uint32_t)numbers[PROPERTY_BLOOM_BITS_PER_KEY],
+        .columns = columns,
+        .number_place = (uint32_t)numbers[PROPERTY_NUMBER_PLACE],
     };
     if (!table_info_set_keys(&info, alloc, smallest, largest)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a table's properties");

@@ -15,11 +15,14 @@
 
 #define TABLE_MAGIC UINT64_C(0x314c425452545345) /* the bytes "ESTRTBL1" */
 #define TABLE_VERSION 1U
+#define TABLE_VERSION_COLUMNS 2U /* of tables that may have blocks of columns */
 #define TABLE_INDEX_SINGLE_LEVEL 1U
 #define TABLE_FOOTER_BYTES 80UL
 
 /* Codec (u8) and checksum (le32) behind each block's contents. */
 #define TABLE_BLOCK_TRAILER_BYTES 5UL
+/* With the codec: what it gives is the form of a block as columns. */
+#define TABLE_BLOCK_COLUMNS 0x40U
 
 /* The largest block as stored; raw blocks are bounded by CODEC_RAW_BYTES_MAX, and filters by
  * bloom.h. */
@@ -36,6 +39,7 @@ struct table_footer {
     struct block_handle index;
     struct block_handle properties;
     uint64_t file_number;
+    bool columns; /* some data blocks may be columns */
 };
 
 /* The checksum of a block: CRC32C over contents, codec, file number and offset, so that a
@@ -45,7 +49,7 @@ uint32_t table_block_checksum(struct slice contents, uint8_t codec, uint64_t fil
 
 /* Appends the trailer of the block whose contents begin at `begin` in `out` and will be at
  * `offset` in the file. A failure is the buf's. */
-void table_block_seal(struct buf *out, size_t begin, enum codec codec, uint64_t file_number,
+void table_block_seal(struct buf *out, size_t begin, uint8_t codec, uint64_t file_number,
                       uint64_t offset);
 
 /* Takes an untrusted stored block apart. CORRUPT: too short, or the checksum does not hold.

@@ -5,6 +5,7 @@
 #include "base/plant.h"
 #include "storage/table/block.h"
 #include "storage/table/bloom.h"
+#include "storage/table/columns.h"
 #include "storage/table/table_format.h"
 
 /* What is gathered before it is written: few calls, little memory. */
@@ -26,6 +27,7 @@ struct table_writer {
     struct buf hashes; /* uint64_t each, one for each user key, if there is a filter */
     struct buf first_key;
     struct buf last_key;
+    struct buf packed;     /* one block as columns */
     struct buf compressed; /* one block */
     struct buf pending;    /* the file's bytes from `written` on */
     uint64_t written;
@@ -38,7 +40,8 @@ static bool options_in_range(const struct table_writer_options *options)
            options->zstd_level >= 0 && options->zstd_level <= CODEC_ZSTD_LEVEL_MAX &&
            options->block_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->restart_interval <= TABLE_RESTART_INTERVAL_MAX &&
-           options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX;
+           options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX &&
+           options->number_place <= COLUMNS_PLACE_MAX;
 }
 
 static void writer_init(struct table_writer *writer, const struct table_writer_options *options)
@@ -58,12 +61,15 @@ static void writer_init(struct table_writer *writer, const struct table_writer_o
         .restart_interval = options->restart_interval != 0 ? options->restart_interval
                                                            : TABLE_RESTART_INTERVAL_DEFAULT,
         .bloom_bits_per_key = options->bloom_bits_per_key,
+        .columns = options->columns,
+        .number_place = options->columns ? options->number_place : 0,
     };
     block_builder_init(&writer->data, alloc, writer->info.restart_interval);
     block_builder_init(&writer->index, alloc, 1);
     buf_init(&writer->hashes, alloc, HASHES_BYTES_MAX);
     buf_init(&writer->first_key, alloc, INTERNAL_KEY_BYTES_MAX);
     buf_init(&writer->last_key, alloc, INTERNAL_KEY_BYTES_MAX);
+    buf_init(&writer->packed, alloc, TABLE_STORED_BYTES_MAX);
     buf_init(&writer->compressed, alloc, TABLE_STORED_BYTES_MAX);
     buf_init(&writer->pending, alloc, PENDING_BYTES + TABLE_STORED_BYTES_MAX);
 }
@@ -79,6 +85,7 @@ static void writer_free(struct table_writer *writer)
     buf_release(&writer->hashes);
     buf_release(&writer->first_key);
     buf_release(&writer->last_key);
+    buf_release(&writer->packed);
     buf_release(&writer->compressed);
     buf_release(&writer->pending);
     alloc_free(alloc, writer->path);
@@ -159,13 +166,13 @@ static enum status write_pending(struct table_writer *writer, struct error *err)
 }
 
 /* Puts one block behind what is there. */
-static enum status put_block(struct table_writer *writer, struct slice contents, enum codec codec,
+static enum status put_block(struct table_writer *writer, struct slice contents, uint8_t form,
                              struct block_handle *handle, struct error *err)
 {
     size_t begin = writer->pending.length;
     uint64_t offset = writer->written + begin;
     buf_append_slice(&writer->pending, contents);
-    table_block_seal(&writer->pending, begin, codec, writer->info.file_number, offset);
+    table_block_seal(&writer->pending, begin, form, writer->info.file_number, offset);
     if (buf_failed(&writer->pending)) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
     }
@@ -176,20 +183,37 @@ static enum status put_block(struct table_writer *writer, struct slice contents,
     return STATUS_OK;
 }
 
-static enum status put_compressed(struct table_writer *writer, struct slice raw,
+/* `form`: 0, or TABLE_BLOCK_COLUMNS if that is what the bytes are. */
+static enum status put_compressed(struct table_writer *writer, struct slice bytes, uint8_t form,
                                   struct block_handle *handle, struct error *err)
 {
     if (writer->info.codec == CODEC_NONE) {
-        return put_block(writer, raw, CODEC_NONE, handle, err);
+        return put_block(writer, bytes, form, handle, err);
     }
     enum codec used = CODEC_NONE;
     enum status status =
-        codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level, raw,
+        codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level, bytes,
                        &writer->compressed, &used, writer->counters, &writer->failure);
     if (status != STATUS_OK) {
         return fail(writer, err);
     }
-    return put_block(writer, buf_slice(&writer->compressed), used, handle, err);
+    return put_block(writer, buf_slice(&writer->compressed), (uint8_t)(form | used), handle, err);
+}
+
+/* As columns, if that is wished and the block has the shape. */
+static enum status put_data(struct table_writer *writer, struct slice raw,
+                            struct block_handle *handle, struct error *err)
+{
+    const struct table_info *info = &writer->info;
+    buf_clear(&writer->packed);
+    bool packed = info->columns &&
+                  columns_pack(raw, info->restart_interval, info->number_place, &writer->packed);
+    if (buf_failed(&writer->packed)) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
+    }
+    return packed ? put_compressed(writer, buf_slice(&writer->packed), TABLE_BLOCK_COLUMNS, handle,
+                                   err)
+                  : put_compressed(writer, raw, 0, handle, err);
 }
 
 static enum status finish_data_block(struct table_writer *writer, struct error *err)
@@ -199,7 +223,7 @@ static enum status finish_data_block(struct table_writer *writer, struct error *
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
     }
     struct block_handle handle = {.length = 0};
-    enum status status = put_compressed(writer, raw, &handle, err);
+    enum status status = put_data(writer, raw, &handle, err);
     if (status != STATUS_OK) {
         return status;
     }
@@ -305,7 +329,7 @@ static enum status put_index(struct table_writer *writer, struct block_handle *h
     if (raw.length == 0) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
     }
-    return put_compressed(writer, raw, handle, err);
+    return put_compressed(writer, raw, 0, handle, err);
 }
 
 static enum status put_properties(struct table_writer *writer, struct block_handle *handle,
@@ -355,7 +379,8 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
     if (writer->data.count > 0) {
         status = finish_data_block(writer, err);
     }
-    struct table_footer footer = {.file_number = writer->info.file_number};
+    struct table_footer footer = {.file_number = writer->info.file_number,
+                                  .columns = writer->info.columns};
     if (status == STATUS_OK) {
         status = put_filter(writer, &footer.filter, err);
     }

@@ -20,6 +20,8 @@ struct table_writer_options {
     uint32_t block_bytes;            /* raw bytes of a block; 0: TABLE_BLOCK_BYTES_DEFAULT */
     uint32_t restart_interval;       /* 0: TABLE_RESTART_INTERVAL_DEFAULT */
     uint32_t bloom_bits_per_key;     /* 0: no filter; see BLOOM_BITS_PER_KEY_DEFAULT */
+    bool columns;                    /* store blocks that have the shape for it as columns */
+    uint32_t number_place;           /* then: where in each value its number is (columns.h) */
     struct codec_counters *counters; /* may be NULL; borrowed */
 };
 

@@ -21,6 +21,7 @@
 
 #include "base/fs.h"
 #include "storage/table/block.h"
+#include "storage/table/columns.h"
 #include "storage/table/table_meta.h"
 
 /* Some blocks' worth of entries: a block's first ones repeat nothing, so that a change of theirs
@@ -138,6 +139,7 @@ struct work {
     struct codec_context codec_context;
     struct block_handle handle; /* of the block */
     struct buf raw;             /* the block's bytes; its changes are made here */
+    struct buf packed;          /* the same as columns, if the table has such */
     struct buf stored;          /* the same as they would lie in the file */
     uint64_t number;            /* of the entry, in the table */
     int entries_tried;
@@ -165,12 +167,17 @@ static enum status try_block(struct work *work, struct error *err)
 {
     const struct table_info *info = &work->meta.info;
     enum codec used = CODEC_NONE;
+    buf_clear(&work->packed);
+    bool columns = info->columns && columns_pack(buf_slice(&work->raw), info->restart_interval,
+                                                 info->number_place, &work->packed);
     enum status status = codec_compress(&work->codec_context, info->codec, info->zstd_level,
-                                        buf_slice(&work->raw), &work->stored, &used, NULL, err);
+                                        buf_slice(columns ? &work->packed : &work->raw),
+                                        &work->stored, &used, NULL, err);
     if (status != STATUS_OK) {
         return status;
     }
-    table_block_seal(&work->stored, 0, used, info->file_number, work->handle.offset);
+    table_block_seal(&work->stored, 0, (uint8_t)(used | (columns ? TABLE_BLOCK_COLUMNS : 0)),
+                     info->file_number, work->handle.offset);
     if (buf_failed(&work->stored)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
     }
@@ -295,6 +302,7 @@ static enum status run(const struct request *request, struct error *err)
     struct buf key;
     buf_init(&key, alloc_default(), USER_KEY_BYTES_MAX);
     buf_init(&work.raw, alloc_default(), CODEC_RAW_BYTES_MAX);
+    buf_init(&work.packed, alloc_default(), TABLE_STORED_BYTES_MAX);
     buf_init(&work.stored, alloc_default(), TABLE_STORED_BYTES_MAX);
     codec_context_init(&work.codec_context);
     status = file_size(work.file.file, &work.file.file_bytes, err);
@@ -312,6 +320,7 @@ static enum status run(const struct request *request, struct error *err)
     table_meta_release(&work.meta);
     codec_context_release(&work.codec_context);
     buf_release(&work.stored);
+    buf_release(&work.packed);
     buf_release(&work.raw);
     buf_release(&key);
     file_close(work.file.file);

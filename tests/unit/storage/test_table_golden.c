@@ -5,39 +5,53 @@
  */
 #include "table_file_fixture.h"
 
-enum { ENTRIES = 300 };
+enum { ENTRIES = 300, NUMBER_PLACE = 1 };
 
-static const char *const names[] = {"table_v1_none.sst", "table_v1_lz4.sst", "table_v1_zstd.sst"};
+static const char *const names[][3] = {
+    {"table_v1_none.sst", "table_v1_lz4.sst", "table_v1_zstd.sst"},
+    {"table_v2_none.sst", "table_v2_lz4.sst", "table_v2_zstd.sst"},
+};
 
 /* Entry i of the golden tables, without a random generator, so that it never changes. */
-static size_t golden_key(uint64_t i, uint8_t *to)
+static size_t golden_key(int version, uint64_t i, uint8_t *to)
 {
+    if (version == 2) { /* columns are of keys that are numbers */
+        uint8_t number[8];
+        put_be64(number, 1000 + i + i / 50);
+        return internal_key_put(to, slice_of(number, sizeof number), 5000 + i, KEY_PUT);
+    }
     int length = snprintf((char *)to, 32, "golden/%05llu", (unsigned long long)(i / 3));
     return internal_key_put(to, slice_of(to, (size_t)length), 1000 - i,
                             i % 10 == 9 ? KEY_DELETE : KEY_PUT);
 }
 
-static size_t golden_value(uint64_t i, uint8_t *to)
+static size_t golden_value(int version, uint64_t i, uint8_t *to)
 {
     size_t length = i % 10 == 9 ? 0 : i % 40;
+    length += version == 2 ? NUMBER_PLACE + 8 : 0;
     for (size_t at = 0; at < length; at++) {
         to[at] = (uint8_t)(at < 10 ? i * 31 + at * 17 : 'v');
+    }
+    if (version == 2) {
+        put_le64(to + NUMBER_PLACE, 1700000000000000000 + i * 1001 - i % 7 * 5000);
     }
     return length;
 }
 
-static void write_golden(const char *path, enum codec codec)
+static void write_golden(const char *path, int version, enum codec codec)
 {
     struct error err = ERROR_INIT;
     struct table_writer_options options = fixture_options(path, codec);
     options.zstd_level = 1;
+    options.columns = version == 2;
+    options.number_place = NUMBER_PLACE;
     struct table_writer *writer = NULL;
     assert_ok(table_writer_open(&options, &writer, &err), &err);
     for (uint64_t i = 0; i < ENTRIES; i++) {
         uint8_t key[64];
         uint8_t value[64];
-        size_t key_length = golden_key(i, key);
-        size_t value_length = golden_value(i, value);
+        size_t key_length = golden_key(version, i, key);
+        size_t value_length = golden_value(version, i, value);
         assert_ok(table_writer_add(writer, slice_of(key, key_length), slice_of(value, value_length),
                                    &err),
                   &err);
@@ -47,25 +61,24 @@ static void write_golden(const char *path, enum codec codec)
     table_info_release(&info);
 }
 
-static const char *golden_path(char *out, int codec)
+static const char *golden_path(char *out, int version, int codec)
 {
     char relative[64];
-    (void)snprintf(relative, sizeof relative, "tests/golden/%s", names[codec]);
+    (void)snprintf(relative, sizeof relative, "tests/golden/%s", names[version - 1][codec]);
     return test_source_path(out, relative);
 }
 
-/* Tables of version 1 open, verify and yield their entries. */
-static void test_version_1_opens(void **state)
+static void assert_opens(int version)
 {
-    (void)state;
     for (int codec = 0; codec < 3; codec++) {
         char path[PATH_BYTES_MAX];
         struct error err = ERROR_INIT;
-        struct table *table = open_table(golden_path(path, codec));
+        struct table *table = open_table(golden_path(path, version, codec));
         assert_int_equal(table_get_info(table)->file_number, FIXTURE_FILE_NUMBER);
         assert_int_equal(table_get_info(table)->codec, codec);
         assert_int_equal(table_get_info(table)->entries, ENTRIES);
-        assert_int_equal(table_get_info(table)->deletions, ENTRIES / 10);
+        assert_int_equal(table_get_info(table)->deletions, version == 1 ? ENTRIES / 10 : 0);
+        assert_int_equal(table_get_info(table)->columns, version == 2);
         assert_ok(table_verify(table, NULL, &err), &err);
         struct iter *iter = NULL;
         assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
@@ -74,8 +87,8 @@ static void test_version_1_opens(void **state)
             uint8_t key[64];
             uint8_t value[64];
             assert_true(iter_valid(iter));
-            assert_slice_equal(iter_key(iter), slice_of(key, golden_key(i, key)));
-            assert_slice_equal(iter_value(iter), slice_of(value, golden_value(i, value)));
+            assert_slice_equal(iter_key(iter), slice_of(key, golden_key(version, i, key)));
+            assert_slice_equal(iter_value(iter), slice_of(value, golden_value(version, i, value)));
             iter_next(iter);
         }
         assert_false(iter_valid(iter));
@@ -84,36 +97,46 @@ static void test_version_1_opens(void **state)
     }
 }
 
-/* The writer still makes version 1, byte for byte. Only without compression: what a codec makes is
- * its library's affair. */
-static void test_writer_makes_version_1(void **state)
+/* Tables of each version open, verify and yield their entries. */
+static void test_versions_open(void **state)
+{
+    (void)state;
+    assert_opens(1);
+    assert_opens(2);
+}
+
+/* The writer still makes each version, byte for byte. Only without compression: what a codec makes
+ * is its library's affair. */
+static void test_writer_makes_versions(void **state)
 {
     struct temp_dir *dir = *state;
-    char path[PATH_BYTES_MAX];
-    struct buf golden;
-    struct buf written;
-    read_bytes(golden_path(path, CODEC_NONE), &golden);
-    write_golden(temp_dir_path(dir, "t"), CODEC_NONE);
-    read_bytes(temp_dir_path(dir, "t"), &written);
-    assert_slice_equal(buf_slice(&written), buf_slice(&golden));
-    buf_release(&written);
-    buf_release(&golden);
+    for (int version = 1; version <= 2; version++) {
+        char path[PATH_BYTES_MAX];
+        struct buf golden;
+        struct buf written;
+        read_bytes(golden_path(path, version, CODEC_NONE), &golden);
+        write_golden(temp_dir_path(dir, version == 1 ? "t1" : "t2"), version, CODEC_NONE);
+        read_bytes(temp_dir_path(dir, version == 1 ? "t1" : "t2"), &written);
+        assert_slice_equal(buf_slice(&written), buf_slice(&golden));
+        buf_release(&written);
+        buf_release(&golden);
+    }
 }
 
 int main(void)
 {
     const char *directory = getenv("ESTREAT_GOLDEN_DIR");
-    for (int codec = 0; directory != NULL && codec < 3; codec++) {
+    for (int i = 0; directory != NULL && i < 6; i++) {
         char path[PATH_BYTES_MAX];
         struct error err = ERROR_INIT;
-        if (path_join(path, directory, names[codec], &err) != STATUS_OK) {
+        if (path_join(path, directory, names[i / 3][i % 3], &err) != STATUS_OK) {
             return EXIT_FAILURE;
         }
-        write_golden(path, (enum codec)codec);
+        write_golden(path, 1 + i / 3, (enum codec)(i % 3));
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_version_1_opens),
-        cmocka_unit_test_setup_teardown(test_writer_makes_version_1, temp_dir_setup,
+        cmocka_unit_test(test_versions_open),
+        cmocka_unit_test_setup_teardown(test_writer_makes_versions, temp_dir_setup,
                                         temp_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
