@@ -373,6 +373,21 @@ static enum status open_catalog(struct engine *engine, const struct manifest_sta
     return STATUS_OK;
 }
 
+/* Of a KEYSPACE_APPEND; empty if it has no tables. */
+static struct slice largest_key(const struct version *version, unsigned keyspace)
+{
+    struct slice largest = slice_of(NULL, 0);
+    for (unsigned level = KEYSPACE_FRESH_LEVEL; level <= KEYSPACE_PARTITION_LEVEL; level++) {
+        size_t count = version_count(version, keyspace, level);
+        if (count > 0) {
+            struct slice last =
+                internal_key_user(version_at(version, keyspace, level, count - 1)->largest);
+            largest = slice_compare(last, largest) > 0 ? last : largest;
+        }
+    }
+    return largest;
+}
+
 static enum status open_view(struct engine *engine, struct error *err)
 {
     struct view *view = view_new(engine->alloc);
@@ -386,10 +401,8 @@ static enum status open_view(struct engine *engine, struct error *err)
     view_fill(view, version, active, NULL, 0,
               pick_level0(version, engine->keyspaces, engine->options.keyspace_count));
     for (unsigned i = 0; i < engine->options.keyspace_count; i++) {
-        size_t count = version_count(version, i, 1);
-        if (engine->keyspaces[i].layout == KEYSPACE_APPEND && count > 0) {
-            buf_append_slice(&engine->append_last[i],
-                             internal_key_user(version_at(version, i, 1, count - 1)->largest));
+        if (engine->keyspaces[i].layout == KEYSPACE_APPEND) {
+            buf_append_slice(&engine->append_last[i], largest_key(version, i));
         }
     }
     mem_set_unref(active);

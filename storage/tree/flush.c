@@ -27,7 +27,7 @@ static enum status begin_keyspace(struct flush *flush, struct error *err)
     }
     retain_reset(&flush->retain);
     output_init(&flush->output, flush->place, keyspace, flush->keyspace,
-                keyspace->layout == KEYSPACE_APPEND ? 1 : 0, flush->edit);
+                keyspace->layout == KEYSPACE_APPEND ? KEYSPACE_FRESH_LEVEL : 0, flush->edit);
     iter_seek_to_first(flush->iter);
     return STATUS_OK;
 }

@@ -12,12 +12,12 @@ void output_init(struct output *output, const struct output_place *place,
                  struct edit *edit)
 {
     bool flush_whole = level == 0;
-    bool first_time = flush_whole || keyspace->layout == KEYSPACE_APPEND;
+    unsigned flushed_to = keyspace->layout == KEYSPACE_APPEND ? KEYSPACE_FRESH_LEVEL : 0;
     *output = (struct output){.place = place,
                               .keyspace = keyspace,
                               .keyspace_index = keyspace_index,
                               .level = level,
-                              .codec = first_time ? keyspace->codec_new : keyspace->codec_old,
+                              .old = level > flushed_to,
                               .table_bytes = flush_whole ? UINT64_MAX : place->table_bytes,
                               .edit = edit};
     buf_init(&output->last, place->alloc, USER_KEY_BYTES_MAX);
@@ -38,14 +38,20 @@ static enum status open_writer(struct output *output, struct error *err)
     if (status != STATUS_OK) {
         return status;
     }
+    const struct keyspace_options *keyspace = output->keyspace;
+    size_t block_bytes = output->old && keyspace->block_bytes_old > 0 ? keyspace->block_bytes_old
+                                                                      : keyspace->block_bytes;
     struct table_writer_options options = {
         .fs = output->place->fs,
         .alloc = output->place->alloc,
         .path = path,
         .file_number = number,
-        .codec = output->codec,
-        .block_bytes = (uint32_t)output->keyspace->block_bytes,
-        .bloom_bits_per_key = output->keyspace->bloom_bits,
+        .codec = output->old ? keyspace->codec_old : keyspace->codec_new,
+        .zstd_level = output->old ? keyspace->zstd_level_old : 0,
+        .block_bytes = (uint32_t)block_bytes,
+        .bloom_bits_per_key = keyspace->bloom_bits,
+        .columns = output->old && keyspace->columns_old,
+        .number_place = keyspace->number_place,
         .counters = output->place->counters,
     };
     output->number = number;

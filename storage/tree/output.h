@@ -29,7 +29,7 @@ struct output {
     const struct keyspace_options *keyspace;
     unsigned keyspace_index;
     unsigned level;
-    enum codec codec;
+    bool old;             /* not fresh from a memtable */
     uint64_t table_bytes; /* split at; UINT64_MAX: never */
     struct edit *edit;    /* borrowed */
     struct table_writer *writer;

@@ -42,6 +42,14 @@ static double urgency(const struct version *version, const struct pick_options *
     return (double)version_bytes(version, keyspace, level) / (double)level_target(options, level);
 }
 
+/* As above, of the fresh tables of a KEYSPACE_APPEND. */
+static double urgency_of_fresh(const struct version *version, const struct pick_options *options,
+                               unsigned keyspace)
+{
+    size_t count = version_count(version, keyspace, KEYSPACE_FRESH_LEVEL);
+    return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
+}
+
 /* The tables of the level below that overlap user keys [smallest, largest]. */
 static void find_below(const struct version *version, struct pick *pick, struct slice smallest,
                        struct slice largest)
@@ -121,7 +129,60 @@ static bool pick_oldest_table(const struct version *version, struct pick *pick)
     return found;
 }
 
-static bool pick_tables(const struct version *version, struct pick *pick)
+static struct slice smallest_of(const struct version *version, const struct pick *pick, size_t i)
+{
+    return internal_key_user(version_at(version, pick->keyspace, pick->level, i)->smallest);
+}
+
+/* Where among the partitions the table at `i` would be. */
+static size_t place_below(const struct version *version, const struct pick *pick, size_t i)
+{
+    return version_lower_bound(version, pick->keyspace, pick->level + 1,
+                               smallest_of(version, pick, i));
+}
+
+/* The partition that ends right before what is picked grows, if it is not the larger part: so it
+ * comes to its size with few rewrites. */
+static void pick_last_partition(const struct version *version, struct pick *pick)
+{
+    size_t place = pick->below_begin;
+    uint64_t bytes = 0;
+    for (size_t i = pick->begin; i < pick->end; i++) {
+        bytes += version_at(version, pick->keyspace, pick->level, i)->bytes;
+    }
+    if (place > 0) {
+        const struct table_file *last =
+            version_at(version, pick->keyspace, pick->level + 1, place - 1);
+        pick->below_begin -= last->bytes <= bytes && !table_file_is_damaged(last) ? 1 : 0;
+    }
+}
+
+/* Fresh tables of a KEYSPACE_APPEND, the oldest ones that are sound and lie between the same two
+ * partitions. False: damage leaves fewer than two of them, or than one for the whole. */
+static bool pick_fresh_tables(const struct version *version, const struct pick_options *options,
+                              struct pick *pick)
+{
+    size_t count = version_count(version, pick->keyspace, pick->level);
+    for (size_t begin = 0; begin<count; begin = pick->end> begin ? pick->end : begin + 1) {
+        pick->begin = begin;
+        pick->end = begin;
+        pick->below_begin = place_below(version, pick, begin);
+        pick->below_end = pick->below_begin;
+        while (
+            pick->end < count &&
+            !table_file_is_damaged(version_at(version, pick->keyspace, pick->level, pick->end)) &&
+            place_below(version, pick, pick->end) == pick->below_begin) {
+            pick->end++;
+        }
+        if (pick->end - begin >= (options->whole ? 1 : 2)) {
+            pick_last_partition(version, pick);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool pick_leveled(const struct version *version, struct pick *pick)
 {
     bool found =
         pick->level == 0 ? pick_level0_tables(version, pick) : pick_oldest_table(version, pick);
@@ -137,16 +198,18 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
     double most = 1.0;
     bool found = false;
     for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
-        if (options->keyspaces[keyspace].layout != KEYSPACE_LEVELED) {
-            continue;
-        }
-        for (unsigned level = 0; level + 1 < TREE_LEVELS; level++) {
-            double present = urgency(version, options, keyspace, level);
+        bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
+        unsigned level = appends ? KEYSPACE_FRESH_LEVEL : 0;
+        unsigned end = appends ? KEYSPACE_PARTITION_LEVEL : TREE_LEVELS - 1;
+        for (; level < end; level++) {
+            double present = appends ? urgency_of_fresh(version, options, keyspace)
+                                     : urgency(version, options, keyspace, level);
             if (present < most || (found && present <= most)) {
                 continue;
             }
             struct pick pick = {.keyspace = keyspace, .level = level};
-            if (pick_tables(version, &pick)) {
+            if (appends ? pick_fresh_tables(version, options, &pick)
+                        : pick_leveled(version, &pick)) {
                 most = present;
                 found = true;
                 *out = pick;
@@ -166,7 +229,7 @@ struct pick_level0 pick_level0(const struct version *version,
             continue;
         }
         struct pick pick = {.keyspace = keyspace};
-        size_t *of = pick_tables(version, &pick) ? &most.mergeable : &most.stuck;
+        size_t *of = pick_leveled(version, &pick) ? &most.mergeable : &most.stuck;
         *of = count > *of ? count : *of;
     }
     return most;

@@ -7,6 +7,9 @@
  * of the whole makes each level due that is not empty and has entries below it, so that
  * in the end all of a keyspace is in one level.
  *
+ * Of a KEYSPACE_APPEND nothing overlaps; its fresh tables are gathered into partitions when there
+ * are `l0_trigger` of them.
+ *
  * Tables that are damaged (table_file_is_damaged) are never picked, nor are those that
  * would have to be merged with them: what can be merged apart from them is.
  *

@@ -72,13 +72,19 @@ static uint64_t write_table(struct fixture *fixture, uint64_t number, const char
     return bytes;
 }
 
-static void add(struct edit *edit, unsigned level, uint64_t number, uint64_t bytes,
-                const char *smallest, const char *largest)
+static void add_to(struct edit *edit, unsigned keyspace, unsigned level, uint64_t number,
+                   uint64_t bytes, const char *smallest, const char *largest)
 {
     uint8_t low[64];
     uint8_t high[64];
-    edit_add_table(edit, 1, level, number, bytes, 2, put_key(low, smallest, 9),
+    edit_add_table(edit, keyspace, level, number, bytes, 2, put_key(low, smallest, 9),
                    put_key(high, largest, 8));
+}
+
+static void add(struct edit *edit, unsigned level, uint64_t number, uint64_t bytes,
+                const char *smallest, const char *largest)
+{
+    add_to(edit, 1, level, number, bytes, smallest, largest);
 }
 
 static void publish(struct fixture *fixture, const struct edit *edit)
@@ -345,6 +351,89 @@ static void test_pick_whole(void **state)
     fixture_release(&fixture);
 }
 
+/* Of what is appended: fresh tables, when there are three, and the partition before them if it is
+ * not the larger part. */
+static void test_pick_fresh(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add_to(&edit, 0, 2, 1, 31, "a", "b");
+    add_to(&edit, 0, 1, 2, 10, "c", "d");
+    add_to(&edit, 0, 1, 3, 10, "e", "f");
+    assert_false(pick_after(&fixture, &edit, &pick));
+    edit_clear(&edit);
+    add_to(&edit, 0, 1, 4, 10, "g", "h");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.keyspace, 0);
+    assert_int_equal(pick.level, 1);
+    assert_int_equal(pick.begin, 0);
+    assert_int_equal(pick.end, 3);
+    assert_int_equal(pick.below_begin, pick.below_end);
+    assert_false(pick.move);
+    edit_clear(&edit);
+    add_to(&edit, 0, 1, 5, 1, "i", "j");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.end, 4);
+    assert_int_equal(pick.below_begin, 0);
+    assert_int_equal(pick.below_end, 1);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
+static void damage(struct fixture *fixture, unsigned level, size_t index)
+{
+    struct version *version = catalog_acquire(fixture->catalog);
+    table_file_note_damage(version_at(version, 0, level, index));
+    version_release(version);
+}
+
+/* A damaged fresh table stays; what lies on its two sides is not mixed, nor with what has become of
+ * one side already. */
+static void test_pick_fresh_around_damage(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    add_to(&edit, 0, 1, 2, 10, "c", "d");
+    add_to(&edit, 0, 1, 3, 10, "e", "f");
+    publish(&fixture, &edit);
+    damage(&fixture, 1, 1);
+    edit_clear(&edit);
+    add_to(&edit, 0, 1, 4, 10, "g", "h");
+    assert_false(pick_after(&fixture, &edit, &pick)); /* none of them has a neighbour */
+    edit_clear(&edit);
+    add_to(&edit, 0, 1, 5, 10, "i", "j");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.begin, 2);
+    assert_int_equal(pick.end, 4);
+    edit_clear(&edit);
+    edit_remove_table(&edit, 0, 1, 3); /* mended, by whatever */
+    edit_remove_table(&edit, 0, 1, 4);
+    add_to(&edit, 0, 2, 4, 10, "g", "h");
+    add_to(&edit, 0, 1, 6, 10, "k", "l");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.begin, 1); /* "c" lies before the partition */
+    assert_int_equal(pick.end, 3);
+    assert_int_equal(pick.below_begin, 0);
+    assert_int_equal(pick.below_end, 1);
+    damage(&fixture, 2, 0);
+    edit_clear(&edit);
+    add_to(&edit, 0, 1, 7, 10, "m", "n");
+    assert_true(pick_after(&fixture, &edit, &pick));
+    assert_int_equal(pick.begin, 1);
+    assert_int_equal(pick.end, 4);
+    assert_int_equal(pick.below_begin, pick.below_end);
+    edit_release(&edit);
+    fixture_release(&fixture);
+}
+
 /* What is damaged stays, and with it what cannot go without it; the rest goes down. */
 static void test_pick_around_damage(void **state)
 {
@@ -409,10 +498,16 @@ static void test_pick_append(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_find),
-        cmocka_unit_test(test_pick_level0), cmocka_unit_test(test_pick_level),
-        cmocka_unit_test(test_pick_whole),  cmocka_unit_test(test_pick_around_damage),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_pick_level0),
+        cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_pick_whole),
+        cmocka_unit_test(test_pick_fresh),
+        cmocka_unit_test(test_pick_fresh_around_damage),
+        cmocka_unit_test(test_pick_around_damage),
         cmocka_unit_test(test_pick_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

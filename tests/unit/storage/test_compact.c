@@ -80,26 +80,33 @@ static uint64_t list_tables(struct fixture *fixture, unsigned keyspace, struct t
     return entries;
 }
 
-/* A seal of appended events becomes ascending tables of bounded size in level 1. */
-static void test_append_flush(void **state)
+/* What is appended becomes tables that never overlap: a few fresh ones, the others partitions of
+ * about the size that tables have. */
+static void test_append_partitions(void **state)
 {
     (void)state;
     struct fixture fixture;
     static struct table_list list;
     struct model model = {.events = 0};
     fixture_init(&fixture);
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < 600; i++) {
         model_append(&model, &fixture.batch);
+        if (i % 10 == 9) {
+            settle(&fixture);
+        }
     }
-    settle(&fixture);
-    assert_int_equal(list_tables(&fixture, KS_EVENTS, &list), 150);
-    assert_true(list.count >= 4);
+    assert_int_equal(list_tables(&fixture, KS_EVENTS, &list), 600);
+    unsigned fresh = 0;
     for (unsigned i = 0; i < list.count; i++) {
-        assert_int_equal(list.tables[i].level, 1);
+        bool is_fresh = list.tables[i].level == KEYSPACE_FRESH_LEVEL;
+        fresh += is_fresh;
+        assert_true(is_fresh || list.tables[i].level == KEYSPACE_PARTITION_LEVEL);
         assert_true(list.tables[i].bytes < 3 * fixture.options.table_bytes);
-        assert_true(i == 0 ||
+        assert_true(i == 0 || list.tables[i].level != list.tables[i - 1].level ||
                     slice_compare(list.tables[i - 1].largest, list.tables[i].smallest) < 0);
     }
+    assert_true(fresh < fixture.options.l0_trigger);
+    assert_in_range(list.count - fresh, 4, 60 / 2);
     assert_content(fixture.engine, NULL, &model);
     fixture_release(&fixture);
 }
@@ -259,9 +266,12 @@ int main(void)
 {
     log_set_level(LOG_OFF);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append_flush),     cmocka_unit_test(test_flush_drops),
-        cmocka_unit_test(test_deletions_vanish), cmocka_unit_test(test_deletion_shadows),
-        cmocka_unit_test(test_levels),           cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_append_partitions),
+        cmocka_unit_test(test_flush_drops),
+        cmocka_unit_test(test_deletions_vanish),
+        cmocka_unit_test(test_deletion_shadows),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
