@@ -16,6 +16,9 @@
 #include "merkle/event_header.h"
 #include "merkle/hash.h"
 
+/* Where the time is in the bytes. */
+#define EVENT_RECORD_TIME_PLACE 1U
+
 struct event_record {
     uint64_t position; /* from the row's key */
     uint64_t time_ns;

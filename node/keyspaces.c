@@ -2,6 +2,7 @@
 #include "node/keyspaces.h"
 
 #include "base/check.h"
+#include "node/event_record.h"
 
 enum { TILE_HEIGHT = 8 };
 
@@ -11,7 +12,11 @@ static const struct keyspace_options layout[KEYSPACE_COUNT] = {
                          .layout = KEYSPACE_APPEND,
                          .block_bytes = 16 * KIB,
                          .codec_new = CODEC_LZ4,
-                         .codec_old = CODEC_ZSTD},
+                         .codec_old = CODEC_ZSTD,
+                         .zstd_level_old = 1,
+                         .block_bytes_old = 48 * KIB,
+                         .columns_old = true,
+                         .number_place = EVENT_RECORD_TIME_PLACE},
     /* Each append looks its key up, and mostly in vain at first: the filter says so. */
     [KEYSPACE_LATEST] = {.name = "latest",
                          .layout = KEYSPACE_LEVELED,
