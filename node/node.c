@@ -55,12 +55,13 @@ static void on_members(void *context, const struct members *members)
 {
     const struct node *node = context;
     peers_set(node->peers, members);
+    snapshot_link_rpc_set(node->link, members);
 }
 
-static void on_known(void *context, uint64_t raft_id, const char *endpoint)
+static void on_met(void *context, uint64_t raft_id, const char *endpoint)
 {
     const struct node *node = context;
-    snapshot_link_rpc_know(node->link, raft_id, endpoint);
+    snapshot_link_rpc_meet(node->link, raft_id, endpoint);
 }
 
 static void on_restart(void *context)
@@ -117,7 +118,10 @@ static enum status take_part(struct node *node, struct error *err)
     enum status status = incarnations_open(node->alloc, replica->options.fs, replica->options.rng,
                                            node->config->data, &node->incarnations, err);
     if (status == STATUS_OK) {
-        snapshot_link_rpc_use(node->link, node->loop, incarnations_own(node->incarnations));
+        status = snapshot_link_rpc_use(node->link, node->loop, incarnations_own(node->incarnations),
+                                       err);
+    }
+    if (status == STATUS_OK) {
         status = rpc_loop_open(&loop_options, &node->peer_loop, err);
     }
     if (status == STATUS_OK) {
@@ -128,7 +132,7 @@ static enum status take_part(struct node *node, struct error *err)
                                                     .intake = &replica->intake,
                                                     .incarnations = node->incarnations,
                                                     .snapshots = replica->source,
-                                                    .on_known = on_known,
+                                                    .on_met = on_met,
                                                     .context = node};
         status = peers_open(&peers_options, &node->peers, err);
     }

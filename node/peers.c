@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "node/service_snapshot.h"
-#include "rpc/channel.h"
+#include "node/ways.h"
 #include "rpc/endpoint.h"
 #include "rpc/server.h"
 #include "schema/raft.pb-c.h"
@@ -18,51 +18,31 @@
 #define KEEPALIVE_MS 1000U
 #define DEAD_MS 5000U
 
-/* Whom this node sends to. Who is no member any more keeps its connection until the end: closing
- * one waits for the loop that this runs on. */
-struct peer {
-    struct peers *peers;
-    uint64_t raft_id;
-    char endpoint[ENDPOINT_BYTES_MAX + 1];
-    struct rpc_channel *channel;
-};
-
 struct peers {
     struct alloc *alloc;
     struct clock *clock;
     struct intake_queue *intake;
     const struct config *config;
     struct incarnations *incarnations;
-    void (*on_known)(void *context, uint64_t raft_id, const char *endpoint);
+    void (*on_met)(void *context, uint64_t raft_id, const char *endpoint);
     void *context;
     uint64_t self;
     char self_endpoint[ENDPOINT_BYTES_MAX + 1];
     struct rpc_loop *loop;
     struct rpc_server *server;
-    struct peer *others[PEERS_KNOWN_MAX]; /* owned; on the loop's thread */
-    unsigned other_count;
+    struct ways *ways; /* for what this node sends */
 };
-
-static struct peer *find_peer(struct peers *peers, uint64_t raft_id)
-{
-    for (unsigned i = 0; i < peers->other_count; i++) {
-        if (peers->others[i]->raft_id == raft_id) {
-            return peers->others[i];
-        }
-    }
-    return NULL;
-}
 
 static void on_state(void *context, bool connected)
 {
-    const struct peer *peer = context;
-    struct peers *peers = peer->peers;
+    const struct way *way = context;
+    struct peers *peers = way->context;
     if (connected) {
         return;
     }
     struct peer_lost *lost = alloc_new(peers->alloc, sizeof *lost);
     if (lost != NULL) { /* it only saves time */
-        *lost = (struct peer_lost){.alloc = peers->alloc, .peer = peer->raft_id};
+        *lost = (struct peer_lost){.alloc = peers->alloc, .peer = way->raft_id};
         intake_push(peers->intake, &lost->intake, INTAKE_UNREACHABLE);
     }
 }
@@ -79,12 +59,12 @@ static void on_refused(void *context, const char *text)
 /* Who listens at a member's address must be that member. */
 static enum status accept_server(void *context, const struct rpc_hello *server, struct error *err)
 {
-    const struct peer *peer = context;
-    struct peers *peers = peer->peers;
-    if (raft_id_of(server->peer_id) != peer->raft_id) {
+    const struct way *way = context;
+    struct peers *peers = way->context;
+    if (raft_id_of(server->peer_id) != way->raft_id) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "node %.64s is at %.200s, another member's", server->peer_id,
-                         peer->endpoint);
+                         way->endpoint);
     }
     return incarnations_accept(peers->incarnations, server->peer_id, server->instance, err);
 }
@@ -101,68 +81,13 @@ static void on_client_gone(void *context, const struct rpc_hello *client)
     incarnations_leave(peers->incarnations, client->peer_id);
 }
 
-/* Begins to connect to the member, unless it is known there. */
-static enum status connect_to(struct peers *peers, uint64_t raft_id, const char *endpoint,
-                              struct error *err)
-{
-    const struct config *config = peers->config;
-    char url[RPC_URL_BYTES_MAX];
-    if (raft_id == peers->self || endpoint[0] == '\0' || find_peer(peers, raft_id) != NULL) {
-        return STATUS_OK;
-    }
-    if (peers->other_count == PEERS_KNOWN_MAX) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%u peers are known already",
-                         PEERS_KNOWN_MAX);
-    }
-    enum status status = rpc_endpoint_url(endpoint, 0, url, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct peer *peer = alloc_zeroed(peers->alloc, 1, sizeof *peer);
-    if (peer == NULL) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a peer");
-    }
-    peer->peers = peers;
-    peer->raft_id = raft_id;
-    (void)snprintf(peer->endpoint, sizeof peer->endpoint, "%s", endpoint);
-    const struct rpc_channel_options options = {
-        .url = url,
-        .frame_bytes_max = PEER_FRAME_BYTES_MAX,
-        .cluster_id = config->cluster,
-        .peer_id = config->node_id,
-        .instance = incarnations_own(peers->incarnations),
-        .accept_peer = accept_server,
-        .on_state = on_state,
-        .on_refused = on_refused,
-        .context = peer,
-    };
-    status = rpc_channel_open(peers->loop, &options, &peer->channel, err);
-    if (status != STATUS_OK) {
-        alloc_free(peers->alloc, peer);
-        return status;
-    }
-    peers->others[peers->other_count++] = peer;
-    peers->on_known(peers->context, raft_id, endpoint);
-    return STATUS_OK;
-}
-
-static void connect_or_say(struct peers *peers, uint64_t raft_id, const char *endpoint)
-{
-    struct error err = ERROR_INIT;
-    if (connect_to(peers, raft_id, endpoint, &err) != STATUS_OK) {
-        char quoted[ERROR_TEXT_BYTES];
-        log_write("peers", LOG_WARN, "cannot connect to a member", "endpoint=%s error=%s", endpoint,
-                  log_quote(quoted, sizeof quoted, err.text));
-    }
-}
-
 /* A member that this node has not heard of tells where it is to be answered: the leader that adds
  * this node, or one that was added while this node was away. */
 static void get_acquainted(struct peers *peers, const Estreat__V1__RaftMessage *wire)
 {
-    if (wire->sender_endpoint[0] != '\0' && find_peer(peers, wire->from) == NULL &&
-        strlen(wire->sender_endpoint) <= ENDPOINT_BYTES_MAX) {
-        connect_or_say(peers, wire->from, wire->sender_endpoint);
+    if (wire->sender_endpoint[0] != '\0') {
+        ways_meet(peers->ways, wire->from, wire->sender_endpoint);
+        peers->on_met(peers->context, wire->from, wire->sender_endpoint);
     }
 }
 
@@ -178,6 +103,25 @@ static void on_step(void *context, struct rpc_server_call *call, const ProtobufC
         }
     }
     rpc_call_finish(call);
+}
+
+static enum status open_ways(struct peers *peers, struct error *err)
+{
+    const struct ways_options options = {
+        .alloc = peers->alloc,
+        .loop = peers->loop,
+        .self = peers->self,
+        .channel = {.frame_bytes_max = PEER_FRAME_BYTES_MAX,
+                    .cluster_id = peers->config->cluster,
+                    .peer_id = peers->config->node_id,
+                    .instance = incarnations_own(peers->incarnations),
+                    .accept_peer = accept_server,
+                    .on_state = on_state,
+                    .on_refused = on_refused},
+        .at_once = true,
+        .context = peers,
+    };
+    return ways_open(&options, &peers->ways, err);
 }
 
 static enum status listen_for_peers(struct peers *peers, const struct config *config,
@@ -232,10 +176,13 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
     peers->loop = options->loop;
     peers->config = config;
     peers->incarnations = options->incarnations;
-    peers->on_known = options->on_known;
+    peers->on_met = options->on_met;
     peers->context = options->context;
     memcpy(peers->self_endpoint, config->members[self].peer, sizeof peers->self_endpoint);
-    enum status status = listen_for_peers(peers, config, options->snapshots, err);
+    enum status status = open_ways(peers, err);
+    if (status == STATUS_OK) {
+        status = listen_for_peers(peers, config, options->snapshots, err);
+    }
     if (status != STATUS_OK) {
         peers_close(peers);
         return status;
@@ -250,10 +197,7 @@ void peers_close(struct peers *peers)
         return;
     }
     rpc_server_close(peers->server, DRAIN_MS);
-    for (unsigned i = 0; i < peers->other_count; i++) {
-        rpc_channel_close(peers->others[i]->channel);
-        alloc_free(peers->alloc, peers->others[i]);
-    }
+    ways_close(peers->ways);
     alloc_free(peers->alloc, peers);
 }
 
@@ -264,25 +208,38 @@ uint16_t peers_port(const struct peers *peers)
 
 void peers_set(struct peers *peers, const struct members *members)
 {
-    for (size_t i = 0; i < members->count; i++) {
-        connect_or_say(peers, members->of[i].raft_id, members->of[i].at.peer);
-    }
+    ways_set(peers->ways, members);
 }
+
+struct sending {
+    const struct peers *peers;
+    const struct raft_message *message;
+    struct rpc_channel *channel;
+};
 
 /* Who is added must learn where to answer. Entries follow questions, so those need not say it. */
 static bool send_wire(void *context, const Estreat__V1__RaftMessage *wire)
 {
-    const struct peer *peer = context;
+    const struct sending *sending = context;
     Estreat__V1__RaftMessage message = *wire;
     if (message.n_entries == 0) {
-        message.sender_endpoint = peer->peers->self_endpoint;
+        message.sender_endpoint = (char *)(uintptr_t)sending->peers->self_endpoint;
     }
-    return rpc_channel_send(peer->channel, &estreat__v1__raft__descriptor, 0, &message.base);
+    return rpc_channel_send(sending->channel, &estreat__v1__raft__descriptor, 0, &message.base);
+}
+
+static bool send_on(void *context, struct rpc_channel *channel)
+{
+    struct sending *sending = context;
+    const struct peers *peers = sending->peers;
+    sending->channel = channel;
+    return rpc_channel_connected(channel) &&
+           peer_wire(sending->message, clock_realtime_ns(peers->clock), peers->alloc, send_wire,
+                     sending);
 }
 
 bool peers_send(struct peers *peers, const struct raft_message *message)
 {
-    struct peer *peer = find_peer(peers, message->to);
-    return peer != NULL && rpc_channel_connected(peer->channel) &&
-           peer_wire(message, clock_realtime_ns(peers->clock), peers->alloc, send_wire, peer);
+    struct sending sending = {.peers = peers, .message = message};
+    return ways_use(peers->ways, message->to, send_on, &sending);
 }

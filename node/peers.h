@@ -21,8 +21,6 @@
 
 struct peers;
 
-#define PEERS_KNOWN_MAX 64U /* members, former ones, and who claims to be one */
-
 struct peers_options {
     struct alloc *alloc;
     struct clock *clock;
@@ -31,8 +29,8 @@ struct peers_options {
     struct intake_queue *intake; /* the driver's */
     struct incarnations *incarnations;
     struct snapshot_source *snapshots; /* what other members may pull */
-    /* Told on the loop's thread where each other node is, when that becomes known. */
-    void (*on_known)(void *context, uint64_t raft_id, const char *endpoint);
+    /* Told on the loop's thread, over and over, where a node is that writes to this one. */
+    void (*on_met)(void *context, uint64_t raft_id, const char *endpoint);
     void *context;
 };
 
@@ -46,7 +44,7 @@ void peers_close(struct peers *peers);
 /* The bound port: the configured one, or what the system chose for port 0. */
 uint16_t peers_port(const struct peers *peers);
 
-/* Begins to connect to those that it is not connected to yet. On the loop's thread. */
+/* Connects to these, and to nobody else that it was given before. On the loop's thread. */
 void peers_set(struct peers *peers, const struct members *members);
 
 /* On the loop's thread. False if it was dropped. */

@@ -9,7 +9,7 @@
 #define ESTREAT_NODE_SNAPSHOT_LINK_H
 
 #include "node/config.h"
-#include "node/peers.h"
+#include "node/members.h"
 #include "node/snapshot.h"
 #include "rpc/loop.h"
 
@@ -21,12 +21,13 @@ enum status snapshot_link_rpc_new(struct alloc *alloc, const struct config *conf
                                   struct error *err) MUST_USE;
 
 /* From now on it asks on this loop, and says which run of which directory it is (incarnation.h),
- * until it is closed. Borrows both. */
-void snapshot_link_rpc_use(struct snapshot_link_rpc *rpc, struct rpc_loop *loop,
-                           const char *instance);
+ * until it is closed. Borrows both. Before anybody asks. */
+enum status snapshot_link_rpc_use(struct snapshot_link_rpc *rpc, struct rpc_loop *loop,
+                                  const char *instance, struct error *err) MUST_USE;
 
-/* Any thread: where the peer port of this node is. */
-void snapshot_link_rpc_know(struct snapshot_link_rpc *rpc, uint64_t raft_id, const char *endpoint);
+/* Any thread: see ways_set() and ways_meet(). */
+void snapshot_link_rpc_set(struct snapshot_link_rpc *rpc, const struct members *members);
+void snapshot_link_rpc_meet(struct snapshot_link_rpc *rpc, uint64_t raft_id, const char *endpoint);
 
 /* Nobody asks any more: ends all questions, whose `done` have been called when this returns. Not on
  * the loop's thread. NULL is allowed. */

@@ -322,7 +322,11 @@ static void close_all(struct rpc_event *event)
         }
         rpc_conn_abort(link->conn, STATUS_UNAVAILABLE, "the channel was closed");
     }
-    rpc_latch_open(channel->closed);
+    void (*done)(void *context) = channel->on_closed;
+    void *context = channel->closed_context;
+    alloc_free(channel->alloc, channel->strings);
+    alloc_free(channel->alloc, channel);
+    done(context);
 }
 
 enum status rpc_channel_open(struct rpc_loop *loop, const struct rpc_channel_options *options,
@@ -355,6 +359,19 @@ enum status rpc_channel_open(struct rpc_loop *loop, const struct rpc_channel_opt
     return STATUS_OK;
 }
 
+void rpc_channel_close_later(struct rpc_channel *channel, void (*done)(void *context),
+                             void *context)
+{
+    channel->on_closed = done;
+    channel->closed_context = context;
+    rpc_loop_post(channel->loop, &channel->close_event);
+}
+
+static void open_latch(void *context)
+{
+    rpc_latch_open(context);
+}
+
 void rpc_channel_close(struct rpc_channel *channel)
 {
     if (channel == NULL) {
@@ -363,11 +380,8 @@ void rpc_channel_close(struct rpc_channel *channel)
     CHECK(!rpc_loop_is_current(channel->loop));
     struct rpc_latch closed;
     rpc_latch_init(&closed);
-    channel->closed = &closed;
-    rpc_loop_post(channel->loop, &channel->close_event);
+    rpc_channel_close_later(channel, open_latch, &closed);
     rpc_latch_wait(&closed);
-    alloc_free(channel->alloc, channel->strings);
-    alloc_free(channel->alloc, channel);
 }
 
 bool rpc_channel_connected(const struct rpc_channel *channel)

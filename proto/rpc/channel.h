@@ -66,6 +66,11 @@ enum status rpc_channel_open(struct rpc_loop *loop, const struct rpc_channel_opt
  * thread. NULL is allowed. */
 void rpc_channel_close(struct rpc_channel *channel);
 
+/* The same on any thread, also the loop's: returns at once, and calls `done` on the loop's thread
+ * when all that has happened; it is the last callback. The loop lives until then. */
+void rpc_channel_close_later(struct rpc_channel *channel, void (*done)(void *context),
+                             void *context);
+
 /* Handshake done, and not yet broken as far as is known. */
 bool rpc_channel_connected(const struct rpc_channel *channel);
 

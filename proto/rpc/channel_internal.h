@@ -53,7 +53,8 @@ struct rpc_channel {
     struct rpc_call_list pending; /* wait for a connection */
     struct rpc_event connect_event;
     struct rpc_event close_event;
-    struct rpc_latch *closed;
+    void (*on_closed)(void *context);
+    void *closed_context;
     _Atomic bool connected;
     _Atomic size_t queued_bytes;
     _Atomic size_t calls; /* not ended */

@@ -428,17 +428,49 @@ static void close_ends_calls(void **state)
     fixture_close(&fixture);
 }
 
+static void on_closed(void *context)
+{
+    struct outcome *outcome = context;
+    CHECK(atomic_load(&outcome->status) == STATUS_CANCELLED); /* the calls end first */
+    (void)atomic_fetch_add(&outcome->times, 10);
+}
+
+/* One that is closed later does not keep whoever closes it. */
+static void close_later_ends_calls(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct outcome outcome;
+    fixture_open(&fixture);
+    (void)get_async(&fixture, "wait", NULL, &outcome);
+    EVENTUALLY(atomic_load(&fixture.held) != NULL);
+    rpc_channel_close_later(fixture.channel, on_closed, &outcome);
+    fixture.channel = NULL;
+    EVENTUALLY(atomic_load(&outcome.times) == 11);
+    EVENTUALLY(atomic_load(&fixture.cancelled) == 1);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unary),           cmocka_unit_test(unary_ipc),
-        cmocka_unit_test(failure),         cmocka_unit_test(metadata_and_deadline_travel),
-        cmocka_unit_test(unimplemented),   cmocka_unit_test(deadline),
-        cmocka_unit_test(cancel),          cmocka_unit_test(late_answer),
-        cmocka_unit_test(several_threads), cmocka_unit_test(many_in_flight),
-        cmocka_unit_test(sizes),           cmocka_unit_test(bounds),
-        cmocka_unit_test(request_memory),  cmocka_unit_test(one_way),
-        cmocka_unit_test(counted),         cmocka_unit_test(close_ends_calls),
+        cmocka_unit_test(unary),
+        cmocka_unit_test(unary_ipc),
+        cmocka_unit_test(failure),
+        cmocka_unit_test(metadata_and_deadline_travel),
+        cmocka_unit_test(unimplemented),
+        cmocka_unit_test(deadline),
+        cmocka_unit_test(cancel),
+        cmocka_unit_test(late_answer),
+        cmocka_unit_test(several_threads),
+        cmocka_unit_test(many_in_flight),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(request_memory),
+        cmocka_unit_test(one_way),
+        cmocka_unit_test(counted),
+        cmocka_unit_test(close_ends_calls),
+        cmocka_unit_test(close_later_ends_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
