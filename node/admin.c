@@ -275,7 +275,7 @@ static uint64_t heir(const struct admin *admin)
     raft_status(admin->raft, &status);
     for (size_t i = 0; i < count; i++) {
         if (peers[i].voter && peers[i].id != status.id && answers(admin, &peers[i]) &&
-            peers[i].state == RAFT_PEER_REPLICATE &&
+            peers[i].state == RAFT_PEER_REPLICATE && peers[i].applied != RAFT_APPLIES_NOTHING &&
             (best == NULL || is_better(admin, &peers[i], best))) {
             best = &peers[i];
         }

@@ -41,7 +41,9 @@ struct applier {
     bool stopping;
     atomic_bool stop_asked; /* ends the wait for disk space */
     struct condition stop_condition;
-    bool failed;        /* fatal, or stopped without disk space: nothing is applied any more */
+    bool failed;        /* fatal, stopped without disk space, or stands: nothing is applied */
+    bool told;          /* on_fatal */
+    atomic_bool stands; /* for damage */
     struct mutex mutex; /* guards what follows */
     uint64_t flushed_index;
     struct flush_request *flushes;
@@ -50,10 +52,29 @@ struct applier {
 
 static void fatal(struct applier *applier, const struct error *err)
 {
-    if (!applier->failed) {
-        applier->failed = true;
+    applier->failed = true;
+    if (!applier->told) {
+        applier->told = true;
         applier->options.on_fatal(applier->options.context, err);
     }
+}
+
+static void stand(struct applier *applier, const struct error *err)
+{
+    char text[ERROR_TEXT_BYTES];
+    CHECK(!applier->failed);
+    applier->failed = true;
+    atomic_store(&applier->stands, true);
+    log_write("apply", LOG_ERROR, "nothing more is applied until the damage is mended",
+              "applied_index=%lu error=%s",
+              (unsigned long)applied_get(applier->options.applied).index,
+              log_quote(text, sizeof text, err->text));
+    applier->options.on_damage(applier->options.context, err);
+}
+
+bool applier_stands(const struct applier *applier)
+{
+    return atomic_load(&applier->stands);
 }
 
 /* --- replies ----------------------------------------------------------------------------- */
@@ -112,8 +133,12 @@ static void send_replies(struct applier *applier)
 
 /* --- groups ------------------------------------------------------------------------------ */
 
+/* What is given back counts as applied, so who stands keeps it until the end. */
 static void give_back(struct applier *applier)
 {
+    if (applier_stands(applier) && !applier->stopping) {
+        return;
+    }
     while (applier->done_first != NULL) {
         struct apply_batch *batch = applier->done_first;
         applier->done_first = batch->next;
@@ -292,7 +317,7 @@ static bool apply_one(struct applier *applier, const struct apply_input *entry)
     enum status status =
         apply_entry(&applier->state, entry, &reply->result, &applier->versions, &err);
     if (status != STATUS_OK || buf_failed(&applier->versions)) {
-        fatal(applier, &err);
+        (applier->state.damaged ? stand : fatal)(applier, &err);
         return false;
     }
     reply->index = entry->index;
@@ -367,7 +392,7 @@ static void flush_begin(struct applier *applier, struct flush_request *request)
     struct error err = ERROR_INIT;
     finish_group(applier);
     if (applier->failed) {
-        request->done(request, STATUS_INTERNAL);
+        request->done(request, applier_stands(applier) ? STATUS_DATA_LOSS : STATUS_INTERNAL);
         return;
     }
     if (applier->sealed_index != applier->index) {
@@ -583,8 +608,18 @@ static enum status state_init(struct applier *applier, struct error *err)
                          (unsigned long)start->size,
                          (unsigned long)tile_store_appended(state->tiles));
     }
-    bool forgotten = PLANTED(SNAPSHOT_NO_SESSIONS) && applier->options.from_snapshot;
-    return forgotten ? STATUS_OK : load_sessions(applier, err);
+    if (PLANTED(SNAPSHOT_NO_SESSIONS) && applier->options.from_snapshot) {
+        return STATUS_OK;
+    }
+    struct error damage = ERROR_INIT;
+    status = load_sessions(applier, &damage);
+    if (status == STATUS_CORRUPT) {
+        stand(applier, &damage); /* without them a repeat could be applied again */
+        status = STATUS_OK;
+    } else if (status != STATUS_OK && err != NULL) {
+        *err = damage;
+    }
+    return status;
 }
 
 enum status applier_new(const struct applier_options *options, struct applier **out,

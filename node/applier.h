@@ -13,8 +13,15 @@
  * engine or into the seal's blob (struct seal), and the engine flushes both. If
  * the disk has no room for that, nothing more is applied until it has.
  *
- * An entry of an unknown type, and any error of the engine but a full disk, is
- * fatal: on_fatal is called once, and the applier applies no more.
+ * An entry of an unknown type, and any error of the engine but a full disk and damage to
+ * a table, is fatal: on_fatal is called once, and the applier applies no more.
+ *
+ * What needs a table that is damaged cannot be applied, nor what follows it: the applier
+ * then stands. on_damage is called once; what was not written yet is dropped; nothing
+ * is sealed; batches stay here until the end, so the driver does not take them for
+ * applied. It stands until the node is started anew, which applies from the log what
+ * is lacking, once the table is mended. Sessions that cannot be read at the start are
+ * met the same way.
  */
 #ifndef ESTREAT_NODE_APPLIER_H
 #define ESTREAT_NODE_APPLIER_H
@@ -46,13 +53,14 @@ struct applier_options {
     struct intake_queue *done; /* the driver's intake: batches go back there */
     const struct seal *start;  /* state to begin with; copied */
     bool from_snapshot;        /* which came from another node */
-    void (*on_fatal)(void *context, const struct error *err); /* in a turn */
+    void (*on_fatal)(void *context, const struct error *err);  /* in a turn */
+    void (*on_damage)(void *context, const struct error *err); /* likewise, or in applier_new() */
     /* If given, called instead of sleeping while the disk is full. */
     void (*on_wait)(void *context);
-    void *context; /* of both */
+    void *context; /* of all three */
 };
 
-/* Loads the sessions. Returns owned. */
+/* Loads the sessions; if those are damaged it stands from the start. Returns owned. */
 enum status applier_new(const struct applier_options *options, struct applier **out,
                         struct error *err) MUST_USE;
 
@@ -66,6 +74,9 @@ void applier_wait(struct applier *applier);
  * turn. May wait for the disk. */
 bool applier_turn(struct applier *applier);
 
+/* True: it applies nothing any more, since it met damage. Any thread. */
+bool applier_stands(const struct applier *applier);
+
 /* Any thread, once: after what was submitted before, there shall be no more turns. The driver has
  * ended. */
 void applier_ask_to_stop(struct applier *applier);
@@ -78,7 +89,8 @@ void applier_submit(struct applier *applier, struct apply_batch *batch);
 
 /* Seals what is applied now; `done` is called once that is durable in tables, or with the error,
  * on the applier's, the engine's or the caller's thread: it only hands on. Any thread. Borrows
- * `request` until then. Appending goes on meanwhile. CANCELLED: the applier was stopped. */
+ * `request` until then. Appending goes on meanwhile. CANCELLED: the applier was stopped;
+ * DATA_LOSS: it stands. */
 struct flush_request {
     struct applier_item item; /* first */
     void (*done)(struct flush_request *request, enum status status);

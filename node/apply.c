@@ -22,10 +22,11 @@ static enum status latest_lookup(struct apply_state *state, struct slice key,
         *out = (struct latest_row){.position = LATEST_ABSENT};
         return STATUS_OK;
     }
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        status = latest_row_decode(buf_slice(&state->value), out, err);
     }
-    return latest_row_decode(buf_slice(&state->value), out, err);
+    state->damaged = state->damaged || status == STATUS_CORRUPT;
+    return status;
 }
 
 static bool is_live(const struct latest_row *row)

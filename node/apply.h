@@ -36,6 +36,7 @@ struct apply_state {
     uint64_t size;                    /* events applied */
     uint64_t time_ns;                 /* of the last event */
     uint64_t log_bytes;               /* of all entries so far */
+    bool damaged;                     /* a lookup met damage in a table: why an entry failed */
 };
 
 /* What the caller of an append is told. */
@@ -56,8 +57,9 @@ struct apply_input {
     struct slice data;
 };
 
-/* Applies an entry. An error is fatal to the node: the state is then undefined. The outcome of
- * the request itself is in `result`; `versions` grows by one uint64_t for each event. */
+/* Applies an entry. After an error the state is undefined, so nothing more may be applied, nor what
+ * was not written yet be written; unless it was `damaged`, that is fatal to the node. The outcome
+ * of the request itself is in `result`; `versions` grows by one uint64_t for each event. */
 enum status apply_entry(struct apply_state *state, const struct apply_input *entry,
                         struct apply_result *result, struct buf *versions,
                         struct error *err) MUST_USE;

@@ -23,7 +23,7 @@ void apply_lag_count(struct apply_lag *lag, uint64_t index, size_t bytes)
 uint64_t apply_lag_bytes(struct apply_lag *lag, uint64_t applied)
 {
     /* The last mark at or before the first entry that is not applied. */
-    while (lag->count > 1 && lag->marks[(lag->first + 1) % APPLY_LAG_MARKS].index <= applied + 1) {
+    while (lag->count > 1 && lag->marks[(lag->first + 1) % APPLY_LAG_MARKS].index - 1 <= applied) {
         lag->first = (lag->first + 1) % APPLY_LAG_MARKS;
         lag->count--;
     }
@@ -46,5 +46,6 @@ uint64_t apply_lag_quorum(const struct raft_peer *peers, size_t count, uint64_t 
         }
         sorted[at] = applied;
     }
+    _Static_assert(RAFT_APPLIES_NOTHING == UINT64_MAX, "sorts before every index");
     return voters == 0 ? own : sorted[voters / 2];
 }

@@ -35,7 +35,9 @@ void apply_lag_count(struct apply_lag *lag, uint64_t index, size_t bytes);
  * APPLY_LAG_MARK_BYTES. */
 uint64_t apply_lag_bytes(struct apply_lag *lag, uint64_t applied);
 
-/* The largest index that a quorum of the voters has applied, with `own` for node `id`. */
+/* The largest index that a quorum of the voters has applied, with `own` for node `id`. Who applies
+ * nothing any more never leads, so it counts as one that has nothing left to apply: it keeps up the
+ * quorum by storing alone. */
 uint64_t apply_lag_quorum(const struct raft_peer *peers, size_t count, uint64_t id, uint64_t own);
 
 #endif

@@ -423,12 +423,22 @@ static void watch_stall(struct driver *driver, uint64_t now_ns)
     }
 }
 
+/* What the applier has met it does not get over: see applier.h. */
+static void watch_applier(struct driver *driver)
+{
+    if (!driver->proposals.stands && applier_stands(driver->options.applier)) {
+        raft_stop_applying(driver->raft);
+        proposals_stand(&driver->proposals);
+    }
+}
+
 /* Who is damaged, waits for the disk or has much to apply still votes and stores, but does not
  * campaign; alone it has no choice. */
 static void watch_duties(struct driver *driver, uint64_t now_ns)
 {
     bool alone = members_voters(&driver->members) <= 1;
     watch_stall(driver, now_ns);
+    watch_applier(driver);
     driver->faulty = driver->faulty || (!alone && fault_get(driver->options.fault, NULL));
     uint64_t applied = applied_get(driver->options.applied).index;
     bool lags = driver->commit > applied + LAGGARD_ENTRIES;

@@ -76,7 +76,10 @@ static void refuse(struct proposals *proposals, struct append_call *call, const 
 {
     bool passing = err->status == STATUS_RESOURCE_EXHAUSTED && !proposals->low_space;
     const struct append_failure failure = {
-        .status = err->status, .text = err->text, .retry_after_ms = passing ? RETRY_MS : 0};
+        .status = err->status,
+        .text = err->text,
+        .leader_endpoint = proposals->stands ? "" : NULL, /* not taken; another may lead soon */
+        .retry_after_ms = passing ? RETRY_MS : 0};
     proposals->replier->refuse(proposals->replier, call, &failure);
 }
 
@@ -96,6 +99,12 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
 {
     if (!proposals->leads || proposals->closed) {
         return STATUS_FAILED_PRECONDITION;
+    }
+    if (proposals->stands) {
+        return error_set(err, STATUS_UNAVAILABLE,
+                         "what %s stores is damaged, so it applies nothing and is not to lead; "
+                         "estreat status says what to mend",
+                         proposals->config->node_id);
     }
     if (proposals->low_space) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
@@ -205,6 +214,19 @@ static void fail_pending(void *context, struct append_call *call)
 void proposals_fail_pending(struct proposals *proposals)
 {
     pending_drain(proposals->pending, fail_pending, proposals->replier);
+}
+
+static void fail_unapplied(void *context, struct append_call *call)
+{
+    replier_refuse(context, call, STATUS_UNAVAILABLE,
+                   "what this node stores is damaged, so it does not apply the append; outcome "
+                   "unknown");
+}
+
+void proposals_stand(struct proposals *proposals)
+{
+    proposals->stands = true;
+    pending_drain(proposals->pending, fail_unapplied, proposals->replier);
 }
 
 void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader)

@@ -60,6 +60,7 @@ struct proposals {
     bool leads;           /* this node */
     bool closed;          /* the node is stopping: nothing more is admitted */
     bool low_space;
+    bool stands; /* the applier does: nothing more is admitted */
 };
 
 /* Borrows all. */
@@ -84,6 +85,9 @@ void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t lead
 
 /* An entry was applied. */
 void proposals_applied(struct proposals *proposals, const struct raft_entry *entry);
+
+/* The applier stands (applier.h): nobody who waits for it is answered by it, and nobody shall. */
+void proposals_stand(struct proposals *proposals);
 
 /* Fails all calls that wait, as when leadership is lost. */
 void proposals_fail_pending(struct proposals *proposals);

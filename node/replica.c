@@ -28,7 +28,7 @@ static void on_flushed(void *context, struct slice state)
     applier_flushed(replica->applier, seal.index);
 }
 
-/* A merge of tables meets what a read would have met later. */
+/* A merge of tables meets what a read would have met later; so does the applier. */
 static void on_damage(void *context, const struct error *err)
 {
     struct replica *replica = context;
@@ -328,6 +328,7 @@ static enum status join(struct replica *replica, struct error *err)
         .start = &replica->seal,
         .from_snapshot = replica->installed,
         .on_fatal = on_fatal,
+        .on_damage = on_damage,
         .on_wait = wait_hook(replica),
         .context = replica,
     };

@@ -91,6 +91,7 @@ struct raft {
     uint64_t commit;
     uint64_t commit_given;
     uint64_t applied;
+    bool applies_nothing;
     uint64_t retain;         /* every member has the log durably up to here */
     uint64_t store_sequence; /* of the last ready with something to store */
 
@@ -155,6 +156,9 @@ MUST_USE enum status raft_tick_election(struct raft *raft, struct error *err);
 
 /* A leader that has not heard of a quorum within an election timeout stands back. */
 void raft_check_quorum(struct raft *raft);
+
+/* What replies say of applying. */
+uint64_t raft_applied_to_tell(const struct raft *raft);
 
 /* True while a leader is known to be alive, so that nobody needs another. */
 bool raft_in_lease(const struct raft *raft);

@@ -195,6 +195,13 @@ void raft_progress_reset(struct raft_progress *progress, uint64_t last_index, ui
     progress->heartbeat_due = false;
 }
 
+void raft_progress_applied(struct raft_progress *progress, uint64_t applied)
+{
+    if (applied > progress->applied || progress->applied == RAFT_APPLIES_NOTHING) {
+        progress->applied = applied;
+    }
+}
+
 void raft_progress_probe(struct raft_progress *progress, uint64_t next)
 {
     CHECK(next > progress->match);

@@ -104,6 +104,10 @@ void raft_members_clear_ballots(struct raft_members *members);
 /* A new leader knows nothing of its peers but that they may be asked after `last_index`. */
 void raft_progress_reset(struct raft_progress *progress, uint64_t last_index, uint64_t now);
 
+/* What a reply says of applying: messages overtake each other, so the largest holds; but one that
+ * applied nothing any more and does again was started anew. */
+void raft_progress_applied(struct raft_progress *progress, uint64_t applied);
+
 /* To PROBE from `next` on: nothing counts as in flight any more. `next` > match. */
 void raft_progress_probe(struct raft_progress *progress, uint64_t next);
 void raft_progress_replicate(struct raft_progress *progress);

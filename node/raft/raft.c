@@ -381,6 +381,16 @@ void raft_applied(struct raft *raft, uint64_t index)
     }
 }
 
+void raft_stop_applying(struct raft *raft)
+{
+    raft->applies_nothing = true;
+}
+
+uint64_t raft_applied_to_tell(const struct raft *raft)
+{
+    return raft->applies_nothing ? RAFT_APPLIES_NOTHING : raft->applied;
+}
+
 /* True if `entries` are what this peer is to get next, as the log still has it. */
 static bool is_wanted(const struct raft *raft, const struct raft_progress *progress,
                       struct raft_entry *const *entries, size_t count)
@@ -510,7 +520,7 @@ size_t raft_peers(const struct raft *raft, struct raft_peer *out, size_t max)
         if (progress->id == raft->id) {
             out[i].match = raft->log.stored_index;
             out[i].next = raft->log.last_index + 1;
-            out[i].applied = raft->applied;
+            out[i].applied = raft_applied_to_tell(raft);
             out[i].state = RAFT_PEER_REPLICATE;
             out[i].contact_ticks_ago = 0;
             out[i].heard = true;

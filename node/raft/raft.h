@@ -153,6 +153,11 @@ MUST_USE enum status raft_hard_state_stored(struct raft *raft, struct raft_hard_
 /* The state machine has applied up to `index`, at most the commit index given out. */
 void raft_applied(struct raft *raft, uint64_t index);
 
+/* This node applies nothing any more, until it is started anew. It tells its leader that in place
+ * of an index, so that nobody waits for it to apply something. */
+#define RAFT_APPLIES_NOTHING UINT64_MAX
+void raft_stop_applying(struct raft *raft);
+
 /* Asks for a read index: a later ready's `reads` has `context` once (the driver chooses it, not
  * necessarily unique). UNAVAILABLE: no leader is known; RESOURCE_EXHAUSTED: too many wait. */
 MUST_USE enum status raft_read(struct raft *raft, uint64_t context, struct error *err);
@@ -271,7 +276,7 @@ struct raft_peer {
     uint64_t id;
     uint64_t match;   /* durable there, as far as it said */
     uint64_t next;    /* the next index to send */
-    uint64_t applied; /* applied there, as far as it said */
+    uint64_t applied; /* applied there, as far as it said; or RAFT_APPLIES_NOTHING */
     enum raft_peer_state state;
     bool voter;
     bool leaving; /* removed, and not yet told so */

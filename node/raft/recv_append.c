@@ -71,7 +71,7 @@ bool raft_take_acknowledgement(struct raft *raft, struct raft_message *message)
         .to = raft->leader,
         .term = raft->hard.term,
         .index = raft->acknowledged,
-        .applied = raft->applied,
+        .applied = raft_applied_to_tell(raft),
     };
     return true;
 }
@@ -92,7 +92,7 @@ static void refuse(struct raft *raft, const struct raft_message *message)
                         .hint_index = hint,
                         .hint_term = hint_term,
                         .context = raft_is_refilling(raft) ? RAFT_REPLY_LOST : 0,
-                        .applied = raft->applied,
+                        .applied = raft_applied_to_tell(raft),
                     });
 }
 

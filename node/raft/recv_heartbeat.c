@@ -50,7 +50,7 @@ enum status raft_receive_heartbeat(struct raft *raft, const struct raft_message 
                         .to = message->from,
                         .term = raft->hard.term,
                         .context = message->context,
-                        .applied = raft->applied,
+                        .applied = raft_applied_to_tell(raft),
                     });
     return STATUS_OK;
 }
@@ -64,9 +64,7 @@ void raft_receive_heartbeat_reply(struct raft *raft, const struct raft_message *
     CHECK(progress != NULL);
     progress->contact_tick = raft->now;
     progress->heard = true;
-    if (message->applied > progress->applied) {
-        progress->applied = message->applied;
-    }
+    raft_progress_applied(progress, message->applied);
     /* Whatever was lost is noticed here, since this message came through: a probe is repeated if
      * it has had time to be answered, and what is in flight is asked for. */
     if (raft->now - progress->probe_tick >= raft->heartbeat_ticks) {

@@ -58,7 +58,7 @@ void raft_tell_loss(struct raft *raft, uint64_t leader)
                         .hint_index = raft->log.last_index,
                         .hint_term = raft_log_last_term(&raft->log),
                         .context = RAFT_REPLY_LOST,
-                        .applied = raft->applied,
+                        .applied = raft_applied_to_tell(raft),
                     });
 }
 

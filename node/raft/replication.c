@@ -306,9 +306,7 @@ void raft_receive_append_reply(struct raft *raft, const struct raft_message *mes
     CHECK(progress != NULL);
     progress->contact_tick = raft->now;
     progress->heard = true;
-    if (message->applied > progress->applied) {
-        progress->applied = message->applied;
-    }
+    raft_progress_applied(progress, message->applied);
     if (message->reject) {
         if (message->context != RAFT_REPLY_LOST || !raft_take_loss(raft, progress, message)) {
             handle_rejection(raft, progress, message);

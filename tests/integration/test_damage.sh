@@ -55,6 +55,36 @@ rm "$work/cluster/$victim/data/fault"
 cluster start-node "$victim" --dir "$work/cluster"
 wait_until 20 audit_is
 
+# Damage that applying meets: the newest row of a key, or the sessions, cannot be read. The node
+# starts, stores and votes all the same, and is mended as it is of any other damage.
+mkdir "$work/keys"
+for key in $(seq 100 400); do echo "$key" >"$work/keys/$key"; done
+estreat ingest "$work"/keys/* >/dev/null
+cluster stop-node "$other" --dir "$work/cluster"
+cp -r "$work/cluster/$other/data/tables" "$work/whole"
+hit=
+for table in "$work/cluster/$other/data/tables/"*.sst; do
+    ! "$ESTREAT_BIN/estreat-tamper" "$table" --info | grep -Eq '^smallest [0-9a-f]{16}([0-9a-f]{2})?$' || continue
+    flip "$table" 10
+    hit=$((hit + 1))
+done
+[ -n "$hit" ] || fail "there is no table but of events"
+cluster start-node "$other" --dir "$work/cluster"
+third=$(sed -n 's/^# node \([^ ]*\) .*/\1/p' "$work/environment" | grep -vx "$other" | grep -vx "$(leader_of)")
+cluster kill "$third" --dir "$work/cluster"
+estreat --timeout 10 ingest "$work"/keys/* >/dev/null # a quorum needs it
+seq 1 20000 | estreat --timeout 20 ingest --key more - >/dev/null
+is_faulty() { case $(state_of "$other") in fault:*) ;; *) return 1 ;; esac; }
+wait_until 20 is_faulty
+grep -q 'nothing more is applied until the damage is mended' "$work/cluster/$other/log" ||
+    fail "applying did not meet the damage"
+cluster start-node "$third" --dir "$work/cluster"
+cluster stop-node "$other" --dir "$work/cluster"
+rm -r "$work/cluster/$other/data/tables" "$work/cluster/$other/data/fault"
+mv "$work/whole" "$work/cluster/$other/data/tables"
+cluster start-node "$other" --dir "$work/cluster"
+wait_until 20 audit_is
+
 # A table that holds no events is read by a deep audit, too.
 cluster stop-node "$other" --dir "$work/cluster"
 for table in "$work/cluster/$other/data/tables/"*.sst; do

@@ -10,12 +10,18 @@
 #include "node/keyspaces.h"
 #include "sim.h"
 
+/* It met its damage while it applied, and so only stores and votes. */
+static bool stands(const struct sim_node *node)
+{
+    return node->running && node->damaged && applier_stands(node->replica->applier);
+}
+
 bool ending_converged(const struct sim *sim)
 {
     const struct sim_node *first = NULL;
     for (unsigned i = 0; i < sim->node_count; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (node->out || !membership_has(sim, node)) {
+        if (node->out || stands(node) || !membership_has(sim, node)) {
             continue;
         }
         first = first == NULL ? node : first;

@@ -159,13 +159,38 @@ static void test_by_itself(void **state)
     core_close(&core);
 }
 
+/* Leadership is not handed to one that could not serve, whatever it has stored. */
+static void test_heir_applies(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    core_open(&core, false);
+    admin_init(&admin, alloc_default(), core.raft, &core.config, &core.members);
+    for (unsigned damaged = 1; damaged <= 2; damaged++) {
+        core.applied[damaged] = RAFT_APPLIES_NOTHING;
+        core.applied[3 - damaged] = 1;
+        for (unsigned i = 0; i < 30; i++) {
+            core_tick(&core); /* heartbeats ask; a transfer that nobody takes is given up */
+        }
+        assert_true(admin_hand_over(&admin));
+        assert_int_equal(admin.last_heir, core.id[3 - damaged]);
+    }
+    core.applied[1] = RAFT_APPLIES_NOTHING;
+    for (unsigned i = 0; i < 30; i++) {
+        core_tick(&core);
+    }
+    assert_false(admin_hand_over(&admin));
+    admin_close(&admin);
+    core_close(&core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_promote),
-        cmocka_unit_test(test_behind),
-        cmocka_unit_test(test_silent),
-        cmocka_unit_test(test_by_itself),
+        cmocka_unit_test(test_promote),      cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_silent),       cmocka_unit_test(test_by_itself),
+        cmocka_unit_test(test_heir_applies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

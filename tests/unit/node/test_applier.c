@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The applier's thread over an engine whose disk is full.
+ * The applier's thread over an engine whose disk is full, or whose tables are damaged.
  */
 #include <errno.h>
 
 #include "testlib/test.h"
 
+#include "base/check.h"
 #include "base/job.h"
 #include "node/append_entry.h"
 #include "node/apply.h"
@@ -19,6 +20,7 @@
 #define ENTRIES 40U
 #define PAYLOAD_BYTES (200 * KIB) /* 40 of them are far more than what memory takes */
 #define PATIENCE_NS (5 * NS_PER_S)
+#define KEYS 10U /* of entries that are small */
 
 static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
     [KEYSPACE_EVENTS] = {.name = "events", .layout = KEYSPACE_APPEND},
@@ -43,6 +45,8 @@ struct fixture {
     struct applied applied;
     struct intake_queue done;
     atomic_uint faults;
+    atomic_uint damages;
+    unsigned given_back; /* entries */
     struct applier *applier;
     struct apply_thread *thread;
     struct error err;
@@ -53,6 +57,13 @@ static void on_fatal(void *context, const struct error *err)
     struct fixture *fx = context;
     (void)err;
     atomic_fetch_add(&fx->faults, 1);
+}
+
+static void on_damage(void *context, const struct error *err)
+{
+    struct fixture *fx = context;
+    CHECK(strstr(err->text, ".sst") != NULL);
+    atomic_fetch_add(&fx->damages, 1);
 }
 
 static void open_engine(struct fixture *fx)
@@ -69,15 +80,12 @@ static void open_engine(struct fixture *fx)
     assert_ok(engine_open(&options, &fx->engine, &fx->err), &fx->err);
 }
 
-static int setup(void **state)
+/* Begins where the tables end. */
+static void begin(struct fixture *fx)
 {
-    static struct fixture fixture;
-    static const struct seal start = {.index = 0};
-    struct fixture *fx = &fixture;
     struct wal_recovered recovered;
-    *fx = (struct fixture){.crash = fs_crash_new()};
-    fs_faulty_init(&fx->faulty, fs_crash_fs(fx->crash));
-    clock_manual_init(&fx->clock, NS_PER_S);
+    struct buf bytes;
+    struct seal start;
     io_queue_manual_init(&fx->io, &fx->clock.clock);
     const struct wal_options wal_options = {.fs = &fx->faulty.fs,
                                             .io = &fx->io.queue,
@@ -85,10 +93,13 @@ static int setup(void **state)
                                             .identity = slice_of_string("c/n")};
     assert_ok(wal_open(&wal_options, 0, 0, &recovered, &fx->wal, &fx->err), &fx->err);
     open_engine(fx);
-    assert_ok(tile_store_open(alloc_default(), fx->engine, slice_of(NULL, 0), &fx->tiles, &fx->err),
+    buf_init(&bytes, alloc_default(), ENGINE_STATE_BYTES_MAX);
+    assert_ok(engine_sealed_state(fx->engine, &bytes, &fx->err), &fx->err);
+    assert_ok(seal_decode(buf_slice(&bytes), &start, &fx->err), &fx->err);
+    assert_ok(tile_store_open(alloc_default(), fx->engine, start.tree, &fx->tiles, &fx->err),
               &fx->err);
     pending_init(&fx->pending, alloc_default());
-    applied_init(&fx->applied, (struct applied_point){.index = 0});
+    applied_init(&fx->applied, (struct applied_point){.index = start.index, .size = start.size});
     intake_init(&fx->done);
     const struct applier_options options = {.alloc = alloc_default(),
                                             .clock = clock_system(),
@@ -100,24 +111,30 @@ static int setup(void **state)
                                             .done = &fx->done,
                                             .start = &start,
                                             .on_fatal = on_fatal,
+                                            .on_damage = on_damage,
                                             .context = fx};
     assert_ok(applier_new(&options, &fx->applier, &fx->err), &fx->err);
+    buf_release(&bytes);
     assert_ok(apply_thread_start(alloc_default(), fx->applier, &fx->thread, &fx->err), &fx->err);
-    *state = fx;
-    return 0;
 }
 
-static int teardown(void **state)
+static void take_back(struct fixture *fx)
 {
-    struct fixture *fx = *state;
     struct intake *item;
     while ((item = intake_take(&fx->done)) != NULL) {
         struct apply_batch *batch = (struct apply_batch *)item;
         for (size_t i = 0; i < batch->entry_count; i++) {
             raft_entry_unref(batch->entries[i]);
+            fx->given_back++;
         }
         alloc_free(alloc_default(), batch);
     }
+}
+
+/* After the applier's end. */
+static void end(struct fixture *fx)
+{
+    take_back(fx);
     executor_close(fx->executor);
     applier_free(fx->applier);
     applied_release(&fx->applied);
@@ -125,21 +142,45 @@ static int teardown(void **state)
     tile_store_close(fx->tiles);
     engine_close(fx->engine);
     wal_close(fx->wal);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *fx = &fixture;
+    *fx = (struct fixture){.crash = fs_crash_new()};
+    fs_faulty_init(&fx->faulty, fs_crash_fs(fx->crash));
+    clock_manual_init(&fx->clock, NS_PER_S);
+    begin(fx);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fx = *state;
+    end(fx);
     fs_faulty_release(&fx->faulty);
     fs_crash_free(fx->crash);
     return 0;
 }
 
-static struct raft_entry *entry_of(uint64_t index)
+static struct raft_entry *make_entry(uint64_t index, uint64_t key, size_t payload_bytes,
+                                     bool has_client)
 {
     static uint8_t payload[PAYLOAD_BYTES];
+    static uint8_t client[16] = "a client's id..";
     Estreat__V1__AppendRequest request = ESTREAT__V1__APPEND_REQUEST__INIT;
     Estreat__V1__NewEvent event = ESTREAT__V1__NEW_EVENT__INIT;
     Estreat__V1__NewEvent *events[] = {&event};
-    event.key = (ProtobufCBinaryData){.len = sizeof index, .data = (uint8_t *)&index};
-    event.payload = (ProtobufCBinaryData){.len = sizeof payload, .data = payload};
+    event.key = (ProtobufCBinaryData){.len = sizeof key, .data = (uint8_t *)&key};
+    event.payload = (ProtobufCBinaryData){.len = payload_bytes, .data = payload};
     request.n_events = 1;
     request.events = events;
+    if (has_client) {
+        request.client_id = (ProtobufCBinaryData){.len = sizeof client, .data = client};
+        request.sequence = index;
+    }
     size_t length = append_entry_length(&request, false);
     struct raft_entry *entry =
         raft_entry_new(alloc_default(), index, 1, ENTRY_APPEND, (uint32_t)length);
@@ -156,9 +197,62 @@ static void submit(struct fixture *fx, uint64_t begin, uint64_t end)
     batch->begin = begin;
     batch->end = end;
     for (uint64_t index = begin; index < end; index++) {
-        batch->entries[batch->entry_count++] = entry_of(index);
+        batch->entries[batch->entry_count++] = make_entry(index, index, PAYLOAD_BYTES, false);
     }
     applier_submit(fx->applier, batch);
+}
+
+/* An entry a batch, each of a key of `KEYS`. */
+static void submit_small(struct fixture *fx, uint64_t first, uint64_t end_index, bool has_client)
+{
+    for (uint64_t index = first; index < end_index; index++) {
+        struct apply_batch *batch = alloc_zeroed(alloc_default(), 1, sizeof *batch);
+        assert_non_null(batch);
+        batch->begin = index;
+        batch->end = index + 1;
+        batch->entries[batch->entry_count++] = make_entry(index, index % KEYS, 100, has_client);
+        applier_submit(fx->applier, batch);
+    }
+}
+
+static void stop(struct fixture *fx)
+{
+    apply_thread_stop(fx->thread);
+    applier_end(fx->applier);
+}
+
+/* Flips a byte in the first block of each table, or flips it back. */
+static enum status spoil(void *context, const char *name, struct error *err)
+{
+    struct fixture *fx = context;
+    char path[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    uint8_t byte = 0;
+    size_t read = 0;
+    if (strstr(name, ".sst") == NULL) {
+        return STATUS_OK;
+    }
+    (void)snprintf(path, sizeof path, "tables/%s", name);
+    assert_ok(fs_open(&fx->faulty.fs, path, FS_READ | FS_WRITE, &file, err), err);
+    assert_ok(file_read(file, 10, &byte, 1, &read, err), err);
+    byte ^= 1;
+    assert_ok(file_write(file, 10, slice_of(&byte, 1), err), err);
+    file_close(file);
+    return STATUS_OK;
+}
+
+static void spoil_tables(struct fixture *fx)
+{
+    assert_ok(fs_list(&fx->faulty.fs, "tables", spoil, fx, &fx->err), &fx->err);
+}
+
+static void wait_until_it_stands(struct fixture *fx)
+{
+    uint64_t until_ns = clock_monotonic_ns(clock_system()) + PATIENCE_NS;
+    while (!applier_stands(fx->applier) && clock_monotonic_ns(clock_system()) < until_ns) {
+        mpsc_wait(&fx->done.items, NS_PER_MS);
+    }
+    assert_true(applier_stands(fx->applier));
 }
 
 /* A full disk that stays full does not keep the applier from ending, and what it could not write
@@ -202,12 +296,84 @@ static void a_fault_of_the_engine_is_told_without_new_work(void **state)
     applier_end(fx->applier);
 }
 
+static void on_flush(struct flush_request *request, enum status status)
+{
+    CHECK(status == STATUS_DATA_LOSS);
+    request->index = 1; /* heard */
+}
+
+/* The table that has a key's newest row rots. What needs it is not applied, nor what comes after;
+ * that counts neither as applied nor as a fault of the node; and once the table is mended it is
+ * applied from the log as if nothing had been. */
+static void a_damaged_row_stops_applying(void **state)
+{
+    struct fixture *fx = *state;
+    struct flush_request flush = {.done = on_flush};
+    submit_small(fx, 1, 1 + KEYS, false);
+    stop(fx); /* it flushes */
+    end(fx);
+    spoil_tables(fx);
+    fx->given_back = 0;
+    begin(fx);
+    assert_int_equal(applied_get(&fx->applied).index, KEYS);
+    submit_small(fx, 1 + KEYS, 1 + 2 * KEYS, false);
+    wait_until_it_stands(fx);
+    applier_flush(fx->applier, &flush);
+    submit_small(fx, 1 + 2 * KEYS, 1 + 3 * KEYS, false);
+    struct mpsc never;
+    mpsc_init(&never);
+    mpsc_wait(&never, 20 * NS_PER_MS);
+    take_back(fx);
+    assert_int_equal(fx->given_back, 0);
+    stop(fx);
+    assert_int_equal(flush.index, 1);
+    assert_int_equal(applied_get(&fx->applied).index, KEYS);
+    assert_int_equal(atomic_load(&fx->faults), 0);
+    assert_int_equal(atomic_load(&fx->damages), 1);
+    end(fx);
+    assert_int_equal(fx->given_back, 2 * KEYS);
+    spoil_tables(fx); /* as they were */
+    begin(fx);
+    submit_small(fx, 1 + KEYS, 1 + 3 * KEYS, false);
+    stop(fx);
+    assert_int_equal(applied_get(&fx->applied).index, 3 * KEYS);
+    assert_int_equal(applied_get(&fx->applied).size, 3 * KEYS);
+    assert_int_equal(atomic_load(&fx->damages), 1);
+}
+
+/* Without the sessions nobody knows what has been applied before: nothing is applied then, but the
+ * node starts. */
+static void damaged_sessions_stop_applying(void **state)
+{
+    struct fixture *fx = *state;
+    submit_small(fx, 1, 1 + KEYS, true);
+    stop(fx);
+    end(fx);
+    spoil_tables(fx);
+    begin(fx);
+    assert_true(applier_stands(fx->applier));
+    submit_small(fx, 1 + KEYS, 1 + 2 * KEYS, true);
+    stop(fx);
+    assert_int_equal(applied_get(&fx->applied).index, KEYS);
+    assert_int_equal(atomic_load(&fx->faults), 0);
+    assert_int_equal(atomic_load(&fx->damages), 1);
+    end(fx);
+    spoil_tables(fx);
+    begin(fx);
+    assert_false(applier_stands(fx->applier));
+    submit_small(fx, 1 + KEYS, 1 + 2 * KEYS, true);
+    stop(fx);
+    assert_int_equal(applied_get(&fx->applied).size, 2 * KEYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_fault_of_the_engine_is_told_without_new_work, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_does_not_hinder_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_row_stops_applying, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_sessions_stop_applying, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

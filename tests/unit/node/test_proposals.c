@@ -172,11 +172,44 @@ static void test_one_lags(void **state)
     }
 }
 
+/* One that applies nothing any more does not keep a quorum from going on that it belongs to, though
+ * the third is away. Once it has been started anew it is waited for again. */
+static void test_one_applies_nothing(void **state)
+{
+    struct fixture *fx = *state;
+    others_applied(fx, RAFT_APPLIES_NOTHING, 0);
+    for (unsigned i = 0; i < 3 * LAG_BYTES_MAX / PAYLOAD_BYTES; i++) {
+        assert_true(append(fx));
+    }
+    others_applied(fx, 1, 0);
+    (void)append_until_refused(fx);
+}
+
+/* A leader that applies nothing any more takes nothing more, and keeps nobody waiting. */
+static void test_leader_stands(void **state)
+{
+    struct fixture *fx = *state;
+    assert_true(append(fx));
+    assert_true(pending_reserve(&fx->pending, fx->core.commit + 1));
+    pending_add(&fx->pending, (struct pending_call){.index = fx->core.commit + 1,
+                                                    .term = 1,
+                                                    .call = (struct append_call *)fx});
+    proposals_stand(&fx->proposals);
+    assert_int_equal(fx->refused, 1);
+    assert_int_equal(fx->failure.status, STATUS_UNAVAILABLE);
+    assert_null(fx->failure.leader_endpoint); /* it may be appended yet */
+    assert_false(append(fx));
+    assert_int_equal(fx->failure.status, STATUS_UNAVAILABLE);
+    assert_non_null(fx->failure.leader_endpoint); /* it was not */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_quorum_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_lags, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_applies_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leader_stands, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,53 @@ static void serve_alone(struct raft *raft, uint64_t *commit, uint64_t *reads)
     }
 }
 
+/* What a follower answers a heartbeat with. */
+static uint64_t told_applied(struct raft *raft, uint64_t leader)
+{
+    struct error err = ERROR_INIT;
+    struct raft_ready ready;
+    uint64_t told = 0;
+    const struct raft_message heartbeat = {
+        .type = RAFT_MESSAGE_HEARTBEAT, .from = leader, .to = 1, .term = 1};
+    assert_ok(raft_receive(raft, &heartbeat, &err), &err);
+    while (raft_ready(raft, &ready)) {
+        for (size_t i = 0; i < ready.message_count; i++) {
+            if (ready.messages[i].type == RAFT_MESSAGE_HEARTBEAT_REPLY) {
+                told = ready.messages[i].applied;
+            }
+        }
+        if (ready.has_hard_state) {
+            assert_ok(raft_hard_state_stored(raft, ready.hard_state, &err), &err);
+        }
+    }
+    return told;
+}
+
+/* Who applies nothing any more says so in place of how far it has applied. */
+static void test_stop_applying(void **state)
+{
+    (void)state;
+    struct rng_seeded rng;
+    struct raft *raft = NULL;
+    struct error err = ERROR_INIT;
+    rng_seeded_init(&rng, 1);
+    struct raft_options options = options_of(alloc_default(), 3, &rng.rng);
+    struct raft_term_run runs[] = {{1, 1}};
+    options.hard_state = (struct raft_hard_state){.term = 1};
+    options.applied_index = 2;
+    options.last_index = 3;
+    options.runs = runs;
+    options.run_count = 1;
+    assert_ok(raft_new(&options, &raft, &err), &err);
+    assert_int_equal(told_applied(raft, 2), 2);
+    raft_stop_applying(raft);
+    assert_true(told_applied(raft, 2) == RAFT_APPLIES_NOTHING);
+    struct raft_status status;
+    raft_status(raft, &status);
+    assert_int_equal(status.applied_index, 2);
+    raft_free(raft);
+}
+
 /* A node elects itself, commits three entries and answers a read, whichever allocation fails on
  * the way; nothing is lost and nothing leaks. */
 static void test_each_allocation_fails(void **state)
@@ -417,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_recovered_state_is_checked),
         cmocka_unit_test(test_proposals_are_checked),
+        cmocka_unit_test(test_stop_applying),
         cmocka_unit_test(test_each_allocation_fails),
         cmocka_unit_test(test_entries_are_shared),
         cmocka_unit_test(test_log_against_arrays),
