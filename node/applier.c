@@ -147,8 +147,7 @@ static void give_back(struct applier *applier)
     applier->done_last = &applier->done_first;
 }
 
-/* A full disk, or tables that damage keeps from being merged, are waited out: reads go on, and the
- * log keeps what is not applied. Called before each
+/* A full disk is waited out: reads go on, and the log keeps what is not applied. Called before each
  * new try; false if there shall be none. */
 static bool wait_for_space(struct applier *applier, const struct error *err, bool *said)
 {
@@ -180,6 +179,10 @@ static bool write_batch(struct applier *applier)
         }
         if (status != STATUS_RESOURCE_EXHAUSTED || applier->state.batch.bytes.failed) {
             fatal(applier, &err);
+            return false;
+        }
+        if (engine_is_stuck(applier->options.engine)) {
+            stand(applier, &err);
             return false;
         }
         if (!wait_for_space(applier, &err, &said)) {

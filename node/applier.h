@@ -20,8 +20,8 @@
  * then stands. on_damage is called once; what was not written yet is dropped; nothing
  * is sealed; batches stay here until the end, so the driver does not take them for
  * applied. It stands until the node is started anew, which applies from the log what
- * is lacking, once the table is mended. Sessions that cannot be read at the start are
- * met the same way.
+ * is lacking, once the table is mended. The sessions, which are read at the start, and
+ * a level 0 that damage keeps from being merged (engine_is_stuck) are met the same way.
  */
 #ifndef ESTREAT_NODE_APPLIER_H
 #define ESTREAT_NODE_APPLIER_H

@@ -130,6 +130,10 @@ enum status engine_background_error(struct engine *engine, struct error *err);
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 
+/* True if damage keeps level 0 from being merged and engine_write() will refuse for it until the
+ * engine is opened anew. */
+bool engine_is_stuck(struct engine *engine);
+
 /* True if the active memtables hold options.memtable_bytes. */
 bool engine_should_seal(struct engine *engine);
 

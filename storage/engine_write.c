@@ -162,12 +162,22 @@ static uint64_t memtable_bytes_stop(const struct engine *engine)
     return 2 * (uint64_t)engine->options.memtable_bytes + engine->options.memtable_slack_bytes;
 }
 
+static bool is_stuck(const struct engine *engine, const struct view *view)
+{
+    return view->level0.stuck >= STUCK_FACTOR * engine->options.l0_stop;
+}
+
+bool engine_is_stuck(struct engine *engine)
+{
+    return is_stuck(engine, engine_writer_view(engine));
+}
+
 /* Waits while level 0 is too full; refuses while the memtables are, or a level 0 that damage keeps
  * from being merged. */
 static enum status make_room(struct engine *engine, struct error *err)
 {
     struct view *view = engine_writer_view(engine);
-    if (view->level0.stuck >= STUCK_FACTOR * engine->options.l0_stop) {
+    if (is_stuck(engine, view)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "%zu tables of level 0 wait to be merged with one that is damaged",
                          view->level0.stuck);
