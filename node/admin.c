@@ -326,8 +326,7 @@ static void transfer(struct admin *admin, struct admin_request *request)
             err.status == STATUS_INVALID_ARGUMENT ? "a learner cannot lead" : err.text);
         return;
     }
-    request->index = 0;
-    request->term = target;
+    request->heir = target;
     request->next = admin->waiting;
     admin->waiting = request;
 }
@@ -345,36 +344,50 @@ void admin_add(struct admin *admin, struct admin_request *request)
     }
 }
 
-/* True if the request was ended. */
-static bool settle(struct admin *admin, struct admin_request *request, uint64_t commit,
-                   uint64_t now_ns)
+/* What became of a transfer. True if the request was ended. */
+static bool settle_transfer(struct admin *admin, struct admin_request *request)
+{
+    struct raft_status status;
+    raft_status(admin->raft, &status);
+    bool led = status.role == RAFT_LEADER;
+    if (led ? status.transferring : status.leader == 0) {
+        return false;
+    }
+    if (led) {
+        end(request, STATUS_UNAVAILABLE, "the other node did not take over in time");
+    } else if (status.leader != request->heir) {
+        end(request, STATUS_UNAVAILABLE, "another node took over");
+    } else {
+        request->done(request, NULL);
+    }
+    return true;
+}
+
+/* What became of a change's entry. True if the request was ended. */
+static bool settle_change(struct admin *admin, struct admin_request *request, uint64_t commit)
 {
     struct raft_status status;
     uint64_t term = 0;
     raft_status(admin->raft, &status);
-    if (request->index == 0) {
-        if (status.role == RAFT_LEADER && !status.transferring) {
-            end(request, STATUS_UNAVAILABLE, "the other node did not take over in time");
-            return true;
-        }
-        if (status.role != RAFT_LEADER && status.leader != 0) {
-            if (status.leader == request->term) {
-                request->done(request, NULL);
-            } else {
-                end(request, STATUS_UNAVAILABLE, "another node took over");
-            }
-            return true;
-        }
-    } else if (!raft_term_at(admin->raft, request->index, &term) || term != request->term) {
-        /* Cut, or so old that it was purged, and then it is committed. */
-        if (status.snapshot_index >= request->index) {
-            request->done(request, NULL);
-        } else {
-            end(request, STATUS_UNAVAILABLE, "leadership was lost before the change was committed");
-        }
-        return true;
-    } else if (commit >= request->index) {
+    bool there = raft_term_at(admin->raft, request->index, &term) && term == request->term;
+    if (there && commit < request->index) {
+        return false;
+    }
+    /* Not there: cut, or so old that it was purged, and then it is committed. */
+    if (there || status.snapshot_index >= request->index) {
         request->done(request, NULL);
+    } else {
+        end(request, STATUS_UNAVAILABLE, "leadership was lost before the change was committed");
+    }
+    return true;
+}
+
+/* True if the request was ended. */
+static bool settle(struct admin *admin, struct admin_request *request, uint64_t commit,
+                   uint64_t now_ns)
+{
+    if (request->kind == ADMIN_TRANSFER ? settle_transfer(admin, request)
+                                        : settle_change(admin, request, commit)) {
         return true;
     }
     if (now_ns >= request->deadline_ns) {

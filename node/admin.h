@@ -32,8 +32,9 @@ struct admin_request {
     /* Called once, in a turn: it only hands on. NULL: it is done. Valid during the call. */
     void (*done)(struct admin_request *request, const struct append_failure *failure);
     /* ours */
-    uint64_t index; /* of the entry; 0: a transfer */
-    uint64_t term;  /* of the entry; of a transfer the target */
+    uint64_t index; /* a change: of its entry */
+    uint64_t term;
+    uint64_t heir; /* a transfer: who is to lead */
     struct admin_request *next;
 };
 
