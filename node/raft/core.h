@@ -235,8 +235,8 @@ bool raft_is_refilling(const struct raft *raft);
 void raft_check_refilled(struct raft *raft);
 /* At a heartbeat of the leader's, which may not know what was lost. */
 void raft_tell_loss(struct raft *raft, uint64_t leader);
-/* Leader: the peer says that it has lost what it had acknowledged. True if the peer's progress was
- * set back. */
+/* Leader: the peer says that it has lost what it had acknowledged. Sets its progress back; false if
+ * that is known already. */
 bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
                     const struct raft_message *message);
 

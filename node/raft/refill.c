@@ -72,7 +72,7 @@ bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
         agreed = message->hint_index; /* below the leader's own log: it needs a snapshot */
     }
     if (agreed >= progress->match) {
-        return message->index == 0; /* nothing new; and if nothing was asked, nothing was refused */
+        return false;
     }
     /* One that was late says less than is true by now: that costs a question, no more. */
     progress->match = agreed;

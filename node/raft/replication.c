@@ -308,7 +308,12 @@ void raft_receive_append_reply(struct raft *raft, const struct raft_message *mes
     progress->heard = true;
     raft_progress_applied(progress, message->applied);
     if (message->reject) {
-        if (message->context != RAFT_REPLY_LOST || !raft_take_loss(raft, progress, message)) {
+        bool lost = message->context == RAFT_REPLY_LOST;
+        bool set_back = lost && raft_take_loss(raft, progress, message);
+        /* It may be told without an APPEND that it would refuse; one from the very beginning, after
+         * index 0, is never refused. */
+        bool refuses = !lost || message->index != 0;
+        if (!set_back && refuses) {
             handle_rejection(raft, progress, message);
         }
         return;
