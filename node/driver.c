@@ -199,8 +199,8 @@ static void hand_over(struct driver *driver)
     }
     driver->handed_over = true;
     driver->hand_over_again_ns = now(driver) + driver->options.config->election_ms * NS_PER_MS;
-    if (!admin_hand_over(&driver->admin)) {
-        driver->stop_at_ns = now(driver);
+    if (!admin_hand_over(&driver->admin) && driver->leaving) {
+        driver->stop_at_ns = now(driver); /* nobody takes over, so there is nothing to wait for */
     }
 }
 
