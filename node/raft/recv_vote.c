@@ -25,11 +25,23 @@ static bool must_refill(const struct raft *raft)
     return raft_is_refilling(raft) && !PLANTED(VOTE_UNFILLED);
 }
 
+/* True if this node's vote in its present term may go to `from`: it has gone nowhere else, and that
+ * term has no leader as far as this node knows. */
+static bool may_vote_for(const struct raft *raft, uint64_t from)
+{
+    return raft->hard.vote == from || (raft->hard.vote == 0 && raft->leader == 0);
+}
+
 void raft_receive_pre_vote(struct raft *raft, const struct raft_message *message)
 {
     CHECK(message->type == RAFT_MESSAGE_PRE_VOTE);
-    bool granted = message->term > raft->hard.term && !raft_in_lease(raft) && !must_refill(raft) &&
-                   is_up_to_date(raft, message);
+    /* Diss. 9.6 asks whether this node would vote for the sender. It would in a term to come, and
+     * in the present one if its vote is free: the sender may not have heard of that term yet, and a
+     * no would make it wait for another timeout. */
+    bool may = message->term > raft->hard.term ||
+               (message->term == raft->hard.term && may_vote_for(raft, message->from));
+    bool granted =
+        may && !raft_in_lease(raft) && !must_refill(raft) && is_up_to_date(raft, message);
     /* A yes repeats the term asked for, a no tells the own one, so that the sender catches up. */
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MESSAGE_PRE_VOTE_REPLY,
@@ -43,8 +55,7 @@ void raft_receive_vote(struct raft *raft, const struct raft_message *message)
 {
     CHECK(message->type == RAFT_MESSAGE_VOTE);
     CHECK(message->term <= raft->hard.term);
-    bool may = message->term == raft->hard.term &&
-               (raft->hard.vote == message->from || (raft->hard.vote == 0 && raft->leader == 0));
+    bool may = message->term == raft->hard.term && may_vote_for(raft, message->from);
     may = may || (PLANTED(VOTE_TWICE) && message->term == raft->hard.term && raft->leader == 0 &&
                   raft->role == RAFT_FOLLOWER);
     bool granted = may && !must_refill(raft) && is_up_to_date(raft, message);

@@ -59,11 +59,6 @@ func bridgeAnswers(n *node, before raft.BasicStatus, m raftpb.Message,
 		refusal.Type = raftpb.MsgVoteResp
 		allow("silent-old-vote")
 		return []raftpb.Message{refusal}
-	case m.Type == raftpb.MsgPreVote && m.Term == before.Term && len(answers) == 1 &&
-		answers[0].Type == raftpb.MsgPreVoteResp && !answers[0].Reject:
-		refusal.Type = raftpb.MsgPreVoteResp
-		allow("pre-vote-for-own-term")
-		return []raftpb.Message{refusal}
 	}
 	return answers
 }
