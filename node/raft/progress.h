@@ -46,7 +46,7 @@ struct raft_progress {
     bool heard;          /* in this term, so that contact_tick is more than a grace */
     bool probe_sent;     /* PROBE: a reply is awaited */
     uint64_t probe_tick; /* since when */
-    bool check_due;      /* REPLICATE: ask whether what is in flight has arrived */
+    bool check_due;      /* REPLICATE: have the peer compare its log, and say what has arrived */
     bool heartbeat_due;  /* with the next ready */
 
     bool loading;     /* a load was given out, or its answer waits in `loaded` */

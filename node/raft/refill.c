@@ -72,6 +72,9 @@ bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
         agreed = message->hint_index; /* below the leader's own log: it needs a snapshot */
     }
     if (agreed >= progress->match) {
+        /* It lost nothing that it was known to have, and waits to have it compared: with the next
+         * entries, but perhaps there are none. */
+        progress->check_due = progress->state == RAFT_PEER_REPLICATE;
         return false;
     }
     /* One that was late says less than is true by now: that costs a question, no more. */
