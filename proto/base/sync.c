@@ -29,6 +29,13 @@ void mutex_unlock(struct mutex *mutex)
     CHECK(pthread_mutex_unlock(&mutex->mutex) == 0);
 }
 
+bool mutex_try_lock(struct mutex *mutex)
+{
+    int result = pthread_mutex_trylock(&mutex->mutex);
+    CHECK(result == 0 || result == EBUSY);
+    return result == 0;
+}
+
 void condition_init(struct condition *condition)
 {
     pthread_condattr_t attributes;

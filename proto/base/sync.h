@@ -23,6 +23,9 @@ void mutex_release(struct mutex *mutex);
 void mutex_lock(struct mutex *mutex);
 void mutex_unlock(struct mutex *mutex);
 
+/* False: somebody has it. */
+bool mutex_try_lock(struct mutex *mutex);
+
 void condition_init(struct condition *condition);
 void condition_release(struct condition *condition);
 void condition_signal(struct condition *condition);

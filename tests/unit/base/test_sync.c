@@ -47,6 +47,20 @@ static void test_mutex_and_condition(void **state)
     mutex_release(&shared.mutex);
 }
 
+/* A mutex that is taken is refused, and no one waits. */
+static void test_try_lock(void **state)
+{
+    (void)state;
+    struct mutex mutex;
+    mutex_init(&mutex);
+    assert_true(mutex_try_lock(&mutex));
+    assert_false(mutex_try_lock(&mutex));
+    mutex_unlock(&mutex);
+    assert_true(mutex_try_lock(&mutex));
+    mutex_unlock(&mutex);
+    mutex_release(&mutex);
+}
+
 /* Without a signal the wait ends when its time is over, and says so. */
 static void test_wait_for_ends(void **state)
 {
@@ -91,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutex_and_condition),
+        cmocka_unit_test(test_try_lock),
         cmocka_unit_test(test_wait_for_ends),
         cmocka_unit_test(test_signals),
     };
