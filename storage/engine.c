@@ -191,6 +191,7 @@ static struct engine *new_engine(struct alloc *alloc)
         return NULL;
     }
     engine->alloc = alloc;
+    epoch_init(&engine->epoch);
     mutex_init(&engine->edit_mutex);
     mutex_init(&engine->mutex);
     condition_init(&engine->changed);
@@ -353,6 +354,7 @@ static enum status open_catalog(struct engine *engine, const struct manifest_sta
 {
     struct catalog_options options = {.fs = engine->options.fs,
                                       .alloc = engine->alloc,
+                                      .epoch = &engine->epoch,
                                       .dir = engine->dir,
                                       .cache = engine->cache,
                                       .counters = &engine->codec_counters,
@@ -502,6 +504,7 @@ void engine_close(struct engine *engine)
     view_unref(engine->writer_view);
     view_unref(atomic_load(&engine->view));
     catalog_close(engine->catalog);
+    epoch_release(&engine->epoch);
     manifest_close(engine->manifest);
     block_cache_free(engine->cache);
     edit_release(&engine->flush_edit);

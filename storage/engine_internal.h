@@ -11,6 +11,7 @@
 #ifndef ESTREAT_STORAGE_ENGINE_INTERNAL_H
 #define ESTREAT_STORAGE_ENGINE_INTERNAL_H
 
+#include "base/epoch.h"
 #include "base/metrics.h"
 #include "base/sync.h"
 #include "storage/engine.h"
@@ -64,6 +65,7 @@ struct engine {
     struct pick_options pick_options;
     _Atomic uint64_t next_file;
 
+    struct epoch epoch; /* of readers on their way to a version of the catalog */
     struct mutex edit_mutex;
     struct manifest *manifest;
     struct catalog *catalog;   /* edits under edit_mutex */

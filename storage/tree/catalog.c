@@ -3,31 +3,38 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/check.h"
+#include "base/coding.h"
 #include "base/sync.h"
 #include "storage/table/key.h"
+#include "storage/tree/cow_btree.h"
 
 struct level {
-    struct table_file **files;
+    size_t begin; /* index of its first table among all */
     size_t count;
     uint64_t bytes;
 };
 
 struct version {
+    struct epoch_item retired; /* first */
     struct catalog *catalog;
     _Atomic uint64_t references;
-    struct table_file **files; /* all levels' arrays lie in here */
-    struct level levels[];     /* keyspace_count * TREE_LEVELS */
+    uint64_t number; /* one more than that of the version before */
+    struct cow_node *tables;
+    struct cow_node *numbers;
+    /* Until it is published: what the version before has and this one has not. Borrowed. */
+    struct table_file **gone;
+    size_t gone_count;
+    struct level levels[]; /* keyspace_count * TREE_LEVELS */
 };
 
 struct catalog {
     struct catalog_options options;
-    struct mutex mutex;      /* current, dead */
-    struct mutex open_mutex; /* opening of tables */
-    struct version *current;
-    struct table_file *dead;
+    struct cow_btree tree;
+    _Atomic(struct version *) current;
+    _Atomic(struct table_file *) dead; /* a stack */
+    struct mutex open_mutex;           /* opening of tables */
 };
 
 const char *table_file_name(char out[TABLE_FILE_NAME_BYTES], uint64_t number)
@@ -55,6 +62,7 @@ static struct table_file *file_new(struct catalog *catalog, const struct edit *e
     memcpy(file->key_bytes, edit_smallest(edit, add).data, add->smallest_length);
     memcpy(file->key_bytes + add->smallest_length, edit_largest(edit, add).data,
            add->largest_length);
+    put_be64(file->newest_first, UINT64_MAX - add->number);
     file->smallest = slice_of(file->key_bytes, add->smallest_length);
     file->largest = slice_of(file->key_bytes + add->smallest_length, add->largest_length);
     return file;
@@ -66,8 +74,16 @@ static void file_free(struct table_file *file)
     alloc_free(file->catalog->options.alloc, file);
 }
 
-static void file_unref(struct table_file *file)
+static void file_ref(void *of)
 {
+    struct table_file *file = of;
+    uint64_t before = atomic_fetch_add(&file->references, 1);
+    CHECK(before > 0);
+}
+
+static void file_unref(void *of)
+{
+    struct table_file *file = of;
     if (atomic_fetch_sub(&file->references, 1) > 1) {
         return;
     }
@@ -76,10 +92,9 @@ static void file_unref(struct table_file *file)
         return;
     }
     struct catalog *catalog = file->catalog;
-    mutex_lock(&catalog->mutex);
-    file->next_dead = catalog->dead;
-    catalog->dead = file;
-    mutex_unlock(&catalog->mutex);
+    file->next_dead = atomic_load(&catalog->dead);
+    while (!atomic_compare_exchange_weak(&catalog->dead, &file->next_dead, file)) {
+    }
     if (catalog->options.on_dead != NULL) {
         catalog->options.on_dead(catalog->options.context);
     }
@@ -137,7 +152,28 @@ bool table_file_is_damaged(const struct table_file *file)
 
 /* --- versions ------------------------------------------------------------------------------ */
 
-static struct version *version_new(struct catalog *catalog, size_t file_count)
+/* Where tables stand in version.tables: keyspace, level, order within the level. */
+static struct cow_key place_of(unsigned keyspace, unsigned level, struct slice order)
+{
+    return (struct cow_key){.group = (uint64_t)keyspace * TREE_LEVELS + level, .bytes = order};
+}
+
+static struct cow_key place_of_file(const struct table_file *file, unsigned level)
+{
+    return place_of(file->keyspace, level,
+                    level == 0 ? slice_of(file->newest_first, sizeof file->newest_first)
+                               : internal_key_user(file->largest));
+}
+
+/* And in version.numbers. */
+static struct cow_key place_of_number(uint64_t number)
+{
+    return (struct cow_key){.group = number};
+}
+
+/* A copy of `from`, with room for `gone_max` tables that go. NULL: an empty one. */
+static struct version *version_new(struct catalog *catalog, const struct version *from,
+                                   size_t gone_max)
 {
     size_t levels = catalog->options.keyspace_count * TREE_LEVELS;
     struct version *version =
@@ -147,12 +183,20 @@ static struct version *version_new(struct catalog *catalog, size_t file_count)
     }
     version->catalog = catalog;
     version->references = 1;
-    if (file_count > 0) {
-        version->files = alloc_zeroed(catalog->options.alloc, file_count, sizeof(void *));
-        if (version->files == NULL) {
+    if (gone_max > 0) {
+        version->gone = alloc_zeroed(catalog->options.alloc, gone_max, sizeof(void *));
+        if (version->gone == NULL) {
             alloc_free(catalog->options.alloc, version);
             return NULL;
         }
+    }
+    if (from != NULL) {
+        version->number = from->number + 1;
+        version->tables = from->tables;
+        version->numbers = from->numbers;
+        cow_btree_ref(version->tables);
+        cow_btree_ref(version->numbers);
+        memcpy(version->levels, from->levels, levels * sizeof(struct level));
     }
     return version;
 }
@@ -166,10 +210,10 @@ static struct level *level_of(const struct version *version, unsigned keyspace, 
 
 struct version *catalog_acquire(struct catalog *catalog)
 {
-    mutex_lock(&catalog->mutex);
-    struct version *version = catalog->current;
+    struct epoch_guard guard = epoch_enter(catalog->options.epoch);
+    struct version *version = atomic_load(&catalog->current);
     version_ref(version);
-    mutex_unlock(&catalog->mutex);
+    epoch_leave(catalog->options.epoch, guard);
     return version;
 }
 
@@ -185,12 +229,9 @@ void version_release(struct version *version)
         return;
     }
     struct catalog *catalog = version->catalog;
-    for (size_t i = 0; i < catalog->options.keyspace_count * TREE_LEVELS; i++) {
-        for (size_t j = 0; j < version->levels[i].count; j++) {
-            file_unref(version->levels[i].files[j]);
-        }
-    }
-    alloc_free(catalog->options.alloc, version->files);
+    cow_btree_unref(&catalog->tree, version->tables);
+    cow_btree_unref(&catalog->tree, version->numbers);
+    alloc_free(catalog->options.alloc, version->gone);
     alloc_free(catalog->options.alloc, version);
 }
 
@@ -207,222 +248,239 @@ uint64_t version_bytes(const struct version *version, unsigned keyspace, unsigne
 struct table_file *version_at(const struct version *version, unsigned keyspace, unsigned level,
                               size_t index)
 {
-    struct level *at = level_of(version, keyspace, level);
+    const struct level *at = level_of(version, keyspace, level);
     CHECK(index < at->count);
-    return at->files[index];
+    return cow_btree_at(version->tables, at->begin + index)->value;
 }
 
 size_t version_lower_bound(const struct version *version, unsigned keyspace, unsigned level,
                            struct slice user_key)
 {
     CHECK(level > 0);
-    struct level *at = level_of(version, keyspace, level);
-    size_t low = 0;
-    size_t high = at->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (slice_compare(internal_key_user(at->files[middle]->largest), user_key) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    const struct level *at = level_of(version, keyspace, level);
+    if (at->count == 0) {
+        return 0;
     }
-    return low;
+    size_t index = cow_btree_rank(version->tables, place_of(keyspace, level, user_key)) - at->begin;
+    CHECK(index <= at->count);
+    return index;
 }
 
 struct table_file *version_find(const struct version *version, unsigned keyspace, unsigned level,
                                 struct slice user_key)
 {
-    size_t index = version_lower_bound(version, keyspace, level, user_key);
-    struct level *at = level_of(version, keyspace, level);
-    if (index == at->count ||
-        slice_compare(internal_key_user(at->files[index]->smallest), user_key) > 0) {
+    CHECK(level > 0);
+    if (level_of(version, keyspace, level)->count == 0) {
         return NULL;
     }
-    return at->files[index];
+    struct cow_key place = place_of(keyspace, level, user_key);
+    const struct cow_entry *entry = cow_btree_ceiling(version->tables, place);
+    if (entry == NULL || entry->key.group != place.group) {
+        return NULL;
+    }
+    struct table_file *file = entry->value;
+    return slice_compare(internal_key_user(file->smallest), user_key) <= 0 ? file : NULL;
 }
 
 void version_describe(const struct version *version, struct edit *edit)
 {
-    size_t keyspaces = version->catalog->options.keyspace_count;
-    for (unsigned keyspace = 0; keyspace < keyspaces; keyspace++) {
-        for (unsigned level = 0; level < TREE_LEVELS; level++) {
-            struct level *at = level_of(version, keyspace, level);
-            for (size_t i = 0; i < at->count; i++) {
-                struct table_file *file = at->files[i];
-                edit_add_table(edit, keyspace, level, file->number, file->bytes, file->entries,
-                               file->smallest, file->largest);
-            }
-        }
+    struct cow_cursor cursor = cow_cursor_at(version->tables, 0);
+    for (; cow_cursor_valid(&cursor); cow_cursor_next(&cursor)) {
+        const struct cow_entry *entry = cow_cursor_entry(&cursor);
+        const struct table_file *file = entry->value;
+        edit_add_table(edit, file->keyspace, (unsigned)(entry->key.group % TREE_LEVELS),
+                       file->number, file->bytes, file->entries, file->smallest, file->largest);
     }
 }
 
 /* --- editing ------------------------------------------------------------------------------- */
 
-static int compare_newest_first(const void *a, const void *b)
+static enum status no_memory(struct error *err)
 {
-    const struct table_file *left = *(struct table_file *const *)a;
-    const struct table_file *right = *(struct table_file *const *)b;
-    return left->number < right->number ? 1 : left->number > right->number ? -1 : 0;
+    return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the catalog");
 }
 
-static int compare_ascending(const void *a, const void *b)
+static enum status remove_table(struct catalog *catalog, struct version *next,
+                                struct edit_remove removal, struct error *err)
 {
-    const struct table_file *left = *(struct table_file *const *)a;
-    const struct table_file *right = *(struct table_file *const *)b;
-    return internal_key_compare(left->smallest, right->smallest);
-}
-
-/* True if `edit` removes the table from this level. */
-static bool is_removed(const struct edit *edit, unsigned keyspace, unsigned level, uint64_t number)
-{
-    for (size_t i = 0; i < edit_remove_count(edit); i++) {
-        struct edit_remove removal = edit_remove_at(edit, i);
-        if (removal.number == number && removal.keyspace == keyspace && removal.level == level) {
-            return true;
-        }
+    struct cow_key number = place_of_number(removal.number);
+    struct table_file *file = cow_btree_get(next->numbers, number);
+    if (file == NULL || file->keyspace != removal.keyspace ||
+        cow_btree_get(next->tables, place_of_file(file, removal.level)) != file) {
+        return error_set(err, STATUS_CORRUPT,
+                         "an edit removes table %06" PRIu64 ", not in level %u", removal.number,
+                         removal.level);
     }
-    return false;
+    struct cow_key place = place_of_file(file, removal.level);
+    if (!cow_btree_remove(&catalog->tree, &next->tables, place) ||
+        !cow_btree_remove(&catalog->tree, &next->numbers, number)) {
+        return no_memory(err);
+    }
+    struct level *level = level_of(next, removal.keyspace, removal.level);
+    CHECK(level->count > 0 && level->bytes >= file->bytes);
+    level->count--;
+    level->bytes -= file->bytes;
+    next->gone[next->gone_count++] = file;
+    return STATUS_OK;
 }
 
 /* A table that changes its level is the same file, with its open handle. */
-static struct table_file *find_moved(const struct version *current, const struct edit *edit,
-                                     const struct edit_add *add)
+static struct table_file *take_moved(struct version *next, const struct edit_add *add)
 {
-    for (size_t i = 0; i < edit_remove_count(edit); i++) {
-        struct edit_remove removal = edit_remove_at(edit, i);
-        if (removal.number != add->number || removal.keyspace != add->keyspace) {
-            continue;
-        }
-        struct level *level = level_of(current, removal.keyspace, removal.level);
-        for (size_t j = 0; j < level->count; j++) {
-            if (level->files[j]->number == add->number) {
-                return level->files[j];
-            }
+    for (size_t i = 0; i < next->gone_count; i++) {
+        struct table_file *file = next->gone[i];
+        if (file->number == add->number && file->keyspace == add->keyspace) {
+            next->gone[i] = next->gone[--next->gone_count];
+            file_ref(file);
+            return file;
         }
     }
     return NULL;
 }
 
-static enum status sort_and_check(struct level *level, unsigned depth, struct error *err)
+static enum status overlap(const struct table_file *left, const struct table_file *right,
+                           unsigned level, struct error *err)
 {
-    if (level->count < 2) {
+    return error_set(err, STATUS_CORRUPT,
+                     "tables %06" PRIu64 " and %06" PRIu64 " overlap in level %u", left->number,
+                     right->number, level);
+}
+
+static enum status add_file(struct catalog *catalog, struct version *next, struct table_file *file,
+                            unsigned level, struct error *err)
+{
+    struct cow_entry place = {.key = place_of_file(file, level), .value = file};
+    struct cow_entry number = {.key = place_of_number(file->number), .value = file};
+    if (cow_btree_get(next->numbers, number.key) != NULL) {
+        return error_set(err, STATUS_CORRUPT, "an edit adds table %06" PRIu64 ", which is there",
+                         file->number);
+    }
+    const struct table_file *same = cow_btree_get(next->tables, place.key);
+    if (same != NULL) {
+        return overlap(same, file, level, err);
+    }
+    if (!cow_btree_put(&catalog->tree, &next->tables, &place) ||
+        !cow_btree_put(&catalog->tree, &next->numbers, &number)) {
+        return no_memory(err);
+    }
+    struct level *at = level_of(next, file->keyspace, level);
+    at->count++;
+    at->bytes += file->bytes;
+    return STATUS_OK;
+}
+
+static enum status add_table(struct catalog *catalog, struct version *next, const struct edit *edit,
+                             const struct edit_add *add, struct error *err)
+{
+    struct table_file *file = take_moved(next, add);
+    if (file == NULL) {
+        file = file_new(catalog, edit, add);
+    }
+    if (file == NULL) {
+        return no_memory(err);
+    }
+    enum status status = add_file(catalog, next, file, add->level, err);
+    file_unref(file); /* the trees have theirs */
+    return status;
+}
+
+/* True if both are tables of this place's level, and overlap. */
+static bool overlaps(const struct cow_cursor *left, const struct cow_cursor *right, uint64_t group)
+{
+    if (!cow_cursor_valid(left) || !cow_cursor_valid(right) ||
+        cow_cursor_entry(left)->key.group != group || cow_cursor_entry(right)->key.group != group) {
+        return false;
+    }
+    const struct table_file *before = cow_cursor_entry(left)->value;
+    const struct table_file *behind = cow_cursor_entry(right)->value;
+    return slice_compare(internal_key_user(before->largest), internal_key_user(behind->smallest)) >=
+           0;
+}
+
+/* A table that was added against its neighbours. */
+static enum status check_disjoint(const struct version *next, const struct edit_add *add,
+                                  struct error *err)
+{
+    const struct table_file *file = cow_btree_get(next->numbers, place_of_number(add->number));
+    CHECK(file != NULL);
+    if (add->level == 0) {
         return STATUS_OK;
     }
-    qsort(level->files, level->count, sizeof(void *),
-          depth == 0 ? compare_newest_first : compare_ascending);
-    for (size_t i = 1; depth > 0 && i < level->count; i++) {
-        const struct table_file *left = level->files[i - 1];
-        const struct table_file *right = level->files[i];
-        if (slice_compare(internal_key_user(left->largest), internal_key_user(right->smallest)) >=
-            0) {
-            return error_set(err, STATUS_CORRUPT,
-                             "tables %06" PRIu64 " and %06" PRIu64 " overlap in level %u",
-                             left->number, right->number, depth);
-        }
+    struct cow_key place = place_of_file(file, add->level);
+    struct cow_cursor here = cow_cursor_seek(next->tables, place);
+    struct cow_cursor before = here;
+    struct cow_cursor behind = here;
+    cow_cursor_prev(&before);
+    cow_cursor_next(&behind);
+    if (overlaps(&before, &here, place.group)) {
+        return overlap(cow_cursor_entry(&before)->value, file, add->level, err);
+    }
+    if (overlaps(&here, &behind, place.group)) {
+        return overlap(file, cow_cursor_entry(&behind)->value, add->level, err);
     }
     return STATUS_OK;
 }
 
-/* Fills one level of `next` from the current one and the edit. `*room` is where its array goes. */
-static enum status fill_level(struct catalog *catalog, struct version *next,
-                              const struct edit *edit, unsigned keyspace, unsigned depth,
-                              struct table_file ***room, size_t *removed, struct error *err)
+static enum status apply(struct catalog *catalog, struct version *next, const struct edit *edit,
+                         struct error *err)
 {
-    struct level *from = level_of(catalog->current, keyspace, depth);
-    struct level *to = level_of(next, keyspace, depth);
-    to->files = *room;
-    bool changed = false;
-    for (size_t i = 0; i < from->count; i++) {
-        if (is_removed(edit, keyspace, depth, from->files[i]->number)) {
-            (*removed)++;
-            continue;
-        }
-        atomic_fetch_add(&from->files[i]->references, 1);
-        to->files[to->count++] = from->files[i];
-        to->bytes += from->files[i]->bytes;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < edit_remove_count(edit); i++) {
+        status = remove_table(catalog, next, edit_remove_at(edit, i), err);
     }
-    for (size_t i = 0; i < edit_add_count(edit); i++) {
+    for (size_t i = 0; status == STATUS_OK && i < edit_add_count(edit); i++) {
         struct edit_add add = edit_add_at(edit, i);
-        if (add.keyspace != keyspace || add.level != depth) {
-            continue;
-        }
-        struct table_file *file = find_moved(catalog->current, edit, &add);
-        if (file != NULL) {
-            atomic_fetch_add(&file->references, 1);
-        } else {
-            file = file_new(catalog, edit, &add);
-        }
-        if (file == NULL) {
-            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the catalog");
-        }
-        to->files[to->count++] = file;
-        to->bytes += file->bytes;
-        changed = true;
+        status = add_table(catalog, next, edit, &add, err);
     }
-    *room += to->count;
-    return changed ? sort_and_check(to, depth, err) : STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < edit_add_count(edit); i++) {
+        struct edit_add add = edit_add_at(edit, i);
+        status = check_disjoint(next, &add, err);
+    }
+    return status;
 }
 
 enum status catalog_prepare(struct catalog *catalog, const struct edit *edit, struct version **out,
                             struct error *err)
 {
     CHECK(!edit_failed(edit));
-    size_t count = edit_add_count(edit);
-    size_t keyspaces = catalog->options.keyspace_count;
-    for (size_t i = 0; i < keyspaces * TREE_LEVELS; i++) {
-        count += catalog->current->levels[i].count;
-    }
-    struct version *next = version_new(catalog, count);
+    struct version *next =
+        version_new(catalog, atomic_load(&catalog->current), edit_remove_count(edit));
     if (next == NULL) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the catalog");
+        return no_memory(err);
     }
-    struct table_file **room = next->files;
-    size_t removed = 0;
-    for (unsigned keyspace = 0; keyspace < keyspaces; keyspace++) {
-        for (unsigned level = 0; level < TREE_LEVELS; level++) {
-            enum status status =
-                fill_level(catalog, next, edit, keyspace, level, &room, &removed, err);
-            if (status != STATUS_OK) {
-                version_release(next);
-                return status;
-            }
-        }
-    }
-    if (removed != edit_remove_count(edit)) {
+    enum status status = apply(catalog, next, edit, err);
+    if (status != STATUS_OK) {
         version_release(next);
-        return error_set(err, STATUS_CORRUPT, "an edit removes a table that is not there");
+        return status;
     }
+    size_t begin = 0;
+    for (size_t i = 0; i < catalog->options.keyspace_count * TREE_LEVELS; i++) {
+        next->levels[i].begin = begin;
+        begin += next->levels[i].count;
+    }
+    CHECK(begin == cow_btree_count(next->tables) && begin == cow_btree_count(next->numbers));
     *out = next;
     return STATUS_OK;
 }
 
-/* Marks what `next` no longer names. */
-static void mark_dead(const struct version *current, const struct version *next)
+static void let_go(struct epoch_item *item)
 {
-    size_t levels = current->catalog->options.keyspace_count * TREE_LEVELS;
-    for (size_t i = 0; i < levels; i++) {
-        for (size_t j = 0; j < current->levels[i].count; j++) {
-            atomic_store(&current->levels[i].files[j]->dead, true);
-        }
-    }
-    for (size_t i = 0; i < levels; i++) {
-        for (size_t j = 0; j < next->levels[i].count; j++) {
-            atomic_store(&next->levels[i].files[j]->dead, false);
-        }
-    }
+    version_release((struct version *)item);
 }
 
 void catalog_publish(struct catalog *catalog, struct version *next)
 {
-    CHECK(next->catalog == catalog);
-    /* The mark is read only when the last reference goes, and both versions hold theirs. */
-    mark_dead(catalog->current, next);
-    mutex_lock(&catalog->mutex);
-    struct version *old = catalog->current;
-    catalog->current = next;
-    mutex_unlock(&catalog->mutex);
-    version_release(old);
+    struct version *old = atomic_load(&catalog->current);
+    CHECK(next->catalog == catalog && next->number == old->number + 1);
+    /* The mark is read only when the last reference goes, and the old version has one. */
+    for (size_t i = 0; i < next->gone_count; i++) {
+        atomic_store(&next->gone[i]->dead, true);
+    }
+    alloc_free(catalog->options.alloc, next->gone);
+    next->gone = NULL;
+    next->gone_count = 0;
+    atomic_store(&catalog->current, next);
+    epoch_retire(catalog->options.epoch, &old->retired, let_go);
 }
 
 /* --- life ---------------------------------------------------------------------------------- */
@@ -430,18 +488,20 @@ void catalog_publish(struct catalog *catalog, struct version *next)
 enum status catalog_open(const struct catalog_options *options, struct catalog **out,
                          struct error *err)
 {
-    CHECK(options->keyspace_count > 0);
+    CHECK(options->keyspace_count > 0 && options->epoch != NULL);
     struct catalog *catalog = alloc_zeroed(options->alloc, 1, sizeof *catalog);
     if (catalog == NULL) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the catalog");
+        return no_memory(err);
     }
     catalog->options = *options;
-    catalog->current = version_new(catalog, 0);
-    if (catalog->current == NULL) {
+    catalog->tree =
+        (struct cow_btree){.alloc = options->alloc, .ref = file_ref, .unref = file_unref};
+    struct version *empty = version_new(catalog, NULL, 0);
+    if (empty == NULL) {
         alloc_free(options->alloc, catalog);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the catalog");
+        return no_memory(err);
     }
-    mutex_init(&catalog->mutex);
+    atomic_store(&catalog->current, empty);
     mutex_init(&catalog->open_mutex);
     *out = catalog;
     return STATUS_OK;
@@ -464,10 +524,7 @@ static void remove_file(struct catalog *catalog, struct table_file *file)
 
 void catalog_remove_dead(struct catalog *catalog)
 {
-    mutex_lock(&catalog->mutex);
-    struct table_file *dead = catalog->dead;
-    catalog->dead = NULL;
-    mutex_unlock(&catalog->mutex);
+    struct table_file *dead = atomic_exchange(&catalog->dead, NULL);
     while (dead != NULL) {
         struct table_file *next = dead->next_dead;
         remove_file(catalog, dead);
@@ -480,11 +537,11 @@ void catalog_close(struct catalog *catalog)
     if (catalog == NULL) {
         return;
     }
-    CHECK(atomic_load(&catalog->current->references) == 1);
+    struct version *current = atomic_load(&catalog->current);
+    CHECK(atomic_load(&current->references) == 1);
     catalog->options.on_dead = NULL;
-    version_release(catalog->current);
+    version_release(current);
     catalog_remove_dead(catalog);
     mutex_release(&catalog->open_mutex);
-    mutex_release(&catalog->mutex);
     alloc_free(catalog->options.alloc, catalog);
 }

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Catalog: the set of live tables, as a chain of immutable versions. A reader
- * acquires the current version and sees its tables, and keeps them on disk, until
- * it lets go. One editor at a time prepares the next version and publishes it.
+ * Catalog: the set of live tables, as versions that never change. A reader acquires the
+ * current version and sees its tables, and keeps them on disk, until it lets go. One editor
+ * at a time prepares the next version and publishes it.
+ *
+ * A version is two copy-on-write B-trees (tree/cow_btree.h), the tables by their place and by
+ * their number, so an edit costs what it changes, however many tables there are.
  *
  * Invariants of a version
  * - Level 0 holds tables that may overlap, the newest first.
  * - Each level below holds tables whose user keys are disjoint, ascending; all versions of
  *   a user key lie in one table of a level.
+ *
+ * Readers take no lock: they enter an epoch, load the current version, take a reference and leave.
+ * The reference is for those who stay (an iterator may be held for hours, and to stay in the epoch
+ * would hold back all versions); the epoch is for the moment between load and reference. The
+ * catalog's own reference on a version that was replaced goes when its epoch has passed.
  *
  * A table that no published version names any more is dead; when its last version goes it
  * is handed to catalog_remove_dead(), so that no reader waits for an unlink.
@@ -20,6 +28,7 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/epoch.h"
 #include "base/fs.h"
 #include "storage/table/block_cache.h"
 #include "storage/table/table_reader.h"
@@ -43,12 +52,14 @@ struct table_file {
     atomic_bool dead;
     atomic_bool damaged;
     struct table_file *next_dead;
+    uint8_t newest_first[8]; /* its key in level 0 */
     uint8_t key_bytes[];
 };
 
 struct catalog_options {
     struct fs *fs; /* borrowed, as all below */
     struct alloc *alloc;
+    struct epoch *epoch;
     const char *dir;
     struct block_cache *cache;
     struct codec_counters *counters;
@@ -74,6 +85,7 @@ void catalog_close(struct catalog *catalog);
 
 /* --- versions ------------------------------------------------------------------------------ */
 
+/* Returns a reference; waits for nobody. */
 struct version *catalog_acquire(struct catalog *catalog);
 void version_ref(struct version *version);
 /* NULL is allowed. */
@@ -109,7 +121,8 @@ bool table_file_is_damaged(const struct table_file *file);
 /* --- editing: one thread at a time --------------------------------------------------------- */
 
 /* Makes the version that follows the current one by `edit`. Nothing has changed yet: publish it
- * or release it. CORRUPT if the edit does not fit (unknown or overlapping tables). */
+ * or release it. CORRUPT if the edit does not fit (unknown or overlapping tables, a number that
+ * is taken). */
 enum status catalog_prepare(struct catalog *catalog, const struct edit *edit, struct version **out,
                             struct error *err) MUST_USE;
 

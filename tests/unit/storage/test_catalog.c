@@ -13,6 +13,7 @@
 struct fixture {
     struct fs_crash *memory;
     struct fs *fs;
+    struct epoch epoch;
     struct catalog *catalog;
     int dead;
 };
@@ -28,9 +29,11 @@ static void fixture_init(struct fixture *fixture)
     memset(fixture, 0, sizeof *fixture);
     fixture->memory = fs_crash_new();
     fixture->fs = fs_crash_fs(fixture->memory);
+    epoch_init(&fixture->epoch);
     assert_ok(fs_make_dir(fixture->fs, "/c", &err), &err);
     struct catalog_options options = {.fs = fixture->fs,
                                       .alloc = alloc_default(),
+                                      .epoch = &fixture->epoch,
                                       .dir = "/c",
                                       .keyspace_count = 2,
                                       .on_dead = note_dead,
@@ -41,6 +44,7 @@ static void fixture_init(struct fixture *fixture)
 static void fixture_release(struct fixture *fixture)
 {
     catalog_close(fixture->catalog);
+    epoch_release(&fixture->epoch);
     fs_crash_free(fixture->memory);
 }
 
