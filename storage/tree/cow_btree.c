@@ -4,17 +4,44 @@
 #include <stdatomic.h>
 
 #include "base/check.h"
+#include "base/coding.h"
 
 _Static_assert(COW_FILL_MIN >= 2, "what is left of a node after a removal is not empty");
 _Static_assert(COW_FILL_MAX + 1 >= 2 * COW_FILL_MIN, "a node that is split makes two");
 
+/* Most comparisons end with the first bytes of a key, and do not touch the value that has them
+ * (G. Graefe, "Modern B-tree techniques", 2011, section 3.6: poor man's normalized keys). */
+struct slot {
+    uint64_t head;          /* of the key: see head_of() */
+    struct cow_entry entry; /* in an inner node the value is the child */
+};
+
 struct cow_node {
     _Atomic uint64_t references;
-    size_t count;             /* of the entries below */
-    unsigned height;          /* 0: a leaf */
-    unsigned fill;            /* of slots */
-    struct cow_entry slots[]; /* a leaf's: the entries; else the value is the child */
+    size_t count;    /* of the entries below */
+    unsigned height; /* 0: a leaf */
+    unsigned fill;   /* of slots */
+    struct slot slots[];
 };
+
+/* The first 8 bytes as a number that orders as they do, zeros behind a shorter key: if the heads of
+ * two keys differ, then so do the keys, and in the same way. */
+static uint64_t head_of(struct slice bytes)
+{
+    if (bytes.length >= sizeof(uint64_t)) {
+        return get_be64(bytes.data);
+    }
+    uint8_t padded[sizeof(uint64_t)] = {0};
+    if (bytes.length > 0) {
+        memcpy(padded, bytes.data, bytes.length);
+    }
+    return get_be64(padded);
+}
+
+static struct slot slot_of(struct cow_key key, void *value)
+{
+    return (struct slot){.head = head_of(key.bytes), .entry = {.key = key, .value = value}};
+}
 
 int cow_key_compare(struct cow_key a, struct cow_key b)
 {
@@ -24,9 +51,17 @@ int cow_key_compare(struct cow_key a, struct cow_key b)
     return slice_compare(a.bytes, b.bytes);
 }
 
+static inline int compare(const struct slot *a, const struct slot *b)
+{
+    if (a->entry.key.group == b->entry.key.group && a->head != b->head) {
+        return a->head < b->head ? -1 : 1;
+    }
+    return cow_key_compare(a->entry.key, b->entry.key);
+}
+
 static struct cow_node *child_at(const struct cow_node *node, size_t index)
 {
-    return node->slots[index].value;
+    return node->slots[index].entry.value;
 }
 
 /* --- references ---------------------------------------------------------------------------- */
@@ -49,7 +84,7 @@ void cow_btree_unref(const struct cow_btree *tree, struct cow_node *root)
         if (root->height > 0) {
             cow_btree_unref(tree, child_at(root, i));
         } else {
-            tree->unref(root->slots[i].value);
+            tree->unref(root->slots[i].entry.value);
         }
     }
     alloc_free(tree->alloc, root);
@@ -57,14 +92,15 @@ void cow_btree_unref(const struct cow_btree *tree, struct cow_node *root)
 
 /* --- reading ------------------------------------------------------------------------------- */
 
-/* The first slot whose key is not less. */
-static size_t lower_bound(const struct cow_node *node, struct cow_key key)
+/* The first slot whose key is not less, or with `past_equal` the first whose key is greater. */
+static size_t search(const struct cow_node *node, const struct slot *wanted, bool past_equal)
 {
+    int least = past_equal ? 1 : 0;
     size_t low = 0;
     size_t high = node->fill;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (cow_key_compare(node->slots[middle].key, key) < 0) {
+        if (compare(&node->slots[middle], wanted) < least) {
             low = middle + 1;
         } else {
             high = middle;
@@ -73,13 +109,15 @@ static size_t lower_bound(const struct cow_node *node, struct cow_key key)
     return low;
 }
 
-/* The slot of an inner node below which `key` is, or would be. */
-static size_t way_down(const struct cow_node *node, struct cow_key key)
+static size_t lower_bound(const struct cow_node *node, const struct slot *wanted)
 {
-    size_t index = lower_bound(node, key);
-    if (index < node->fill && cow_key_compare(node->slots[index].key, key) == 0) {
-        return index;
-    }
+    return search(node, wanted, false);
+}
+
+/* The slot of an inner node below which the key is, or would be. */
+static size_t way_down(const struct cow_node *node, const struct slot *wanted)
+{
+    size_t index = search(node, wanted, true);
     return index > 0 ? index - 1 : 0;
 }
 
@@ -93,22 +131,23 @@ const struct cow_entry *cow_btree_ceiling(const struct cow_node *root, struct co
     if (root == NULL) {
         return NULL;
     }
+    struct slot wanted = slot_of(key, NULL);
     const struct cow_node *right = NULL; /* the nearest subtree behind the way */
     while (root->height > 0) {
-        size_t index = way_down(root, key);
+        size_t index = way_down(root, &wanted);
         if (index + 1 < root->fill) {
             right = child_at(root, index + 1);
         }
         root = child_at(root, index);
     }
-    size_t index = lower_bound(root, key);
+    size_t index = lower_bound(root, &wanted);
     if (index < root->fill) {
-        return &root->slots[index];
+        return &root->slots[index].entry;
     }
     while (right != NULL && right->height > 0) {
         right = child_at(right, 0);
     }
-    return right == NULL ? NULL : &right->slots[0];
+    return right == NULL ? NULL : &right->slots[0].entry;
 }
 
 void *cow_btree_get(const struct cow_node *root, struct cow_key key)
@@ -122,15 +161,16 @@ size_t cow_btree_rank(const struct cow_node *root, struct cow_key key)
     if (root == NULL) {
         return 0;
     }
+    struct slot wanted = slot_of(key, NULL);
     size_t rank = 0;
     while (root->height > 0) {
-        size_t index = way_down(root, key);
+        size_t index = way_down(root, &wanted);
         for (size_t i = 0; i < index; i++) {
             rank += child_at(root, i)->count;
         }
         root = child_at(root, index);
     }
-    return rank + lower_bound(root, key);
+    return rank + lower_bound(root, &wanted);
 }
 
 struct cow_cursor cow_cursor_at(const struct cow_node *root, size_t index)
@@ -169,7 +209,7 @@ struct cow_cursor cow_cursor_seek(const struct cow_node *root, struct cow_key ke
 const struct cow_entry *cow_cursor_entry(const struct cow_cursor *cursor)
 {
     CHECK(cursor->leaf != NULL);
-    return &cursor->leaf->slots[cursor->slot];
+    return &cursor->leaf->slots[cursor->slot].entry;
 }
 
 void cow_cursor_next(struct cow_cursor *cursor)
@@ -212,7 +252,7 @@ static void nodes_release(const struct cow_btree *tree, struct nodes *nodes)
 
 /* Takes references on what the slots name. */
 static struct cow_node *new_node(const struct cow_btree *tree, unsigned height,
-                                 const struct cow_entry *slots, size_t fill)
+                                 const struct slot *slots, size_t fill)
 {
     CHECK(fill > 0 && fill <= COW_FILL_MAX);
     struct cow_node *node = alloc_new(tree->alloc, sizeof *node + fill * sizeof *slots);
@@ -226,7 +266,7 @@ static struct cow_node *new_node(const struct cow_btree *tree, unsigned height,
             cow_btree_ref(child_at(node, i));
             node->count += child_at(node, i)->count;
         } else {
-            tree->ref(slots[i].value);
+            tree->ref(slots[i].entry.value);
             node->count++;
         }
     }
@@ -234,7 +274,7 @@ static struct cow_node *new_node(const struct cow_btree *tree, unsigned height,
 }
 
 /* One node of the slots, or two if they are too many for one. */
-static bool make_nodes(const struct cow_btree *tree, unsigned height, const struct cow_entry *slots,
+static bool make_nodes(const struct cow_btree *tree, unsigned height, const struct slot *slots,
                        size_t count, struct nodes *out)
 {
     CHECK(count <= 2UL * COW_FILL_MAX);
@@ -253,14 +293,13 @@ static bool make_nodes(const struct cow_btree *tree, unsigned height, const stru
 
 /* The slots of `node` with those of `below` in place of [begin, end). */
 static size_t splice(const struct cow_node *node, size_t begin, size_t end,
-                     const struct nodes *below, struct cow_entry slots[COW_FILL_MAX + 1])
+                     const struct nodes *below, struct slot slots[COW_FILL_MAX + 1])
 {
     CHECK(begin <= end && end <= node->fill);
     memcpy(slots, node->slots, begin * sizeof *slots);
     size_t count = begin;
     for (size_t i = 0; i < below->count; i++) {
-        slots[count++] =
-            (struct cow_entry){.key = below->at[i]->slots[0].key, .value = below->at[i]};
+        slots[count++] = slot_of(below->at[i]->slots[0].entry.key, below->at[i]);
     }
     memcpy(slots + count, node->slots + end, (node->fill - end) * sizeof *slots);
     return count + node->fill - end;
@@ -269,13 +308,13 @@ static size_t splice(const struct cow_node *node, size_t begin, size_t end,
 /* --- editing ------------------------------------------------------------------------------- */
 
 static bool put_below(const struct cow_btree *tree, const struct cow_node *node,
-                      const struct cow_entry *entry, struct nodes *out)
+                      const struct slot *entry, struct nodes *out)
 {
-    struct cow_entry slots[COW_FILL_MAX + 1];
+    struct slot slots[COW_FILL_MAX + 1];
     if (node->height == 0) {
-        size_t index = lower_bound(node, entry->key);
+        size_t index = lower_bound(node, entry);
         size_t behind = index;
-        if (index < node->fill && cow_key_compare(node->slots[index].key, entry->key) == 0) {
+        if (index < node->fill && compare(&node->slots[index], entry) == 0) {
             behind++;
         }
         memcpy(slots, node->slots, index * sizeof *slots);
@@ -283,7 +322,7 @@ static bool put_below(const struct cow_btree *tree, const struct cow_node *node,
         memcpy(slots + index + 1, node->slots + behind, (node->fill - behind) * sizeof *slots);
         return make_nodes(tree, 0, slots, index + 1 + node->fill - behind, out);
     }
-    size_t index = way_down(node, entry->key);
+    size_t index = way_down(node, entry);
     struct nodes below;
     if (!put_below(tree, child_at(node, index), entry, &below)) {
         return false;
@@ -299,7 +338,7 @@ static bool put_below(const struct cow_btree *tree, const struct cow_node *node,
 static bool join(const struct cow_btree *tree, const struct cow_node *node, struct nodes *below,
                  size_t *begin, size_t *end)
 {
-    struct cow_entry slots[2 * COW_FILL_MAX];
+    struct slot slots[2 * COW_FILL_MAX];
     const struct cow_node *left = below->at[0];
     const struct cow_node *right = NULL;
     if (*end < node->fill) {
@@ -324,9 +363,9 @@ static bool join(const struct cow_btree *tree, const struct cow_node *node, stru
 
 /* Requires that the key is there. */
 static bool remove_below(const struct cow_btree *tree, const struct cow_node *node,
-                         struct cow_key key, struct nodes *out)
+                         const struct slot *key, struct nodes *out)
 {
-    struct cow_entry slots[COW_FILL_MAX + 1];
+    struct slot slots[COW_FILL_MAX + 1];
     struct nodes below = {.count = 0};
     if (node->height == 0) {
         size_t index = lower_bound(node, key);
@@ -352,15 +391,16 @@ bool cow_btree_put(const struct cow_btree *tree, struct cow_node **root,
                    const struct cow_entry *entry)
 {
     CHECK(entry->value != NULL);
+    struct slot slot = slot_of(entry->key, entry->value);
     struct nodes made;
-    if (!(*root == NULL ? make_nodes(tree, 0, entry, 1, &made)
-                        : put_below(tree, *root, entry, &made))) {
+    if (!(*root == NULL ? make_nodes(tree, 0, &slot, 1, &made)
+                        : put_below(tree, *root, &slot, &made))) {
         return false;
     }
     struct cow_node *next = made.at[0];
     if (made.count == 2) {
-        struct cow_entry slots[2] = {{made.at[0]->slots[0].key, made.at[0]},
-                                     {made.at[1]->slots[0].key, made.at[1]}};
+        struct slot slots[2] = {slot_of(made.at[0]->slots[0].entry.key, made.at[0]),
+                                slot_of(made.at[1]->slots[0].entry.key, made.at[1])};
         next = new_node(tree, made.at[0]->height + 1, slots, 2);
         nodes_release(tree, &made);
         if (next == NULL) {
@@ -377,8 +417,9 @@ bool cow_btree_remove(const struct cow_btree *tree, struct cow_node **root, stru
     if (cow_btree_get(*root, key) == NULL) {
         return true;
     }
+    struct slot slot = slot_of(key, NULL);
     struct nodes made;
-    if (!remove_below(tree, *root, key, &made)) {
+    if (!remove_below(tree, *root, &slot, &made)) {
         return false;
     }
     struct cow_node *next = made.count == 0 ? NULL : made.at[0];
@@ -406,9 +447,8 @@ static bool is_sound_below(const struct cow_node *node, bool is_root)
         const struct cow_node *child = child_at(node, i);
         /* The very bytes, not others like them: those would not be held. */
         if (child->height + 1 != node->height ||
-            child->slots[0].key.bytes.data != node->slots[i].key.bytes.data ||
-            cow_key_compare(child->slots[0].key, node->slots[i].key) != 0 ||
-            !is_sound_below(child, false)) {
+            child->slots[0].entry.key.bytes.data != node->slots[i].entry.key.bytes.data ||
+            compare(&child->slots[0], &node->slots[i]) != 0 || !is_sound_below(child, false)) {
             return false;
         }
         count += child->count;

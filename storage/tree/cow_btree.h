@@ -34,7 +34,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-/* A full node takes 1 KiB, and an edit copies one on each level. */
+/* A full node takes 1.3 KiB, and an edit copies one on each level. */
 #define COW_FILL_MAX 32
 #define COW_FILL_MIN (COW_FILL_MAX / 2)
 
