@@ -13,11 +13,21 @@
 
 struct view *engine_view_acquire(struct engine *engine)
 {
-    mutex_lock(&engine->mutex);
-    struct view *view = atomic_load_explicit(&engine->view, memory_order_relaxed);
+    struct epoch_guard guard = epoch_enter(&engine->epoch);
+    struct view *view = atomic_load(&engine->view);
     view_ref(view);
-    mutex_unlock(&engine->mutex);
+    epoch_leave(&engine->epoch, guard);
     return view;
+}
+
+static void let_go(struct epoch_item *item)
+{
+    view_unref((struct view *)item);
+}
+
+void engine_view_retire(struct engine *engine, struct view *view)
+{
+    epoch_retire(&engine->epoch, &view->retired, let_go);
 }
 
 struct view *engine_writer_view(struct engine *engine)
@@ -57,7 +67,7 @@ struct view *engine_view_replace_locked(struct engine *engine, struct view *next
         level0 = pick_level0(version, engine->keyspaces, engine->options.keyspace_count);
     }
     view_fill(next, version, set_active, immutables, count, level0);
-    atomic_store_explicit(&engine->view, next, memory_order_release);
+    atomic_store(&engine->view, next);
     condition_broadcast(&engine->changed);
     return now;
 }

@@ -60,7 +60,7 @@ static enum status renew_view(struct engine *engine, struct error *err)
     struct view *now = atomic_load_explicit(&engine->view, memory_order_relaxed);
     struct view *old = engine_view_replace_locked(engine, next, NULL, NULL, now->version);
     mutex_unlock(&engine->mutex);
-    view_unref(old);
+    engine_view_retire(engine, old);
     return STATUS_OK;
 }
 

@@ -4,9 +4,10 @@
  *
  * Locks, in the order in which they may be taken:
  *   edit_mutex   who changes manifest and catalog; held over the manifest's sync
- *   mutex        the current view, snapshots, the last seal, errors, backoffs; held for
- *                a few instructions
- *   the catalog's own
+ *   mutex        who replaces the current view, snapshots, the last seal, errors, backoffs;
+ *                held for a few instructions
+ *   the catalog's own, the epoch's
+ * A reader takes none of them for its view.
  */
 #ifndef ESTREAT_STORAGE_ENGINE_INTERNAL_H
 #define ESTREAT_STORAGE_ENGINE_INTERNAL_H
@@ -65,7 +66,7 @@ struct engine {
     struct pick_options pick_options;
     _Atomic uint64_t next_file;
 
-    struct epoch epoch; /* of readers on their way to a version of the catalog */
+    struct epoch epoch; /* of readers on their way to a view, or to a version of the catalog */
     struct mutex edit_mutex;
     struct manifest *manifest;
     struct catalog *catalog;   /* edits under edit_mutex */
@@ -122,7 +123,7 @@ struct engine {
 
 /* --- engine.c ------------------------------------------------------------------------------- */
 
-/* The current view, referenced. Any thread. */
+/* The current view, referenced. Any thread; waits for nobody. */
 struct view *engine_view_acquire(struct engine *engine);
 
 /* The current view, borrowed until the next call. The writer. */
@@ -131,10 +132,14 @@ struct view *engine_writer_view(struct engine *engine);
 /* Makes `next` (view_new) the current view, out of the present one: `set_active` NULL: the
  * present active set stays, else it becomes the newest immutable; `flushed` (may be NULL) is
  * the oldest immutable and goes; `version` NULL: stays. With engine->mutex held; returns the
- * view to unref after unlocking. */
+ * view to retire after unlocking. */
 struct view *engine_view_replace_locked(struct engine *engine, struct view *next,
                                         struct mem_set *set_active, struct mem_set *flushed,
                                         struct version *version);
+
+/* Gives back the engine's reference on a view that was replaced, when nobody can be about to take
+ * one of his own. */
+void engine_view_retire(struct engine *engine, struct view *view);
 
 /* Records a final error (the first one counts). */
 void engine_fail(struct engine *engine, const struct error *err);

@@ -162,7 +162,7 @@ static enum status install_edit(struct engine *engine, struct edit *edit, struct
     if (status == STATUS_OK) {
         status = manifest_append(engine->manifest, edit, err);
     }
-    struct view *old = next;
+    struct view *old = NULL;
     if (status == STATUS_OK) {
         mutex_lock(&engine->mutex);
         if (flushed != NULL) {
@@ -176,7 +176,11 @@ static enum status install_edit(struct engine *engine, struct edit *edit, struct
         version_release(version);
     }
     mutex_unlock(&engine->edit_mutex);
-    view_unref(old);
+    if (old != NULL) {
+        engine_view_retire(engine, old);
+    } else {
+        view_unref(next);
+    }
     return status;
 }
 

@@ -3,7 +3,9 @@
  * View: all that a read looks through at one moment: the active memtables, those
  * that wait for their flush, and a version of the catalog. Immutable but for what
  * the writer adds to the active memtables; reference counted. A seal, a flush and
- * a compaction each replace the engine's view by a new one.
+ * a compaction each replace the engine's view by a new one. Readers find the current
+ * one in an epoch, as they find versions of the catalog (tree/catalog.h); the engine's
+ * own reference on one that was replaced goes when the epoch has passed.
  */
 #ifndef ESTREAT_STORAGE_ENGINE_VIEW_H
 #define ESTREAT_STORAGE_ENGINE_VIEW_H
@@ -11,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/epoch.h"
 #include "storage/engine.h"
 #include "storage/mem/memtable.h"
 #include "storage/tree/pick.h"
@@ -37,6 +40,7 @@ uint64_t mem_set_bytes(const struct mem_set *set);
 bool mem_set_is_empty(const struct mem_set *set);
 
 struct view {
+    struct epoch_item retired; /* first */
     struct alloc *alloc;
     _Atomic uint64_t references;
     struct version *version;

@@ -268,7 +268,7 @@ enum status engine_seal(struct engine *engine, struct slice owner_state, struct 
     struct view *old = engine_view_replace_locked(engine, next, active, NULL, NULL);
     mutex_unlock(&engine->mutex);
     mem_set_unref(active);
-    view_unref(old);
+    engine_view_retire(engine, old);
     (void)engine_writer_view(engine);
     job_submit(engine->options.executor, &engine->flush_job.job);
     engine_poll(engine);
