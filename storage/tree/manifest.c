@@ -6,11 +6,10 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "storage/tree/manifest_read.h"
 
 /* Edits beyond this are worth a new file; it also bounds what an open reads. */
 #define REWRITE_BYTES_MIN (8 * MIB)
-#define MANIFEST_BYTES_MAX (1024 * MIB)
-#define CURRENT_BYTES_MAX 64
 
 struct manifest {
     struct manifest_options options;
@@ -37,156 +36,33 @@ static enum status manifest_path(const struct manifest *manifest, uint64_t numbe
     return path_join(out, manifest->options.dir, manifest_file_name(name, number), err);
 }
 
-/* Covers where the record is as well, so that one of another file or place is not believed. */
-static uint32_t record_crc(uint64_t number, uint64_t offset, const uint8_t *length_bytes,
-                           struct slice payload)
-{
-    uint8_t place[16];
-    put_le64(place, number);
-    put_le64(place + 8, offset);
-    uint32_t crc = crc32c_extend(0, place, sizeof place);
-    crc = crc32c_extend(crc, length_bytes, 4);
-    return crc32c_extend(crc, payload.data, payload.length);
-}
-
 /* --- reading ------------------------------------------------------------------------------- */
-
-static bool read_record(struct slice bytes, uint64_t number, uint64_t offset, struct slice *payload)
-{
-    uint64_t left = bytes.length - offset;
-    if (left < MANIFEST_RECORD_HEADER_BYTES) {
-        return false;
-    }
-    const uint8_t *at = bytes.data + offset;
-    uint32_t length = get_le32(at);
-    if (length < 8 || length > MANIFEST_RECORD_BYTES_MAX ||
-        length > left - MANIFEST_RECORD_HEADER_BYTES) {
-        return false;
-    }
-    *payload = slice_of(at + MANIFEST_RECORD_HEADER_BYTES, length);
-    return record_crc(number, offset, at, *payload) == get_le32(at + 4);
-}
-
-/* True if a valid record behind `offset` says that the file was synced past it. */
-static bool is_attested(struct slice bytes, uint64_t number, uint64_t offset)
-{
-    for (uint64_t at = offset + 1; at < bytes.length; at++) {
-        struct slice payload;
-        if (read_record(bytes, number, at, &payload) && get_le64(payload.data) > offset) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum status check_header(struct slice bytes, struct error *err)
-{
-    if (bytes.length < MANIFEST_HEADER_BYTES ||
-        memcmp(bytes.data, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC)) != 0 ||
-        crc32c_extend(0, bytes.data, 12) != get_le32(bytes.data + 12)) {
-        return error_set(err, STATUS_CORRUPT, "no manifest's header");
-    }
-    if (get_le32(bytes.data + 8) != MANIFEST_VERSION) {
-        return error_set(err, STATUS_FAILED_PRECONDITION, "version %u is not known",
-                         get_le32(bytes.data + 8));
-    }
-    return STATUS_OK;
-}
-
-/* Replays the file; *end is behind the last valid record. */
-static enum status replay(struct manifest *manifest, struct slice bytes,
-                          struct manifest_state *state, uint64_t *end, struct error *err)
-{
-    enum status status = check_header(bytes, err);
-    if (status != STATUS_OK) {
-        return error_wrap(err, "at 0");
-    }
-    uint64_t offset = MANIFEST_HEADER_BYTES;
-    while (offset < bytes.length) {
-        struct slice payload;
-        bool first = offset == MANIFEST_HEADER_BYTES;
-        if (!read_record(bytes, manifest->number, offset, &payload)) {
-            if (first || is_attested(bytes, manifest->number, offset)) {
-                return error_set(err, STATUS_CORRUPT, "at %" PRIu64 ": damaged record", offset);
-            }
-            break;
-        }
-        status = manifest_decode(payload, first, manifest->options.keyspaces,
-                                 manifest->options.keyspace_count, state, err);
-        if (status != STATUS_OK) {
-            return error_wrap(err, "at %" PRIu64, offset);
-        }
-        offset += MANIFEST_RECORD_HEADER_BYTES + payload.length;
-        if (first) {
-            manifest->full_bytes = offset;
-        }
-    }
-    if (manifest->full_bytes == 0) {
-        /* CURRENT names only what was synced whole. */
-        return error_set(err, STATUS_CORRUPT, "at %d: the first record is missing",
-                         MANIFEST_HEADER_BYTES);
-    }
-    *end = offset;
-    return STATUS_OK;
-}
-
-static enum status read_current(struct manifest *manifest, const char *path, struct error *err)
-{
-    struct buf text;
-    buf_init(&text, manifest->options.alloc, CURRENT_BYTES_MAX);
-    enum status status = fs_read_file(manifest->options.fs, path, &text, err);
-    if (status == STATUS_OK) {
-        uint64_t number = 0;
-        size_t digits = 0;
-        struct slice prefix = slice_of_string("MANIFEST-");
-        bool shaped = slice_starts_with(buf_slice(&text), prefix);
-        size_t at = prefix.length;
-        while (shaped && at < text.length && text.data[at] >= '0' && text.data[at] <= '9' &&
-               digits < 19) {
-            number = number * 10 + (uint64_t)(text.data[at++] - '0');
-            digits++;
-        }
-        if (!shaped || digits == 0 || at + 1 != text.length || text.data[at] != '\n') {
-            status = error_set(err, STATUS_CORRUPT, "%s at 0: names no manifest", path);
-        } else {
-            manifest->number = number;
-        }
-    }
-    buf_release(&text);
-    return status;
-}
 
 static enum status load(struct manifest *manifest, struct manifest_state *state, struct error *err)
 {
     char path[PATH_BYTES_MAX];
+    struct manifest_reading reading;
     enum status status = manifest_path(manifest, manifest->number, path, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct buf bytes;
-    buf_init(&bytes, manifest->options.alloc, MANIFEST_BYTES_MAX);
-    status = fs_read_file(manifest->options.fs, path, &bytes, err);
-    if (status == STATUS_NOT_FOUND) {
-        status = error_set(err, STATUS_CORRUPT, "%s: CURRENT names it, but it is missing", path);
-    } else if (status == STATUS_OK) {
-        status = replay(manifest, buf_slice(&bytes), state, &manifest->end, err);
-        if (status != STATUS_OK) {
-            (void)error_wrap(err, "%s", path);
-        }
+    if (status == STATUS_OK) {
+        status =
+            manifest_read(&manifest->options, manifest->number, state, NULL, NULL, &reading, err);
     }
     if (status == STATUS_OK) {
         status = fs_open(manifest->options.fs, path, FS_READ | FS_WRITE, &manifest->file, err);
     }
-    if (status == STATUS_OK && manifest->end < bytes.length) {
-        status = file_truncate(manifest->file, manifest->end, err);
+    if (status == STATUS_OK && reading.end < reading.bytes) {
+        status = file_truncate(manifest->file, reading.end, err);
     }
     if (status == STATUS_OK) {
         /* The last edit may have been read from the cache of a process that died before its
          * sync; what we are about to rely on must be on disk. */
         status = file_sync(manifest->file, err);
     }
-    manifest->synced_through = manifest->end;
-    buf_release(&bytes);
+    if (status == STATUS_OK) {
+        manifest->end = reading.end;
+        manifest->synced_through = reading.end;
+        manifest->full_bytes = reading.full_bytes;
+    }
     return status;
 }
 
@@ -221,7 +97,7 @@ static bool frame_into(const struct manifest_options *options, struct buf *recor
     uint8_t *at = record->data + start;
     struct slice payload = slice_from(buf_slice(record), start + MANIFEST_RECORD_HEADER_BYTES);
     put_le32(at, (uint32_t)payload.length);
-    put_le32(at + 4, record_crc(number, offset, at, payload));
+    put_le32(at + 4, manifest_record_crc(number, offset, at, payload));
     return true;
 }
 
@@ -440,7 +316,7 @@ enum status manifest_open(const struct manifest_options *options, struct manifes
     manifest->options = *options;
     buf_init(&manifest->record, options->alloc, MANIFEST_RECORD_BYTES_MAX);
     if (exists) {
-        status = read_current(manifest, current, err);
+        status = manifest_read_current(options, &manifest->number, err);
         if (status == STATUS_OK) {
             status = load(manifest, state, err);
         }

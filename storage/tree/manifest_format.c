@@ -78,9 +78,53 @@ void manifest_encode(struct buf *out, uint64_t synced_through, const struct edit
 
 /* --- reading ------------------------------------------------------------------------------- */
 
+static enum status cut_field(const char *what, struct error *err)
+{
+    return error_set(err, STATUS_CORRUPT, "%s", what);
+}
+
+enum status manifest_field_next(struct cursor *cursor, struct manifest_field *out,
+                                struct error *err)
+{
+    uint8_t tag = cursor_u8(cursor);
+    *out = (struct manifest_field){.tag = (enum manifest_tag)tag};
+    switch (tag) {
+    case MANIFEST_FULL:
+        return STATUS_OK;
+    case MANIFEST_KEYSPACE:
+        out->keyspace = cursor_varint(cursor);
+        out->layout = cursor_u8(cursor);
+        out->name = cursor_prefixed(cursor);
+        return cursor->failed ? cut_field("malformed keyspace", err) : STATUS_OK;
+    case MANIFEST_ADD:
+        out->keyspace = cursor_varint(cursor);
+        out->level = cursor_varint(cursor);
+        out->number = cursor_varint(cursor);
+        out->bytes = cursor_varint(cursor);
+        out->entries = cursor_varint(cursor);
+        out->smallest = cursor_prefixed(cursor);
+        out->largest = cursor_prefixed(cursor);
+        return cursor->failed ? cut_field("malformed addition of a table", err) : STATUS_OK;
+    case MANIFEST_REMOVE:
+        out->keyspace = cursor_varint(cursor);
+        out->level = cursor_varint(cursor);
+        out->number = cursor_varint(cursor);
+        return cursor->failed ? cut_field("malformed removal of a table", err) : STATUS_OK;
+    case MANIFEST_NEXT_FILE:
+    case MANIFEST_LAST_SEQUENCE:
+        out->value = cursor_varint(cursor);
+        return cursor->failed ? cut_field("malformed number", err) : STATUS_OK;
+    case MANIFEST_SEAL:
+        out->value = cursor_varint(cursor);
+        out->owner_state = cursor_prefixed(cursor);
+        return cursor->failed ? cut_field("malformed seal", err) : STATUS_OK;
+    default:
+        return error_set(err, STATUS_CORRUPT, "unknown field %u", tag);
+    }
+}
+
 struct decoder {
-    struct cursor cursor;
-    const struct keyspace_options *keyspaces;
+    const struct keyspace_options *keyspaces; /* NULL: any */
     size_t keyspace_count;
     struct manifest_state *state;
     struct error *err;
@@ -112,23 +156,40 @@ static enum status corrupt(struct decoder *decoder, const char *what)
     return error_set(decoder->err, STATUS_CORRUPT, "%s", what);
 }
 
-static enum status decode_keyspace(struct decoder *decoder)
+/* For what no caller expects by name. */
+static bool is_keyspace_name(struct slice name)
 {
-    uint64_t index = cursor_varint(&decoder->cursor);
-    uint8_t layout = cursor_u8(&decoder->cursor);
-    struct slice name = cursor_prefixed(&decoder->cursor);
-    if (decoder->cursor.failed || index != decoder->state->keyspace_count ||
-        index >= KEYSPACES_MAX || name.length > KEYSPACE_NAME_BYTES_MAX) {
+    bool good = name.length > 0;
+    for (size_t i = 0; good && i < name.length; i++) {
+        uint8_t byte = name.data[i];
+        good = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '_';
+    }
+    return good;
+}
+
+static enum status apply_keyspace(struct decoder *decoder, const struct manifest_field *field)
+{
+    struct manifest_state *state = decoder->state;
+    if (field->keyspace != state->keyspace_count || field->keyspace >= KEYSPACES_MAX ||
+        field->name.length > KEYSPACE_NAME_BYTES_MAX) {
         return corrupt(decoder, "malformed keyspace");
     }
-    if (index >= decoder->keyspace_count ||
-        !slice_equal(name, slice_of_string(decoder->keyspaces[index].name)) ||
-        layout != (uint8_t)decoder->keyspaces[index].layout) {
+    const struct keyspace_options *wanted = decoder->keyspaces;
+    if (wanted == NULL && (!is_keyspace_name(field->name) || field->layout > KEYSPACE_APPEND)) {
+        return corrupt(decoder, "malformed keyspace");
+    }
+    if (wanted != NULL &&
+        (field->keyspace >= decoder->keyspace_count ||
+         !slice_equal(field->name, slice_of_string(wanted[field->keyspace].name)) ||
+         field->layout != (uint8_t)wanted[field->keyspace].layout)) {
         return error_set(decoder->err, STATUS_FAILED_PRECONDITION,
                          "the store's keyspace %" PRIu64 " is \"%.*s\", not what is asked for",
-                         index, (int)name.length, (const char *)name.data);
+                         field->keyspace, (int)field->name.length, (const char *)field->name.data);
     }
-    decoder->state->keyspace_count++;
+    struct manifest_keyspace *keyspace = &state->keyspaces[state->keyspace_count++];
+    keyspace->layout = (enum keyspace_layout)field->layout;
+    memcpy(keyspace->name, field->name.data, field->name.length);
+    keyspace->name[field->name.length] = '\0';
     return STATUS_OK;
 }
 
@@ -141,27 +202,20 @@ static bool keys_make_sense(struct slice smallest, struct slice largest)
            internal_key_compare(smallest, largest) <= 0;
 }
 
-static enum status decode_add(struct decoder *decoder)
+static enum status apply_add(struct decoder *decoder, const struct manifest_field *field)
 {
-    struct cursor *cursor = &decoder->cursor;
-    uint64_t keyspace = cursor_varint(cursor);
-    uint64_t level = cursor_varint(cursor);
-    uint64_t number = cursor_varint(cursor);
-    uint64_t bytes = cursor_varint(cursor);
-    uint64_t entries = cursor_varint(cursor);
-    struct slice smallest = cursor_prefixed(cursor);
-    struct slice largest = cursor_prefixed(cursor);
-    if (cursor->failed || keyspace >= decoder->state->keyspace_count || level >= TREE_LEVELS ||
-        number == 0 || entries == 0 || !keys_make_sense(smallest, largest)) {
+    if (field->keyspace >= decoder->state->keyspace_count || field->level >= TREE_LEVELS ||
+        field->number == 0 || field->entries == 0 ||
+        !keys_make_sense(field->smallest, field->largest)) {
         return corrupt(decoder, "malformed addition of a table");
     }
     struct edit *tables = &decoder->state->tables;
-    size_t index = find_table(tables, number);
-    if (is_live(tables, index, number)) {
+    size_t index = find_table(tables, field->number);
+    if (is_live(tables, index, field->number)) {
         return corrupt(decoder, "a table is added twice");
     }
-    edit_add_table(tables, (unsigned)keyspace, (unsigned)level, number, bytes, entries, smallest,
-                   largest);
+    edit_add_table(tables, (unsigned)field->keyspace, (unsigned)field->level, field->number,
+                   field->bytes, field->entries, field->smallest, field->largest);
     if (edit_failed(tables)) {
         return error_set(decoder->err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
     }
@@ -173,19 +227,15 @@ static enum status decode_add(struct decoder *decoder)
     return STATUS_OK;
 }
 
-static enum status decode_remove(struct decoder *decoder)
+static enum status apply_remove(struct decoder *decoder, const struct manifest_field *field)
 {
-    struct cursor *cursor = &decoder->cursor;
-    uint64_t keyspace = cursor_varint(cursor);
-    uint64_t level = cursor_varint(cursor);
-    uint64_t number = cursor_varint(cursor);
     struct edit *tables = &decoder->state->tables;
-    size_t index = find_table(tables, number);
-    if (cursor->failed || !is_live(tables, index, number)) {
+    size_t index = find_table(tables, field->number);
+    if (!is_live(tables, index, field->number)) {
         return corrupt(decoder, "removal of a table that is not there");
     }
     struct edit_add add = edit_add_at(tables, index);
-    if (add.keyspace != keyspace || add.level != level) {
+    if (add.keyspace != field->keyspace || add.level != field->level) {
         return corrupt(decoder, "removal of a table from where it is not");
     }
     uint8_t *place = tables->adds.data + index * sizeof add;
@@ -195,50 +245,48 @@ static enum status decode_remove(struct decoder *decoder)
     return STATUS_OK;
 }
 
-static enum status decode_seal(struct decoder *decoder)
+static enum status apply_seal(struct decoder *decoder, const struct manifest_field *field)
 {
-    uint64_t count = cursor_varint(&decoder->cursor);
-    struct slice owner_state = cursor_prefixed(&decoder->cursor);
-    if (decoder->cursor.failed || count < decoder->state->seal_count) {
+    struct manifest_state *state = decoder->state;
+    if (field->value < state->seal_count) {
         return corrupt(decoder, "malformed seal");
     }
-    decoder->state->seal_count = count;
-    buf_clear(&decoder->state->owner_state);
-    buf_append_slice(&decoder->state->owner_state, owner_state);
-    if (buf_failed(&decoder->state->owner_state)) {
+    state->seal_count = field->value;
+    buf_clear(&state->owner_state);
+    buf_append_slice(&state->owner_state, field->owner_state);
+    if (buf_failed(&state->owner_state)) {
         return error_set(decoder->err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
     }
     return STATUS_OK;
 }
 
 /* Numbers that only grow. */
-static enum status decode_rising(struct decoder *decoder, uint64_t *out)
+static enum status apply_rising(struct decoder *decoder, uint64_t value, uint64_t *out)
 {
-    uint64_t value = cursor_varint(&decoder->cursor);
-    if (decoder->cursor.failed || value < *out) {
+    if (value < *out) {
         return corrupt(decoder, "a number that must rise falls");
     }
     *out = value;
     return STATUS_OK;
 }
 
-static enum status decode_field(struct decoder *decoder, uint8_t tag)
+static enum status apply_field(struct decoder *decoder, const struct manifest_field *field)
 {
-    switch (tag) {
+    switch (field->tag) {
     case MANIFEST_KEYSPACE:
-        return decode_keyspace(decoder);
+        return apply_keyspace(decoder, field);
     case MANIFEST_ADD:
-        return decode_add(decoder);
+        return apply_add(decoder, field);
     case MANIFEST_REMOVE:
-        return decode_remove(decoder);
+        return apply_remove(decoder, field);
     case MANIFEST_NEXT_FILE:
-        return decode_rising(decoder, &decoder->state->next_file);
+        return apply_rising(decoder, field->value, &decoder->state->next_file);
     case MANIFEST_LAST_SEQUENCE:
-        return decode_rising(decoder, &decoder->state->last_sequence);
+        return apply_rising(decoder, field->value, &decoder->state->last_sequence);
     case MANIFEST_SEAL:
-        return decode_seal(decoder);
-    default:
-        return error_set(decoder->err, STATUS_CORRUPT, "unknown field %u", tag);
+        return apply_seal(decoder, field);
+    default: /* FULL comes first and is not applied */
+        return corrupt(decoder, "a full state within a record");
     }
 }
 
@@ -246,20 +294,23 @@ enum status manifest_decode(struct slice payload, bool first,
                             const struct keyspace_options *keyspaces, size_t keyspace_count,
                             struct manifest_state *state, struct error *err)
 {
-    struct decoder decoder = {.cursor = cursor_of(payload),
-                              .keyspaces = keyspaces,
-                              .keyspace_count = keyspace_count,
-                              .state = state,
-                              .err = err};
-    (void)cursor_le64(&decoder.cursor); /* synced_through, for the framing */
-    if (first && cursor_u8(&decoder.cursor) != MANIFEST_FULL) {
+    struct decoder decoder = {
+        .keyspaces = keyspaces, .keyspace_count = keyspace_count, .state = state, .err = err};
+    struct cursor cursor = cursor_of(payload);
+    struct manifest_field field;
+    (void)cursor_le64(&cursor); /* synced_through, for the framing */
+    if (first &&
+        (manifest_field_next(&cursor, &field, err) != STATUS_OK || field.tag != MANIFEST_FULL)) {
         return corrupt(&decoder, "the first record is no full state");
     }
-    while (!decoder.cursor.failed && cursor_left(&decoder.cursor) > 0) {
-        enum status status = decode_field(&decoder, cursor_u8(&decoder.cursor));
+    while (!cursor.failed && cursor_left(&cursor) > 0) {
+        enum status status = manifest_field_next(&cursor, &field, err);
+        if (status == STATUS_OK) {
+            status = apply_field(&decoder, &field);
+        }
         if (status != STATUS_OK) {
             return status;
         }
     }
-    return cursor_done(&decoder.cursor) ? STATUS_OK : corrupt(&decoder, "cut payload");
+    return cursor_done(&cursor) ? STATUS_OK : corrupt(&decoder, "cut payload");
 }

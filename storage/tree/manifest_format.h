@@ -28,6 +28,12 @@ enum manifest_tag {
     MANIFEST_SEAL = 7, /* varint count of seals, prefixed owner's state */
 };
 
+/* A keyspace as the store knows it. */
+struct manifest_keyspace {
+    enum keyspace_layout layout;
+    char name[KEYSPACE_NAME_BYTES_MAX + 1];
+};
+
 /* What a manifest says in the end. */
 struct manifest_state {
     struct edit tables; /* the live tables as additions, by number */
@@ -35,6 +41,7 @@ struct manifest_state {
     uint64_t seal_count;
     uint64_t next_file;
     uint64_t last_sequence;
+    struct manifest_keyspace keyspaces[KEYSPACES_MAX];
     size_t keyspace_count; /* that the store knows; may be fewer than the engine's */
 };
 
@@ -45,8 +52,29 @@ void manifest_state_release(struct manifest_state *state);
 void manifest_encode(struct buf *out, uint64_t synced_through, const struct edit *edit,
                      const struct keyspace_options *keyspaces, size_t keyspace_count);
 
+/* One field of a payload; what does not belong to its tag is zero. */
+struct manifest_field {
+    enum manifest_tag tag;
+    uint64_t keyspace; /* KEYSPACE, ADD, REMOVE: its index */
+    uint8_t layout;    /* KEYSPACE */
+    struct slice name;
+    uint64_t level; /* ADD, REMOVE */
+    uint64_t number;
+    uint64_t bytes; /* ADD */
+    uint64_t entries;
+    struct slice smallest;
+    struct slice largest;
+    uint64_t value; /* NEXT_FILE, LAST_SEQUENCE; of SEAL: the number of seals so far */
+    struct slice owner_state;
+};
+
+/* Takes the next field of an untrusted payload, of which `cursor` has read synced_through and what
+ * came before. Its slices borrow the payload. CORRUPT: unknown, or cut. */
+enum status manifest_field_next(struct cursor *cursor, struct manifest_field *out,
+                                struct error *err) MUST_USE;
+
 /* Applies an untrusted payload to `state`. CORRUPT if it makes no sense;
- * FAILED_PRECONDITION if its keyspaces are others. */
+ * FAILED_PRECONDITION if its keyspaces are others than `keyspaces`; NULL takes any, for tools. */
 enum status manifest_decode(struct slice payload, bool first,
                             const struct keyspace_options *keyspaces, size_t keyspace_count,
                             struct manifest_state *state, struct error *err) MUST_USE;
