@@ -99,8 +99,8 @@ static enum status apply_record(struct wal_scanner *scanner, const struct wal_re
     }
 }
 
-static enum status apply_group(struct wal_scanner *scanner, const struct wal_scanner_group *group,
-                               struct error *err)
+enum status wal_scan_apply(struct wal_scanner *scanner, const struct wal_scanner_group *group,
+                           struct error *err)
 {
     struct wal_scan *scan = scanner->scan;
     struct slice rest = group->records;
@@ -129,7 +129,7 @@ static enum status apply_group(struct wal_scanner *scanner, const struct wal_sca
 
 /* --- the whole log ----------------------------------------------------------------------- */
 
-static enum status add_segment(struct wal_scanner *scanner, size_t at, struct error *err)
+enum status wal_scan_enter(struct wal_scanner *scanner, size_t at, struct error *err)
 {
     struct wal_scan *scan = scanner->scan;
     const struct wal_scanner_file *file = &scanner->files[at];
@@ -151,7 +151,7 @@ static enum status scan_segment(struct wal_scanner *scanner, size_t at, uint64_t
     uint64_t offset = WAL_BLOCK_BYTES;
     enum status status = wal_scanner_open(scanner, at, err);
     if (status == STATUS_OK) {
-        status = add_segment(scanner, at, err);
+        status = wal_scan_enter(scanner, at, err);
     }
     while (status == STATUS_OK) {
         struct wal_scanner_group group;
@@ -160,7 +160,7 @@ static enum status scan_segment(struct wal_scanner *scanner, size_t at, uint64_t
         if (status != STATUS_OK || !found) {
             break;
         }
-        status = apply_group(scanner, &group, err);
+        status = wal_scan_apply(scanner, &group, err);
         offset = wal_block_up(offset + WAL_GROUP_HEADER_BYTES + group.content.bytes);
     }
     *end = offset;

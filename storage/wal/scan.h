@@ -21,6 +21,7 @@ struct wal_scan {
     struct alloc *alloc;
     const char *dir;
     struct slice identity;
+    bool any_identity; /* instead of `identity`: that of the first head, for tools */
     /* results; owned by the caller, also after an error */
     struct wal_index index; /* the newest segment has its file open */
     struct wal_terms terms;
@@ -33,6 +34,7 @@ struct wal_scan {
     bool attested;            /* the end says itself that the log is durable */
     uint64_t salt;
     uint64_t cut_bytes;
+    struct wal_head head; /* with any_identity: the first one */
 };
 
 /* Fills the results and makes durable what it found. Removes temporary files. */

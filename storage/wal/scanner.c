@@ -138,7 +138,8 @@ enum status wal_scanner_open(struct wal_scanner *scanner, size_t at, struct erro
     wal_scanner_close(scanner);
     enum status status = wal_segment_path(scanner->path, scan->dir, scanner->files[at].id, err);
     if (status == STATUS_OK) {
-        status = fs_open(scan->fs, scanner->path, FS_READ | FS_WRITE, &scanner->file, err);
+        int flags = scanner->read_only ? FS_READ : FS_READ | FS_WRITE;
+        status = fs_open(scan->fs, scanner->path, flags, &scanner->file, err);
     }
     scanner->at = at;
     return status;
@@ -186,7 +187,7 @@ static enum status bytes_at(struct wal_scanner *scanner, uint64_t offset, size_t
     return STATUS_OK;
 }
 
-static enum status check_head(struct wal_scanner *scanner, struct error *err)
+enum status wal_scanner_check_head(struct wal_scanner *scanner, struct error *err)
 {
     struct wal_scan *scan = scanner->scan;
     struct wal_scanner_file *file = &scanner->files[scanner->at];
@@ -206,6 +207,10 @@ static enum status check_head(struct wal_scanner *scanner, struct error *err)
     status = wal_head_decode(bytes.data, scanner->path, &head, err);
     if (status != STATUS_OK) {
         return status;
+    }
+    if (scan->any_identity && !scanner->has_salt) {
+        scan->head = head;
+        scan->identity = slice_of(scan->head.identity, scan->head.identity_length);
     }
     if (!slice_equal(slice_of(head.identity, head.identity_length), scan->identity)) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
@@ -228,7 +233,7 @@ enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *e
     for (size_t i = 0; i < scanner->count && status == STATUS_OK; i++) {
         status = wal_scanner_open(scanner, i, err);
         if (status == STATUS_OK) {
-            status = check_head(scanner, err);
+            status = wal_scanner_check_head(scanner, err);
         }
         if (status == STATUS_CORRUPT && scanner->lenient) {
             scanner->bad_head = i < scanner->bad_head ? i : scanner->bad_head;
@@ -339,6 +344,7 @@ enum status wal_scanner_check_not_damage(struct wal_scanner *scanner, size_t at,
         /* A statement about a later file alone: then this file may have ended here, and it is the
          * next one that begins badly. */
         bool here = says.file == place.file;
+        scanner->blames_next = !here;
         char path[PATH_BYTES_MAX];
         status =
             wal_segment_path(path, scanner->scan->dir, here ? place.file : place.file + 1, err);

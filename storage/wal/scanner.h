@@ -27,10 +27,12 @@ struct wal_scanner {
     size_t capacity;
     size_t temporary_count;
     struct wal_position synced; /* the furthest that a group said to be durable */
+    bool read_only;             /* files are opened for reading alone: for tools */
     bool established;           /* the log's place is known */
     /* Damage is looked past (salvage.c), and not an error. */
     bool lenient;
-    size_t bad_head; /* lenient: index in `files` of the first one with a bad head, or `count` */
+    bool blames_next; /* of the last damage: it is the next file that begins with it */
+    size_t bad_head;  /* lenient: index in `files` of the first one with a bad head, or `count` */
     bool has_salt;
     size_t at; /* index in `files` of the one that is open */
     struct file *file;
@@ -50,6 +52,9 @@ enum status wal_scanner_skip_before_gap(struct wal_scanner *scanner, struct erro
 /* Every segment's head is sound and of this log. Learns the files' sizes and the salt. Lenient:
  * some are, and none is another's. */
 enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *err) MUST_USE;
+
+/* The head of the file that is open alone. `any_identity` of the scan: the first one's counts. */
+enum status wal_scanner_check_head(struct wal_scanner *scanner, struct error *err) MUST_USE;
 
 /* Opens files[at] in place of the one that is open. */
 enum status wal_scanner_open(struct wal_scanner *scanner, size_t at, struct error *err) MUST_USE;
@@ -75,6 +80,12 @@ enum status wal_scanner_check_not_damage(struct wal_scanner *scanner, size_t at,
  * files[*last] has the last one. Lenient: OK also where damage ends them, and *damaged says so. */
 enum status wal_scan_segments(struct wal_scanner *scanner, size_t *last, bool *damaged,
                               struct error *err) MUST_USE;
+
+/* In scan.c: the groups that come next are those of files[at]; then one sound group after the
+ * other. CORRUPT, naming file and offset, if it says what cannot be. */
+enum status wal_scan_enter(struct wal_scanner *scanner, size_t at, struct error *err) MUST_USE;
+enum status wal_scan_apply(struct wal_scanner *scanner, const struct wal_scanner_group *group,
+                           struct error *err) MUST_USE;
 
 /* The file is not part of the log any more. */
 enum status wal_scanner_retire(struct wal_scanner *scanner, const struct wal_scanner_file *file,
