@@ -83,4 +83,10 @@ enum status table_iter_new(struct table *table, const struct table_read_options 
  * bytes read to `*bytes_read` (may be NULL). */
 enum status table_verify(struct table *table, uint64_t *bytes_read, struct error *err) MUST_USE;
 
+/* The same, but goes on behind a damaged block: `on_fault` gets each, and the status is OK unless
+ * something else failed. What only the whole can show (counts) is told if no block is damaged. */
+enum status table_find_faults(struct table *table,
+                              void (*on_fault)(void *context, const struct error *fault),
+                              void *context, struct error *err) MUST_USE;
+
 #endif

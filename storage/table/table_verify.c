@@ -16,6 +16,9 @@ struct verifier {
     uint64_t raw_bytes;
     uint64_t sequence_smallest;
     uint64_t sequence_largest;
+    void (*on_fault)(void *context, const struct error *fault); /* NULL: the first one ends it */
+    void *context;
+    bool faulty;
     struct block_iter iter;
 };
 
@@ -80,6 +83,21 @@ static enum status check_block(struct verifier *verifier, const struct index_ent
                          : table_corrupt(verifier->table, entry->handle.offset, wrong, err);
 }
 
+/* CORRUPT is told, if somebody wants to hear of it, and then no error. */
+static enum status pass_over(struct verifier *verifier, enum status status,
+                             const struct error *fault, struct error *err)
+{
+    if (status == STATUS_CORRUPT && verifier->on_fault != NULL) {
+        verifier->faulty = true;
+        verifier->on_fault(verifier->context, fault);
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK && err != NULL) {
+        *err = *fault;
+    }
+    return status;
+}
+
 static enum status check_all_blocks(struct verifier *verifier, const struct table_file *file,
                                     struct error *err)
 {
@@ -91,11 +109,18 @@ static enum status check_all_blocks(struct verifier *verifier, const struct tabl
     for (size_t i = 0; status == STATUS_OK && i < verifier->meta->blocks_count; i++) {
         const struct index_entry *entry = &verifier->meta->blocks[i];
         struct cached_block *block = NULL;
-        status = block_loader_load(&loader, entry->handle, &block, err);
+        struct error fault = ERROR_INIT;
+        status = block_loader_load(&loader, entry->handle, &block, &fault);
         if (status == STATUS_OK) {
-            status = check_block(verifier, entry, cached_block_slice(block), err);
+            status = check_block(verifier, entry, cached_block_slice(block), &fault);
             cached_block_unref(block);
         }
+        if (status == STATUS_CORRUPT) {
+            /* The next block's keys are above what the index says of this one. */
+            buf_clear(&verifier->previous);
+            buf_append_slice(&verifier->previous, entry->last_key);
+        }
+        status = pass_over(verifier, status, &fault, err);
     }
     block_loader_release(&loader);
     return status;
@@ -110,33 +135,69 @@ static bool counts_match(const struct verifier *verifier)
            verifier->sequence_largest == info->sequence_largest;
 }
 
+static enum status verify(struct verifier *verifier, struct table_file *file, struct error *err)
+{
+    struct error fault = ERROR_INIT;
+    struct table_meta meta;
+    enum status status = table_meta_read(file, true, &meta, &fault);
+    if (status != STATUS_OK) {
+        return pass_over(verifier, status, &fault, err);
+    }
+    verifier->meta = &meta;
+    verifier->sequence_smallest = SEQUENCE_MAX;
+    buf_init(&verifier->previous, file->alloc, INTERNAL_KEY_BYTES_MAX);
+    status = check_all_blocks(verifier, file, err);
+    if (status == STATUS_OK && !verifier->faulty && !counts_match(verifier)) {
+        status = table_corrupt(verifier->table, meta.data_end,
+                               "properties do not count the entries", &fault);
+        status = pass_over(verifier, status, &fault, err);
+    }
+    buf_release(&verifier->previous);
+    table_meta_release(&meta);
+    return status;
+}
+
+/* On the heap: a block's iterator holds a key. */
+static struct verifier *new_verifier(struct table *table, struct error *err)
+{
+    struct verifier *verifier = alloc_zeroed(table->file.alloc, 1, sizeof *verifier);
+    if (verifier == NULL) {
+        (void)error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to verify table %s",
+                        table->path);
+        return NULL;
+    }
+    verifier->table = table;
+    return verifier;
+}
+
 enum status table_verify(struct table *table, uint64_t *bytes_read, struct error *err)
 {
     struct table_file file = table->file;
-    struct table_meta meta;
-    enum status status = table_meta_read(&file, true, &meta, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct verifier *verifier = alloc_zeroed(file.alloc, 1, sizeof *verifier);
+    struct verifier *verifier = new_verifier(table, err);
     if (verifier == NULL) {
-        table_meta_release(&meta);
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to verify table %s",
-                         table->path);
+        return STATUS_RESOURCE_EXHAUSTED;
     }
-    verifier->table = table;
-    verifier->meta = &meta;
-    verifier->sequence_smallest = SEQUENCE_MAX;
-    buf_init(&verifier->previous, file.alloc, INTERNAL_KEY_BYTES_MAX);
-    status = check_all_blocks(verifier, &file, err);
-    if (status == STATUS_OK && !counts_match(verifier)) {
-        status = table_corrupt(table, meta.data_end, "properties do not count the entries", err);
-    }
+    enum status status = verify(verifier, &file, err);
     if (status == STATUS_OK && bytes_read != NULL) {
         *bytes_read += file.file_bytes;
     }
-    buf_release(&verifier->previous);
     alloc_free(file.alloc, verifier);
-    table_meta_release(&meta);
+    return status;
+}
+
+enum status table_find_faults(struct table *table,
+                              void (*on_fault)(void *context, const struct error *fault),
+                              void *context, struct error *err)
+{
+    CHECK(on_fault != NULL);
+    struct table_file file = table->file;
+    struct verifier *verifier = new_verifier(table, err);
+    if (verifier == NULL) {
+        return STATUS_RESOURCE_EXHAUSTED;
+    }
+    verifier->on_fault = on_fault;
+    verifier->context = context;
+    enum status status = verify(verifier, &file, err);
+    alloc_free(file.alloc, verifier);
     return status;
 }
