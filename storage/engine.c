@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "storage/engine_internal.h"
 #include "storage/table/key.h"
+#include "storage/tree/store_file.h"
 
 /* --- views --------------------------------------------------------------------------------- */
 
@@ -223,23 +224,6 @@ struct inventory {
     uint64_t number_most;
 };
 
-/* "<digits><suffix>" behind `prefix`. */
-static bool parse_number(const char *name, const char *prefix, const char *suffix, uint64_t *number)
-{
-    size_t prefix_length = strlen(prefix);
-    if (strncmp(name, prefix, prefix_length) != 0) {
-        return false;
-    }
-    uint64_t value = 0;
-    size_t digits = 0;
-    const char *at = name + prefix_length;
-    for (; *at >= '0' && *at <= '9' && digits < 18; at++, digits++) {
-        value = value * 10 + (uint64_t)(*at - '0');
-    }
-    *number = value;
-    return digits > 0 && strcmp(at, suffix) == 0;
-}
-
 static void mark_found(struct inventory *inventory, uint64_t number, bool *is_live)
 {
     size_t low = 0;
@@ -266,11 +250,12 @@ static enum status look_at_file(void *context, const char *name, struct error *e
     struct engine *engine = inventory->engine;
     uint64_t number = 0;
     bool keep = true;
-    if (parse_number(name, "", ".sst", &number)) {
+    enum store_file kind = store_file_of(name, &number);
+    if (kind == STORE_FILE_TABLE) {
         mark_found(inventory, number, &keep);
-    } else if (parse_number(name, "MANIFEST-", "", &number)) {
+    } else if (kind == STORE_FILE_MANIFEST) {
         keep = number == manifest_number(engine->manifest);
-    } else if (strcmp(name, "CURRENT.new") == 0) {
+    } else if (kind == STORE_FILE_CURRENT_NEW) {
         keep = false;
     }
     /* Numbers of files that could not be removed are not given out again either. */
@@ -325,7 +310,7 @@ static enum status take_inventory(struct engine *engine, const struct manifest_s
 static enum status refuse_tables(void *context, const char *name, struct error *err)
 {
     uint64_t number = 0;
-    if (parse_number(name, "", ".sst", &number)) {
+    if (store_file_of(name, &number) == STORE_FILE_TABLE) {
         return error_set(err, STATUS_CORRUPT, "%s/CURRENT at 0: missing, but there is %s",
                          (const char *)context, name);
     }

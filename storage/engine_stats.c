@@ -78,16 +78,9 @@ enum status engine_for_each_table(struct engine *engine, unsigned keyspace, engi
     return status;
 }
 
-enum status engine_verify_table(struct table_file *file, struct error *err)
+enum status engine_check_table_is(const struct table_file *file, const struct table *table,
+                                  struct error *err)
 {
-    struct table *table = NULL;
-    enum status status = table_file_open(file, &table, err);
-    if (status == STATUS_OK) {
-        status = table_verify(table, NULL, err);
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
     const struct table_info *info = table_get_info(table);
     if (info->entries != file->entries || !slice_equal(info->smallest, file->smallest) ||
         !slice_equal(info->largest, file->largest)) {
@@ -95,6 +88,16 @@ enum status engine_verify_table(struct table_file *file, struct error *err)
                          table_path(table));
     }
     return STATUS_OK;
+}
+
+enum status engine_verify_table(struct table_file *file, struct error *err)
+{
+    struct table *table = NULL;
+    enum status status = table_file_open(file, &table, err);
+    if (status == STATUS_OK) {
+        status = table_verify(table, NULL, err);
+    }
+    return status == STATUS_OK ? engine_check_table_is(file, table, err) : status;
 }
 
 enum status engine_verify(struct engine *engine, struct error *err)
