@@ -70,6 +70,15 @@ static inline void store_keep(struct store_fixture *fx, const char *dir)
     }
 }
 
+/* What was kept is kept no longer. */
+static inline void store_forget(struct store_fixture *fx)
+{
+    for (size_t i = 0; i < fx->count; i++) {
+        buf_release(&fx->files[i].bytes);
+    }
+    fx->count = 0;
+}
+
 static inline void store_write_file(struct store_fixture *fx, const char *path, struct slice bytes)
 {
     struct file *file = NULL;
@@ -252,9 +261,7 @@ static inline void store_init(struct store_fixture *fx, uint64_t seed, unsigned 
 
 static inline void store_release(struct store_fixture *fx)
 {
-    for (size_t i = 0; i < fx->count; i++) {
-        buf_release(&fx->files[i].bytes);
-    }
+    store_forget(fx);
     fixture_release(&fx->log);
 }
 
