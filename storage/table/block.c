@@ -293,3 +293,15 @@ void block_iter_prev(struct block_iter *iter)
         damaged(iter, "restart point is not at an entry");
     }
 }
+
+bool block_iter_at_restart(const struct block_iter *iter, uint32_t index)
+{
+    CHECK(block_iter_valid(iter));
+    return index < iter->restarts_count && restart_offset(iter, index) == iter->offset;
+}
+
+bool block_iter_key_is_whole(const struct block_iter *iter)
+{
+    CHECK(block_iter_valid(iter));
+    return iter->block.data[iter->offset] == 0;
+}

@@ -71,6 +71,12 @@ void block_iter_seek_to_last(struct block_iter *iter);
 void block_iter_next(struct block_iter *iter);
 void block_iter_prev(struct block_iter *iter);
 
+/* True if restart point `index` is at the current entry; requires valid. */
+bool block_iter_at_restart(const struct block_iter *iter, uint32_t index);
+
+/* True if the current entry shares nothing with the one before; requires valid. */
+bool block_iter_key_is_whole(const struct block_iter *iter);
+
 static inline bool block_iter_valid(const struct block_iter *iter)
 {
     return iter->offset < iter->restarts_offset;

@@ -59,12 +59,17 @@ static enum status check_block(struct verifier *verifier, const struct index_ent
 {
     struct block_iter *iter = &verifier->iter;
     const char *wrong = NULL;
+    uint32_t restarts = 0; /* met so far: lookups rest on each being at a whole key, in order */
     if (!block_iter_init(iter, raw)) {
         return table_corrupt(verifier->table, entry->handle.offset, iter->damage, err);
     }
     block_iter_seek_to_first(iter);
     while (wrong == NULL && block_iter_valid(iter)) {
         wrong = check_entry(verifier);
+        if (wrong == NULL && block_iter_at_restart(iter, restarts)) {
+            restarts++;
+            wrong = block_iter_key_is_whole(iter) ? NULL : "restart point is not at a whole key";
+        }
         if (buf_failed(&verifier->previous)) {
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to verify table %s",
                              verifier->table->path);
@@ -75,6 +80,9 @@ static enum status check_block(struct verifier *verifier, const struct index_ent
     }
     if (wrong == NULL) {
         wrong = iter->damage;
+    }
+    if (wrong == NULL && restarts != iter->restarts_count) {
+        wrong = "restart point is not at an entry";
     }
     if (wrong == NULL && !slice_equal(buf_slice(&verifier->previous), entry->last_key)) {
         wrong = "last key is not the one of the index";

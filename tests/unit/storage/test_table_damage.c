@@ -564,6 +564,45 @@ static void test_a_damaged_entry_stops_iterators(void **state)
     release_case(&made);
 }
 
+/* Restart points that are not at entries with a whole key, or not all of which are met in order,
+ * make lookups miss keys that a walk finds: verify finds them, though the checksum was made good.
+ */
+static void test_wrong_restart_points_are_found(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    static struct damage_case made;
+    make_case(&made, &seeded.rng, CODEC_NONE, 300);
+    struct block_handle handles[64] = {{0}};
+    assert_true(find_blocks(&made, handles, 64) > 3);
+    uint8_t *block = made.bytes.data + handles[1].offset;
+    size_t contents_length = (size_t)handles[1].length - TABLE_BLOCK_TRAILER_BYTES;
+    uint32_t count = get_le32(block + contents_length - 4);
+    assert_true(count > 3);
+    uint8_t *restarts = block + contents_length - 4 - 4UL * count;
+    static struct block_iter iter;
+    assert_true(block_iter_init(&iter, slice_of(block, contents_length)));
+    block_iter_seek_to_first(&iter);
+    block_iter_next(&iter);
+    const uint32_t right = get_le32(restarts + 4);
+    /* An entry that shares nothing with the one before may be a restart point. */
+    const uint32_t second_entry = block_iter_key_is_whole(&iter) ? right + 2 : iter.offset;
+    const uint32_t wrong[] = {0, right + 1, second_entry, get_le32(restarts + 8), UINT32_MAX};
+    for (size_t i = 0; i <= sizeof wrong / sizeof wrong[0]; i++) {
+        bool is_right = i == sizeof wrong / sizeof wrong[0];
+        put_le32(restarts + 4, is_right ? right : wrong[i]);
+        put_le32(block + contents_length + 1,
+                 table_block_checksum(slice_of(block, contents_length), block[contents_length],
+                                      FIXTURE_FILE_NUMBER, handles[1].offset));
+        write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
+        bool verified = false;
+        (void)use_file(made.path, &made.reference, 0, &verified);
+        assert_int_equal(verified, is_right);
+    }
+    release_case(&made);
+}
+
 /* A value that was changed with all checksums made good is what only hashes above can tell:
  * the table opens and verifies, and yields the new value. */
 static void test_a_rewritten_value_passes(void **state)
@@ -614,6 +653,7 @@ int main(void)
         IN_MEMORY(test_forged_footers_do_no_harm),
         IN_MEMORY(test_every_lie_is_found),
         IN_MEMORY(test_a_damaged_entry_stops_iterators),
+        IN_MEMORY(test_wrong_restart_points_are_found),
         IN_MEMORY(test_a_rewritten_value_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
