@@ -6,7 +6,8 @@
 #include "base/crc32c.h"
 
 #define MANIFEST_BYTES_MAX (1024 * MIB)
-#define CURRENT_BYTES_MAX 64
+/* More than a name has, so that a longer one is seen to be none. */
+#define CURRENT_BYTES_MAX 4096
 
 uint32_t manifest_record_crc(uint64_t number, uint64_t offset, const uint8_t *length_bytes,
                              struct slice payload)

@@ -367,8 +367,13 @@ static void test_current(void **state)
     struct error err = ERROR_INIT;
     fixture_init(&fixture);
     const char *texts[] = {
-        "",          "MANIFEST-", "MANIFEST-000001", "MANIFEST-000007\n", "MANIFEST-000001\n\n",
-        "nonsense\n"};
+        "",
+        "MANIFEST-",
+        "MANIFEST-000001",
+        "MANIFEST-000007\n",
+        "MANIFEST-000001\n\n",
+        "nonsense\n",
+        "MANIFEST-000001 and much more, past all that a name of a manifest could ever be\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_ok(fs_replace_file(fixture.fs, "/m", "/m/CURRENT", slice_of_string(texts[i]), &err),
                   &err);
