@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: minutes.sh NAME...: builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each
+# for ESTREAT_FUZZ_SECONDS (60), or ESTREAT_FUZZ_RUNS inputs. What it finds stays in
+# build/fuzz/found, what it learned in build/fuzz/corpus.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+command -v clang-14 >/dev/null || {
+    echo "skipped: no clang-14"
+    exit 77
+}
+limit=(-max_total_time="${ESTREAT_FUZZ_SECONDS:-60}")
+[ -z "${ESTREAT_FUZZ_RUNS:-}" ] || limit=(-runs="$ESTREAT_FUZZ_RUNS")
+targets=()
+for name in "$@"; do
+    targets+=("fuzz_$name" "${name}_driver")
+done
+cmake --preset fuzz >build/fuzz.log
+cmake --build build/fuzz --target "${targets[@]}" >>build/fuzz.log
+failed=0
+for name in "$@"; do
+    corpus=build/fuzz/corpus/$name
+    mkdir -p "$corpus" build/fuzz/found
+    "build/fuzz/tests/${name}_driver" --write-seeds "$corpus"
+    "build/fuzz/tests/fuzz_$name" "${limit[@]}" -max_len=8192 -print_final_stats=1 -verbosity=0 \
+        -artifact_prefix="build/fuzz/found/$name-" "$corpus" 2>&1 | grep -v '^INFO' || failed=1
+done
+exit "$failed"
