@@ -14,6 +14,7 @@ static enum status make_version(struct inspect_tables *tables, struct error *err
     const struct catalog_options options = {.fs = tables->place->fs,
                                             .alloc = tables->place->alloc,
                                             .dir = tables->place->tables,
+                                            .epoch = &tables->epoch,
                                             .keyspace_count = keyspaces == 0 ? 1 : keyspaces};
     enum status status = catalog_open(&options, &tables->catalog, err);
     if (status == STATUS_OK) {
@@ -26,15 +27,27 @@ static enum status make_version(struct inspect_tables *tables, struct error *err
     return status;
 }
 
-enum status inspect_tables_open_as(struct inspect_tables *tables, const struct store_place *place,
-                                   uint64_t number, struct error *err)
+static void begin(struct inspect_tables *tables, const struct store_place *place)
 {
-    const struct manifest_options options = inspect_manifest_options(place);
-    *tables = (struct inspect_tables){.place = place, .number = number};
+    *tables = (struct inspect_tables){.place = place};
+    epoch_init(&tables->epoch);
     manifest_state_init(&tables->state, place->alloc);
+}
+
+static enum status read_manifest(struct inspect_tables *tables, uint64_t number, struct error *err)
+{
+    const struct manifest_options options = inspect_manifest_options(tables->place);
+    tables->number = number;
     enum status status =
         manifest_read(&options, number, &tables->state, NULL, NULL, &tables->reading, err);
     return status == STATUS_OK ? make_version(tables, err) : status;
+}
+
+enum status inspect_tables_open_as(struct inspect_tables *tables, const struct store_place *place,
+                                   uint64_t number, struct error *err)
+{
+    begin(tables, place);
+    return read_manifest(tables, number, err);
 }
 
 enum status inspect_tables_open(struct inspect_tables *tables, const struct store_place *place,
@@ -42,16 +55,16 @@ enum status inspect_tables_open(struct inspect_tables *tables, const struct stor
 {
     const struct manifest_options options = inspect_manifest_options(place);
     uint64_t number = 0;
-    *tables = (struct inspect_tables){.place = place};
-    manifest_state_init(&tables->state, place->alloc);
+    begin(tables, place);
     enum status status = manifest_read_current(&options, &number, err);
-    return status == STATUS_OK ? inspect_tables_open_as(tables, place, number, err) : status;
+    return status == STATUS_OK ? read_manifest(tables, number, err) : status;
 }
 
 void inspect_tables_release(struct inspect_tables *tables)
 {
     version_release(tables->version);
     catalog_close(tables->catalog);
+    epoch_release(&tables->epoch);
     manifest_state_release(&tables->state);
 }
 

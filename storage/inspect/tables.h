@@ -15,6 +15,7 @@ struct inspect_tables {
     uint64_t number; /* of the manifest that CURRENT names */
     struct manifest_state state;
     struct manifest_reading reading;
+    struct epoch epoch; /* the catalog's */
     struct catalog *catalog;
     struct version *version; /* the live tables */
 };

@@ -69,16 +69,21 @@ static void write_anew(const struct version *version, const struct manifest_stat
 
 static void use(const struct manifest_state *state)
 {
-    const struct catalog_options options = {
-        .alloc = alloc_default(), .dir = "m", .keyspace_count = state->keyspace_count};
+    struct epoch epoch;
+    const struct catalog_options options = {.alloc = alloc_default(),
+                                            .dir = "m",
+                                            .epoch = &epoch,
+                                            .keyspace_count = state->keyspace_count};
     struct catalog *catalog = NULL;
     struct version *version = NULL;
+    epoch_init(&epoch);
     CHECK(catalog_open(&options, &catalog, NULL) == STATUS_OK);
     if (catalog_prepare(catalog, &state->tables, &version, NULL) == STATUS_OK) {
         write_anew(version, state);
         version_release(version);
     }
     catalog_close(catalog);
+    epoch_release(&epoch);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
