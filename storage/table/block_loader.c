@@ -144,9 +144,12 @@ static enum status make_block(struct block_loader *loader, struct block_handle h
         return status;
     }
     uint8_t codec = form & (uint8_t)~TABLE_BLOCK_COLUMNS;
-    status = decompress(loader, codec, contents, out, err);
-    if (status == STATUS_OK && form != codec) {
-        struct cached_block *packed = *out;
+    if (form == codec) {
+        return decompress(loader, codec, contents, out, err);
+    }
+    struct cached_block *packed = NULL;
+    status = decompress(loader, codec, contents, &packed, err);
+    if (status == STATUS_OK) {
         status = unpack(loader, cached_block_slice(packed), out, err);
         cached_block_unref(packed);
     }

@@ -323,6 +323,9 @@ static void forge_block(struct buf *bytes, struct block_handle handle, struct rn
     if (rng_below(rng, 10) == 0) {
         block[contents_length] = (uint8_t)rng_below(rng, 5); /* another codec */
     }
+    if (rng_below(rng, 10) == 0) {
+        block[contents_length] |= TABLE_BLOCK_COLUMNS; /* of columns, it says */
+    }
     uint32_t crc = table_block_checksum(slice_of(block, contents_length), block[contents_length],
                                         FIXTURE_FILE_NUMBER, handle.offset);
     put_le32(block + contents_length + 1, crc);
