@@ -10,7 +10,8 @@ must_fail() { # option, seed
     local code=0
     said=$(ESTREAT_CHAOS_OPTIONS="--mirror {dir}/mirror $1" ESTREAT_CHAOS_KINDS=kill-all ESTREAT_SEED=$2 \
         ESTREAT_CHAOS_ROUNDS=3 "$here/test_chaos.sh" 2>&1) || code=$?
-    if [ "$code" -ne 3 ]; then
+    # Nodes that have different entries of one term may never become alike, so that no audit succeeds.
+    if [ "$code" -ne 3 ] && ! grep -q '^FAILED: no audit within' <<<"$said"; then
         printf '%s\nFAILED: with %s it exits %s instead of 3\n' "$said" "$1" "$code" >&2
         exit 1
     fi
