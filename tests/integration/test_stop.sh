@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # SIGTERM under load: each node that is told to stop does so cleanly and soon, whatever is under
 # way in it (appends, reads, followers of the log, deep audits, a start that is not over), the
-# others go on, and nothing acknowledged is lost. ESTREAT_STOP_ROUNDS=6. Prints its seed.
+# others go on, and nothing acknowledged is lost. ESTREAT_STOP_ROUNDS=10. Prints its seed.
 source "$(dirname "$0")/lib.sh"
-rounds=${ESTREAT_STOP_ROUNDS:-6}
+rounds=${ESTREAT_STOP_ROUNDS:-10}
 seed=${ESTREAT_SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $rounds rounds"
