@@ -4,8 +4,7 @@
 #include <inttypes.h>
 
 #include "base/check.h"
-#include "storage/engine.h"
-#include "storage/inspect/tables.h"
+#include "storage/inspect/start.h"
 #include "storage/inspect/verify.h"
 #include "storage/tree/store_file.h"
 #include "storage/wal/scan.h"
@@ -114,39 +113,13 @@ static enum status repair_current(const struct store_place *place, struct report
 
 /* --- what a start does --------------------------------------------------------------------- */
 
-/* Runs nothing: the engine is opened and closed, and no job of its may change anything. */
-static void ignore_job(struct executor *executor, struct job *job)
-{
-    (void)executor;
-    (void)job;
-}
-
-static void ignore_close(struct executor *executor)
-{
-    (void)executor;
-}
-
 static enum status start_tables(const struct store_place *place, struct error *err)
 {
-    static const struct executor_ops ops = {.submit = ignore_job, .close = ignore_close};
-    struct executor executor = {.ops = &ops};
-    struct keyspace_options keyspaces[KEYSPACES_MAX];
     struct inspect_tables tables;
     struct engine *engine = NULL;
     enum status status = inspect_tables_open(&tables, place, err);
     if (status == STATUS_OK && tables.state.keyspace_count > 0) {
-        for (size_t i = 0; i < tables.state.keyspace_count; i++) {
-            keyspaces[i] = (struct keyspace_options){.name = tables.state.keyspaces[i].name,
-                                                     .layout = tables.state.keyspaces[i].layout};
-        }
-        const struct engine_options options = {.fs = place->fs,
-                                               .alloc = place->alloc,
-                                               .executor = &executor,
-                                               .dir = place->tables,
-                                               .keyspaces = keyspaces,
-                                               .keyspace_count = tables.state.keyspace_count,
-                                               .block_cache_bytes = 1 * MIB};
-        status = engine_open(&options, &engine, err);
+        status = inspect_start(&tables, &engine, err);
     }
     engine_close(engine);
     inspect_tables_release(&tables);

@@ -10,10 +10,9 @@
 #include "base/log.h"
 #include "fuzz.h"
 #include "memory_fs.h"
-#include "storage/engine.h"
 #include "storage/inspect/dump.h"
+#include "storage/inspect/start.h"
 #include "storage/inspect/stats.h"
-#include "storage/inspect/tables.h"
 #include "storage/inspect/verify.h"
 
 /* Input: a byte, the lengths of CURRENT (1) and of the manifest (2), then these, then the table. */
@@ -35,36 +34,15 @@ static void seal_manifest(uint8_t *file, size_t size)
     }
 }
 
-static void run_nothing(struct executor *executor, struct job *job)
-{
-    (void)executor;
-    (void)job;
-}
-
 /* What the tool says of a store must be what the engine says. */
 static void open_engine(const struct store_place *place, bool sound)
 {
-    static const struct executor_ops ops = {.submit = run_nothing};
-    struct executor executor = {.ops = &ops};
-    struct keyspace_options keyspaces[KEYSPACES_MAX] = {{0}};
     struct inspect_tables tables;
     struct engine *engine = NULL;
     enum status status = inspect_tables_open(&tables, place, NULL);
     CHECK(status == STATUS_OK || !sound);
     if (status == STATUS_OK && tables.state.keyspace_count > 0) {
-        for (size_t i = 0; i < tables.state.keyspace_count; i++) {
-            keyspaces[i].name = tables.state.keyspaces[i].name;
-            keyspaces[i].layout = tables.state.keyspaces[i].layout;
-        }
-        const struct engine_options options = {.fs = place->fs,
-                                               .alloc = place->alloc,
-                                               .executor = &executor,
-                                               .dir = place->tables,
-                                               .keyspaces = keyspaces,
-                                               .keyspace_count = tables.state.keyspace_count,
-                                               .block_cache_bytes = 64 * KIB};
-        status = engine_open(&options, &engine, NULL);
-        CHECK(status == STATUS_OK);
+        CHECK(inspect_start(&tables, &engine, NULL) == STATUS_OK);
         status = engine_verify(engine, NULL);
         CHECK((status == STATUS_OK) == sound);
         engine_close(engine);
