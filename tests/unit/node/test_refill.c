@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "node/refill.h"
 #include "testlib/executor_manual.h"
+#include "testlib/flip.h"
 
 enum { LAST = 15 };
 
@@ -29,16 +30,7 @@ static void build(struct wal_fixture *fx)
 
 static void flip(struct wal_fixture *fx, uint64_t at)
 {
-    struct file *file = NULL;
-    uint8_t byte = 0;
-    size_t got = 0;
-    assert_ok(fs_open(fx->fs, "data/wal/0000000000000001.wal", FS_READ | FS_WRITE, &file, &fx->err),
-              &fx->err);
-    assert_ok(file_read(file, at, &byte, 1, &got, &fx->err), &fx->err);
-    byte ^= 1;
-    assert_ok(file_write(file, at, slice_of(&byte, 1), &fx->err), &fx->err);
-    assert_ok(file_sync(file, &fx->err), &fx->err);
-    file_close(file);
+    flip_bit(fx->fs, "data/wal/0000000000000001.wal", at);
 }
 
 /* A start: what DATA/refill says, and the log. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "engine_model.h"
+#include "testlib/flip.h"
 #include "testlib/fs_crash.h"
 #include "testlib/fs_faulty.h"
 
@@ -148,23 +149,19 @@ static void damage(struct fixture *fixture, const char *name, enum way way)
     struct fs *fs = fs_crash_fs(fixture->memory);
     char path[PATH_BYTES_MAX];
     struct file *file = NULL;
-    uint8_t byte = 0;
-    size_t length = 0;
     uint64_t bytes = 0;
     assert_ok(path_join(path, fixture->options.dir, name, err), err);
     if (way == REMOVE) {
         assert_ok(fs_unlink(fs, path, err), err);
         return;
     }
-    assert_ok(fs_open(fs, path, FS_READ | FS_WRITE, &file, err), err);
     if (way == FLIP) {
-        assert_ok(file_read(file, 100, &byte, 1, &length, err), err);
-        byte ^= 1;
-        assert_ok(file_write(file, 100, slice_of(&byte, 1), err), err);
-    } else {
-        assert_ok(file_size(file, &bytes, err), err);
-        assert_ok(file_truncate(file, bytes / 2, err), err);
+        flip_bit(fs, path, 100);
+        return;
     }
+    assert_ok(fs_open(fs, path, FS_READ | FS_WRITE, &file, err), err);
+    assert_ok(file_size(file, &bytes, err), err);
+    assert_ok(file_truncate(file, bytes / 2, err), err);
     file_close(file);
 }
 
