@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "storage/table/bloom.h"
+#include "storage/table/table_format.h"
 #include "storage/table/table_reader.h"
 #include "storage/table/table_writer.h"
 #include "table_fixture.h"
@@ -82,6 +83,15 @@ static inline void write_bytes(struct fs *fs, const char *path, struct slice byt
         assert_ok(file_write(file, 0, bytes, &err), &err);
     }
     file_close(file);
+}
+
+/* Makes the checksum of the block at `offset` hold again; `contents` are its bytes before the
+ * codec. */
+static inline void seal_block(struct buf *bytes, uint64_t offset, size_t contents)
+{
+    uint8_t *block = bytes->data + offset;
+    put_le32(block + contents + 1, table_block_checksum(slice_of(block, contents), block[contents],
+                                                        FIXTURE_FILE_NUMBER, offset));
 }
 
 #endif

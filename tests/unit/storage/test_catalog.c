@@ -14,6 +14,7 @@ struct fixture {
     struct fs_crash *memory;
     struct fs *fs;
     struct epoch epoch;
+    struct edit edit;
     struct catalog *catalog;
     int dead;
 };
@@ -30,6 +31,7 @@ static void fixture_init(struct fixture *fixture)
     fixture->memory = fs_crash_new();
     fixture->fs = fs_crash_fs(fixture->memory);
     epoch_init(&fixture->epoch);
+    edit_init(&fixture->edit, alloc_default());
     assert_ok(fs_make_dir(fixture->fs, "/c", &err), &err);
     struct catalog_options options = {.fs = fixture->fs,
                                       .alloc = alloc_default(),
@@ -43,6 +45,7 @@ static void fixture_init(struct fixture *fixture)
 
 static void fixture_release(struct fixture *fixture)
 {
+    edit_release(&fixture->edit);
     catalog_close(fixture->catalog);
     epoch_release(&fixture->epoch);
     fs_crash_free(fixture->memory);
@@ -119,20 +122,18 @@ static void test_life(void **state)
     struct error err = ERROR_INIT;
     fixture_init(&fixture);
     uint64_t bytes = write_table(&fixture, 3, "b", "d");
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 0, 3, bytes, "b", "d");
-    publish(&fixture, &edit);
+    add(&fixture.edit, 0, 3, bytes, "b", "d");
+    publish(&fixture, &fixture.edit);
     struct version *first = catalog_acquire(fixture.catalog);
     struct table *table = NULL;
     assert_int_equal(version_count(first, 1, 0), 1);
     assert_int_equal(version_bytes(first, 1, 0), bytes);
     assert_ok(table_file_open(version_at(first, 1, 0, 0), &table, &err), &err);
 
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 0, 3);
-    add(&edit, 1, 3, bytes, "b", "d");
-    publish(&fixture, &edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 0, 3);
+    add(&fixture.edit, 1, 3, bytes, "b", "d");
+    publish(&fixture, &fixture.edit);
     struct version *second = catalog_acquire(fixture.catalog);
     assert_int_equal(version_count(second, 1, 0), 0);
     struct table *moved = NULL;
@@ -140,9 +141,9 @@ static void test_life(void **state)
     assert_ptr_equal(moved, table);
     version_release(first);
 
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 1, 3);
-    publish(&fixture, &edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 3);
+    publish(&fixture, &fixture.edit);
     catalog_remove_dead(fixture.catalog);
     assert_int_equal(fixture.dead, 0);
     assert_true(file_exists(&fixture, 3));
@@ -151,7 +152,6 @@ static void test_life(void **state)
     assert_true(file_exists(&fixture, 3));
     catalog_remove_dead(fixture.catalog);
     assert_false(file_exists(&fixture, 3));
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -163,18 +163,16 @@ static void test_close(void **state)
     struct error err = ERROR_INIT;
     fixture_init(&fixture);
     uint64_t bytes = write_table(&fixture, 3, "b", "d");
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 0, 3, bytes, "b", "d");
-    publish(&fixture, &edit);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 0, 3);
+    add(&fixture.edit, 0, 3, bytes, "b", "d");
+    publish(&fixture, &fixture.edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 0, 3);
     struct version *next = NULL;
-    assert_ok(catalog_prepare(fixture.catalog, &edit, &next, &err), &err);
+    assert_ok(catalog_prepare(fixture.catalog, &fixture.edit, &next, &err), &err);
     version_release(next);
-    edit_release(&edit);
     catalog_close(fixture.catalog);
     assert_true(file_exists(&fixture, 3));
+    edit_release(&fixture.edit);
     fs_crash_free(fixture.memory);
 }
 
@@ -185,20 +183,19 @@ static void test_refuses(void **state)
     struct fixture fixture;
     struct error err = ERROR_INIT;
     fixture_init(&fixture);
-    struct edit edit;
     struct version *next = NULL;
-    edit_init(&edit, alloc_default());
-    add(&edit, 1, 3, 10, "b", "d");
-    add(&edit, 1, 4, 10, "d", "f");
-    assert_status(catalog_prepare(fixture.catalog, &edit, &next, &err), STATUS_CORRUPT, &err);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 1, 3);
-    assert_status(catalog_prepare(fixture.catalog, &edit, &next, &err), STATUS_CORRUPT, &err);
-    edit_clear(&edit);
-    add(&edit, 0, 3, 10, "b", "d");
-    add(&edit, 0, 4, 10, "d", "f");
-    publish(&fixture, &edit);
-    edit_release(&edit);
+    add(&fixture.edit, 1, 3, 10, "b", "d");
+    add(&fixture.edit, 1, 4, 10, "d", "f");
+    assert_status(catalog_prepare(fixture.catalog, &fixture.edit, &next, &err), STATUS_CORRUPT,
+                  &err);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 3);
+    assert_status(catalog_prepare(fixture.catalog, &fixture.edit, &next, &err), STATUS_CORRUPT,
+                  &err);
+    edit_clear(&fixture.edit);
+    add(&fixture.edit, 0, 3, 10, "b", "d");
+    add(&fixture.edit, 0, 4, 10, "d", "f");
+    publish(&fixture, &fixture.edit);
     fixture_release(&fixture);
 }
 
@@ -208,14 +205,12 @@ static void test_find(void **state)
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 2, 7, 10, "m", "p");
-    add(&edit, 2, 5, 10, "b", "d");
-    add(&edit, 2, 6, 10, "f", "f");
-    add(&edit, 0, 8, 10, "a", "z");
-    add(&edit, 0, 12, 10, "a", "z");
-    publish(&fixture, &edit);
+    add(&fixture.edit, 2, 7, 10, "m", "p");
+    add(&fixture.edit, 2, 5, 10, "b", "d");
+    add(&fixture.edit, 2, 6, 10, "f", "f");
+    add(&fixture.edit, 0, 8, 10, "a", "z");
+    add(&fixture.edit, 0, 12, 10, "a", "z");
+    publish(&fixture, &fixture.edit);
     struct version *version = catalog_acquire(fixture.catalog);
     assert_int_equal(version_at(version, 1, 0, 0)->number, 12);
     assert_int_equal(version_at(version, 1, 0, 1)->number, 8);
@@ -228,7 +223,6 @@ static void test_find(void **state)
     assert_null(version_find(version, 1, 2, slice_of_string("pp")));
     assert_int_equal(version_lower_bound(version, 1, 2, slice_of_string("zz")), 3);
     version_release(version);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -259,18 +253,16 @@ static void test_pick_level0(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 1, 2, 10, "a", "b");
-    add(&edit, 1, 3, 10, "c", "d");
-    add(&edit, 1, 4, 10, "e", "f");
-    add(&edit, 1, 5, 10, "g", "h");
-    add(&edit, 0, 6, 10, "d", "e");
-    add(&edit, 0, 7, 10, "ee", "ef");
-    assert_false(pick_after(&fixture, &edit, &pick));
-    edit_clear(&edit);
-    add(&edit, 0, 8, 10, "cc", "dd");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    add(&fixture.edit, 1, 2, 10, "a", "b");
+    add(&fixture.edit, 1, 3, 10, "c", "d");
+    add(&fixture.edit, 1, 4, 10, "e", "f");
+    add(&fixture.edit, 1, 5, 10, "g", "h");
+    add(&fixture.edit, 0, 6, 10, "d", "e");
+    add(&fixture.edit, 0, 7, 10, "ee", "ef");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
+    edit_clear(&fixture.edit);
+    add(&fixture.edit, 0, 8, 10, "cc", "dd");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.keyspace, 1);
     assert_int_equal(pick.level, 0);
     assert_int_equal(pick.begin, 0);
@@ -278,7 +270,6 @@ static void test_pick_level0(void **state)
     assert_int_equal(pick.below_begin, 1);
     assert_int_equal(pick.below_end, 3);
     assert_false(pick.move);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -289,29 +280,26 @@ static void test_pick_level(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 1, 9, 60, "a", "b");
-    add(&edit, 1, 4, 60, "e", "f");
-    add(&edit, 2, 2, 500, "a", "c");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    add(&fixture.edit, 1, 9, 60, "a", "b");
+    add(&fixture.edit, 1, 4, 60, "e", "f");
+    add(&fixture.edit, 2, 2, 500, "a", "c");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.level, 1);
     assert_int_equal(pick.begin, 1);
     assert_int_equal(pick.end, 2);
     assert_true(pick.move);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 1, 4);
-    add(&edit, 2, 4, 60, "e", "f");
-    add(&edit, 1, 10, 60, "g", "h");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 4);
+    add(&fixture.edit, 2, 4, 60, "e", "f");
+    add(&fixture.edit, 1, 10, 60, "g", "h");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.begin, 0);
     assert_int_equal(pick.below_begin, 0);
     assert_int_equal(pick.below_end, 1);
     assert_false(pick.move);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 1, 9);
-    assert_false(pick_after(&fixture, &edit, &pick));
-    edit_release(&edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 9);
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
     fixture_release(&fixture);
 }
 
@@ -325,33 +313,30 @@ static void test_pick_whole(void **state)
     fixture_init(&fixture);
     struct pick_options options = pick_options;
     options.whole = true;
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 1, 4, 10, "a", "b");
-    add(&edit, 3, 2, 10, "f", "i");
-    assert_false(pick_after(&fixture, &edit, &pick));
+    add(&fixture.edit, 1, 4, 10, "a", "b");
+    add(&fixture.edit, 3, 2, 10, "f", "i");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
     struct version *version = catalog_acquire(fixture.catalog);
     assert_true(pick_compaction(version, &options, &pick));
     assert_int_equal(pick.level, 1);
     assert_true(pick.move);
     version_release(version);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 1, 4);
-    add(&edit, 3, 4, 10, "a", "b");
-    publish(&fixture, &edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 4);
+    add(&fixture.edit, 3, 4, 10, "a", "b");
+    publish(&fixture, &fixture.edit);
     version = catalog_acquire(fixture.catalog);
     assert_false(pick_compaction(version, &options, &pick));
     version_release(version);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 1, 3, 4);
-    edit_remove_table(&edit, 1, 3, 2);
-    add(&edit, 0, 5, 10, "a", "b");
-    publish(&fixture, &edit);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 3, 4);
+    edit_remove_table(&fixture.edit, 1, 3, 2);
+    add(&fixture.edit, 0, 5, 10, "a", "b");
+    publish(&fixture, &fixture.edit);
     version = catalog_acquire(fixture.catalog);
     assert_true(pick_compaction(version, &options, &pick));
     assert_int_equal(pick.level, 0);
     version_release(version);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -363,28 +348,25 @@ static void test_pick_fresh(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add_to(&edit, 0, 2, 1, 31, "a", "b");
-    add_to(&edit, 0, 1, 2, 10, "c", "d");
-    add_to(&edit, 0, 1, 3, 10, "e", "f");
-    assert_false(pick_after(&fixture, &edit, &pick));
-    edit_clear(&edit);
-    add_to(&edit, 0, 1, 4, 10, "g", "h");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    add_to(&fixture.edit, 0, 2, 1, 31, "a", "b");
+    add_to(&fixture.edit, 0, 1, 2, 10, "c", "d");
+    add_to(&fixture.edit, 0, 1, 3, 10, "e", "f");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
+    edit_clear(&fixture.edit);
+    add_to(&fixture.edit, 0, 1, 4, 10, "g", "h");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.keyspace, 0);
     assert_int_equal(pick.level, 1);
     assert_int_equal(pick.begin, 0);
     assert_int_equal(pick.end, 3);
     assert_int_equal(pick.below_begin, pick.below_end);
     assert_false(pick.move);
-    edit_clear(&edit);
-    add_to(&edit, 0, 1, 5, 1, "i", "j");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    add_to(&fixture.edit, 0, 1, 5, 1, "i", "j");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.end, 4);
     assert_int_equal(pick.below_begin, 0);
     assert_int_equal(pick.below_end, 1);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -403,38 +385,35 @@ static void test_pick_fresh_around_damage(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add_to(&edit, 0, 1, 2, 10, "c", "d");
-    add_to(&edit, 0, 1, 3, 10, "e", "f");
-    publish(&fixture, &edit);
+    add_to(&fixture.edit, 0, 1, 2, 10, "c", "d");
+    add_to(&fixture.edit, 0, 1, 3, 10, "e", "f");
+    publish(&fixture, &fixture.edit);
     damage(&fixture, 1, 1);
-    edit_clear(&edit);
-    add_to(&edit, 0, 1, 4, 10, "g", "h");
-    assert_false(pick_after(&fixture, &edit, &pick)); /* none of them has a neighbour */
-    edit_clear(&edit);
-    add_to(&edit, 0, 1, 5, 10, "i", "j");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    add_to(&fixture.edit, 0, 1, 4, 10, "g", "h");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick)); /* none of them has a neighbour */
+    edit_clear(&fixture.edit);
+    add_to(&fixture.edit, 0, 1, 5, 10, "i", "j");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.begin, 2);
     assert_int_equal(pick.end, 4);
-    edit_clear(&edit);
-    edit_remove_table(&edit, 0, 1, 3); /* mended, by whatever */
-    edit_remove_table(&edit, 0, 1, 4);
-    add_to(&edit, 0, 2, 4, 10, "g", "h");
-    add_to(&edit, 0, 1, 6, 10, "k", "l");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 0, 1, 3); /* mended, by whatever */
+    edit_remove_table(&fixture.edit, 0, 1, 4);
+    add_to(&fixture.edit, 0, 2, 4, 10, "g", "h");
+    add_to(&fixture.edit, 0, 1, 6, 10, "k", "l");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.begin, 1); /* "c" lies before the partition */
     assert_int_equal(pick.end, 3);
     assert_int_equal(pick.below_begin, 0);
     assert_int_equal(pick.below_end, 1);
     damage(&fixture, 2, 0);
-    edit_clear(&edit);
-    add_to(&edit, 0, 1, 7, 10, "m", "n");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    add_to(&fixture.edit, 0, 1, 7, 10, "m", "n");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.begin, 1);
     assert_int_equal(pick.end, 4);
     assert_int_equal(pick.below_begin, pick.below_end);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -445,13 +424,11 @@ static void test_pick_around_damage(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
-    add(&edit, 1, 4, 60, "a", "b");
-    add(&edit, 1, 5, 60, "e", "f");
-    add(&edit, 1, 6, 60, "h", "k");
-    add(&edit, 2, 2, 500, "f", "i");
-    assert_true(pick_after(&fixture, &edit, &pick));
+    add(&fixture.edit, 1, 4, 60, "a", "b");
+    add(&fixture.edit, 1, 5, 60, "e", "f");
+    add(&fixture.edit, 1, 6, 60, "h", "k");
+    add(&fixture.edit, 2, 2, 500, "f", "i");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.begin, 0);
     struct version *version = catalog_acquire(fixture.catalog);
     table_file_note_damage(version_at(version, 1, 1, 0));
@@ -461,24 +438,24 @@ static void test_pick_around_damage(void **state)
     table_file_note_damage(version_at(version, 1, 2, 0));
     assert_false(pick_compaction(version, &pick_options, &pick));
     version_release(version);
-    edit_clear(&edit);
-    add(&edit, 0, 7, 10, "c", "c");
-    add(&edit, 0, 8, 10, "d", "d");
-    add(&edit, 0, 9, 10, "d", "d");
-    assert_true(pick_after(&fixture, &edit, &pick)); /* no table of level 1 has these keys */
+    edit_clear(&fixture.edit);
+    add(&fixture.edit, 0, 7, 10, "c", "c");
+    add(&fixture.edit, 0, 8, 10, "d", "d");
+    add(&fixture.edit, 0, 9, 10, "d", "d");
+    assert_true(
+        pick_after(&fixture, &fixture.edit, &pick)); /* no table of level 1 has these keys */
     assert_int_equal(pick.level, 0);
     version = catalog_acquire(fixture.catalog);
     assert_int_equal(pick_level0(version, keyspaces, 2).mergeable, 3);
     assert_int_equal(pick_level0(version, keyspaces, 2).stuck, 0);
     version_release(version);
-    edit_clear(&edit);
-    add(&edit, 0, 10, 10, "b", "c");
-    assert_false(pick_after(&fixture, &edit, &pick));
+    edit_clear(&fixture.edit);
+    add(&fixture.edit, 0, 10, 10, "b", "c");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
     version = catalog_acquire(fixture.catalog);
     assert_int_equal(pick_level0(version, keyspaces, 2).mergeable, 0);
     assert_int_equal(pick_level0(version, keyspaces, 2).stuck, 4);
     version_release(version);
-    edit_release(&edit);
     fixture_release(&fixture);
 }
 
@@ -489,13 +466,10 @@ static void test_pick_append(void **state)
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    struct edit edit;
-    edit_init(&edit, alloc_default());
     uint8_t low[64];
     uint8_t high[64];
-    edit_add_table(&edit, 0, 1, 9, 1 << 30, 2, put_key(low, "a", 9), put_key(high, "b", 8));
-    assert_false(pick_after(&fixture, &edit, &pick));
-    edit_release(&edit);
+    edit_add_table(&fixture.edit, 0, 1, 9, 1 << 30, 2, put_key(low, "a", 9), put_key(high, "b", 8));
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
     fixture_release(&fixture);
 }
 

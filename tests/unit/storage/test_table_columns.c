@@ -141,9 +141,7 @@ static void test_forged_columns_do_no_harm(void **state)
         size_t at = (size_t)rng_below(&seeded.rng, round % 2 == 0 ? 16 : end);
         uint8_t kept = bytes.data[at];
         bytes.data[at] ^= (uint8_t)(1 + rng_below(&seeded.rng, 255));
-        put_le32(bytes.data + end + 1,
-                 table_block_checksum(slice_of(bytes.data, end), bytes.data[end],
-                                      FIXTURE_FILE_NUMBER, 0));
+        seal_block(&bytes, 0, end);
         write_bytes(fs_posix(), path, buf_slice(&bytes));
         table = open_table(path);
         assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
@@ -153,9 +151,7 @@ static void test_forged_columns_do_no_harm(void **state)
         iter_close(iter);
         table_unref(table);
         bytes.data[at] = kept;
-        put_le32(bytes.data + end + 1,
-                 table_block_checksum(slice_of(bytes.data, end), bytes.data[end],
-                                      FIXTURE_FILE_NUMBER, 0));
+        seal_block(&bytes, 0, end);
     }
     assert_in_range(refused, 50, 399);
     buf_release(&bytes);

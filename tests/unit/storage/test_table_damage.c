@@ -326,9 +326,7 @@ static void forge_block(struct buf *bytes, struct block_handle handle, struct rn
     if (rng_below(rng, 10) == 0) {
         block[contents_length] |= TABLE_BLOCK_COLUMNS; /* of columns, it says */
     }
-    uint32_t crc = table_block_checksum(slice_of(block, contents_length), block[contents_length],
-                                        FIXTURE_FILE_NUMBER, handle.offset);
-    put_le32(block + contents_length + 1, crc);
+    seal_block(bytes, handle.offset, contents_length);
 }
 
 /* Blocks of every kind, forged so that checksums hold, are CORRUPT or yield what they say: never
@@ -558,9 +556,7 @@ static void test_a_damaged_entry_stops_iterators(void **state)
     block_iter_next(&iter);
     assert_true(block_iter_valid(&iter));
     memset(block + iter.offset, 0xff, 12); /* lengths that are no varints */
-    put_le32(block + contents_length + 1,
-             table_block_checksum(slice_of(block, contents_length), block[contents_length],
-                                  FIXTURE_FILE_NUMBER, handles[1].offset));
+    seal_block(&made.bytes, handles[1].offset, contents_length);
     write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
     struct table *table = open_in_memory(made.path);
     assert_int_equal(iterate(table, &made.reference, false), OUTCOME_CORRUPT);
@@ -597,9 +593,7 @@ static void test_wrong_restart_points_are_found(void **state)
     for (size_t i = 0; i <= sizeof wrong / sizeof wrong[0]; i++) {
         bool is_right = i == sizeof wrong / sizeof wrong[0];
         put_le32(restarts + 4, is_right ? right : wrong[i]);
-        put_le32(block + contents_length + 1,
-                 table_block_checksum(slice_of(block, contents_length), block[contents_length],
-                                      FIXTURE_FILE_NUMBER, handles[1].offset));
+        seal_block(&made.bytes, handles[1].offset, contents_length);
         write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
         bool verified = false;
         (void)use_file(made.path, &made.reference, 0, &verified);
@@ -633,11 +627,8 @@ static void test_a_rewritten_value_passes(void **state)
         i++;
     }
     found[0] ^= 1;
-    uint8_t *block = made.bytes.data + handles[i].offset;
     size_t contents_length = (size_t)handles[i].length - TABLE_BLOCK_TRAILER_BYTES;
-    put_le32(block + contents_length + 1,
-             table_block_checksum(slice_of(block, contents_length), block[contents_length],
-                                  FIXTURE_FILE_NUMBER, handles[i].offset));
+    seal_block(&made.bytes, handles[i].offset, contents_length);
     write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
     bool verified = false;
     assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_DIFFERENT);
