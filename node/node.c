@@ -11,7 +11,7 @@
 #include "rpc/endpoint.h"
 
 #define READER_THREADS 2
-#define ENGINE_THREADS 1
+#define ENGINE_THREADS 2
 #define DRAIN_MS 1000
 #define CLOSE_POLL_NS (5 * NS_PER_MS)
 #define LEAVE_NS_MAX (3 * NS_PER_S) /* the driver's own patience is shorter */

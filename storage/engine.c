@@ -140,6 +140,9 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
     options->level_base_bytes = or_default(given->level_base_bytes, 256 * MIB);
     options->level_multiplier = or_default(given->level_multiplier, 10);
     options->table_bytes = or_default(given->table_bytes, 64 * MIB);
+    options->step_bytes = or_default(given->step_bytes, 1 * MIB);
+    options->compactions = given->compactions == 0 ? 2 : given->compactions;
+    CHECK(options->compactions <= ENGINE_COMPACTIONS_MAX);
     CHECK(options->immutable_max <= ENGINE_IMMUTABLE_MAX);
     CHECK(options->l0_trigger <= options->l0_slowdown && options->l0_slowdown <= options->l0_stop);
     engine->place = (struct output_place){.fs = options->fs,
@@ -195,7 +198,7 @@ static enum status allocate(struct engine *engine, const struct engine_options *
     return STATUS_OK;
 }
 
-static struct engine *new_engine(struct alloc *alloc)
+static struct engine *new_engine(struct alloc *alloc, uint64_t write_bytes_per_second)
 {
     struct engine *engine = alloc_zeroed(alloc, 1, sizeof *engine);
     if (engine == NULL) {
@@ -208,7 +211,8 @@ static struct engine *new_engine(struct alloc *alloc)
     condition_init(&engine->changed);
     buf_init(&engine->owner_state, alloc, ENGINE_STATE_BYTES_MAX);
     edit_init(&engine->flush_edit, alloc);
-    edit_init(&engine->compact_edit, alloc);
+    mutex_init(&engine->pick_mutex);
+    rate_limit_init(&engine->rate, write_bytes_per_second);
     for (size_t i = 0; i < KEYSPACES_MAX; i++) {
         buf_init(&engine->append_last[i], alloc, KEYSPACE_KEY_BYTES_MAX);
     }
@@ -467,7 +471,7 @@ enum status engine_open(const struct engine_options *options, struct engine **ou
     CHECK(options->fs != NULL && options->executor != NULL);
     check_keyspaces(options);
     struct alloc *alloc = options->alloc == NULL ? alloc_default() : options->alloc;
-    struct engine *engine = new_engine(alloc);
+    struct engine *engine = new_engine(alloc, options->write_bytes_per_second);
     if (engine == NULL) {
         return no_memory(err);
     }
@@ -483,7 +487,7 @@ enum status engine_open(const struct engine_options *options, struct engine **ou
     if (engine->missing.status != STATUS_OK) {
         engine_tell_damage(engine, &engine->missing);
     }
-    job_submit(engine->options.executor, &engine->compact_job.job);
+    engine_submit_compactions(engine);
     *out = engine;
     return STATUS_OK;
 }
@@ -503,14 +507,15 @@ void engine_close(struct engine *engine)
     manifest_close(engine->manifest);
     block_cache_free(engine->cache);
     edit_release(&engine->flush_edit);
-    edit_release(&engine->compact_edit);
     for (size_t i = 0; i < KEYSPACES_MAX; i++) {
         buf_release(&engine->append_last[i]);
     }
     buf_release(&engine->owner_state);
     condition_release(&engine->changed);
+    rate_limit_release(&engine->rate);
     mutex_release(&engine->mutex);
     mutex_release(&engine->edit_mutex);
+    mutex_release(&engine->pick_mutex);
     alloc_free(engine->alloc, engine->keyspaces);
     alloc_free(engine->alloc, engine->dir);
     alloc_free(engine->alloc, engine);

@@ -51,6 +51,7 @@
 #define ENGINE_LEVELS 7
 /* Sealed memtables that may wait for their flush; options.immutable_max is at most this. */
 #define ENGINE_IMMUTABLE_MAX 8
+#define ENGINE_COMPACTIONS_MAX 8
 #define ENGINE_STATE_BYTES_MAX (4 * MIB)
 
 struct engine;
@@ -77,6 +78,11 @@ struct engine_options {
     uint64_t level_base_bytes; /* target of level 1 [256 MiB] */
     uint64_t level_multiplier; /* of each level to the next [10] */
     uint64_t table_bytes;      /* tables are split at this size [64 MiB] */
+    unsigned compactions;      /* at once, at most ENGINE_COMPACTIONS_MAX [2] */
+    size_t step_bytes;         /* what a step of a job moves, about [1 MiB] */
+    /* What flushes and compactions write in a second. Flushes and the merges of level 0 do not wait
+     * for it; the levels below make room for them, and rest. [no limit] */
+    uint64_t write_bytes_per_second;
 
     /* A seal became durable, tables and blob. Called on the executor's thread, in the order of
      * the seals, with no lock held; `owner_state` is valid during the call. May be NULL. */
@@ -225,6 +231,7 @@ struct engine_stats {
     uint64_t compactions; /* merges, and moves that rewrote nothing */
     uint64_t compaction_bytes_read;
     uint64_t compaction_bytes_written;
+    uint64_t compactions_now;    /* under way */
     bool compaction_due;         /* or under way */
     uint64_t background_retries; /* for want of space */
     uint64_t block_cache_bytes;

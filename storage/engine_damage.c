@@ -8,19 +8,19 @@
 #include "base/log.h"
 #include "storage/engine_internal.h"
 
-void engine_suspect(struct engine *engine, struct version *version, const struct pick *pick,
+void engine_suspect(struct suspects *suspects, struct version *version, const struct pick *pick,
                     const struct error *what)
 {
-    CHECK(engine->suspects.version == NULL);
+    CHECK(suspects->version == NULL);
     version_ref(version);
-    engine->suspects = (struct suspects){.version = version, .pick = *pick, .what = *what};
-    engine->suspects.what.status = STATUS_CORRUPT;
+    *suspects = (struct suspects){.version = version, .pick = *pick, .what = *what};
+    suspects->what.status = STATUS_CORRUPT;
 }
 
-void engine_suspects_release(struct engine *engine)
+void engine_suspects_release(struct suspects *suspects)
 {
-    version_release(engine->suspects.version);
-    engine->suspects = (struct suspects){.version = NULL};
+    version_release(suspects->version);
+    *suspects = (struct suspects){.version = NULL};
 }
 
 static size_t suspect_count(const struct pick *pick)
@@ -43,10 +43,9 @@ void engine_tell_damage(struct engine *engine, const struct error *what)
     char quoted[2 * ERROR_TEXT_BYTES];
     log_write("storage", LOG_ERROR, "a table is damaged", "cause=%s",
               log_quote(quoted, sizeof quoted, what->text));
-    if (!engine->damage_told && engine->options.on_damage != NULL) {
+    if (!atomic_exchange(&engine->damage_told, true) && engine->options.on_damage != NULL) {
         engine->options.on_damage(engine->options.context, what);
     }
-    engine->damage_told = true;
 }
 
 /* Stalls look at the view, which does not know yet what cannot be merged; who waits looks again. */
@@ -64,9 +63,8 @@ static enum status renew_view(struct engine *engine, struct error *err)
     return STATUS_OK;
 }
 
-static enum status conclude(struct engine *engine, struct error *err)
+static enum status conclude(struct engine *engine, struct suspects *suspects, struct error *err)
 {
-    struct suspects *suspects = &engine->suspects;
     /* Whole on the disk, and yet something came out wrong: whatever it was, what it may have
      * touched is not to be tried for ever. */
     for (size_t i = 0; !suspects->found && i < suspect_count(&suspects->pick); i++) {
@@ -75,17 +73,19 @@ static enum status conclude(struct engine *engine, struct error *err)
     enum status status = renew_view(engine, err);
     if (status == STATUS_OK) {
         engine_tell_damage(engine, &suspects->what);
-        engine_suspects_release(engine);
     }
     return status;
 }
 
-enum status engine_suspects_step(struct engine *engine, struct error *err)
+enum status engine_suspects_step(struct engine *engine, struct suspects *suspects, bool *done,
+                                 struct error *err)
 {
-    struct suspects *suspects = &engine->suspects;
     CHECK(suspects->version != NULL);
+    *done = false;
     if (suspects->next == suspect_count(&suspects->pick)) {
-        return conclude(engine, err);
+        enum status status = conclude(engine, suspects, err);
+        *done = status == STATUS_OK;
+        return status;
     }
     struct table_file *file = suspect_at(suspects, suspects->next);
     struct error damage = ERROR_INIT;

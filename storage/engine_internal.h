@@ -3,6 +3,7 @@
  * The engine's inside, shared by the engine_*.c files.
  *
  * Locks, in the order in which they may be taken:
+ *   pick_mutex   who takes tables for a compaction, or gives them back
  *   edit_mutex   who changes manifest and catalog; held over the manifest's sync
  *   mutex        who replaces the current view, snapshots, the last seal, errors, backoffs;
  *                held for a few instructions
@@ -14,6 +15,7 @@
 
 #include "base/epoch.h"
 #include "base/metrics.h"
+#include "base/rate_limit.h"
 #include "base/sync.h"
 #include "storage/engine.h"
 #include "storage/engine_view.h"
@@ -23,20 +25,23 @@
 #include "storage/tree/manifest.h"
 #include "storage/tree/pick.h"
 
-/* Work of one step of a job. */
-#define ENGINE_STEP_BYTES (1 * MIB)
 #define ENGINE_BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define ENGINE_BACKOFF_MAX_NS (5 * NS_PER_S)
 
-/* A background job of the engine and how it fares. Fields but `job` under engine->mutex. */
+/* Work of one kind that waits for what it wants, space or memory. Under engine->mutex. */
+struct backoff {
+    bool on;
+    uint64_t until_ns;
+    uint64_t length_ns; /* of the last one; 0 after a success */
+    struct error cause;
+    void (*submit)(struct engine *engine); /* has the work tried again */
+};
+
+/* A background job of the engine. */
 struct background {
     struct job job; /* first: the step finds the rest from it */
     struct engine *engine;
-    bool backing_off;
-    uint64_t retry_at_ns;
-    uint64_t backoff_ns;
-    uint64_t failures;
-    struct error failure; /* the last one */
+    struct backoff *backoff; /* of its kind; NULL: it never fails */
 };
 
 /* Snapshots as a job saw them when it began. */
@@ -53,6 +58,20 @@ struct suspects {
     size_t next;       /* of all tables of the pick, to be read */
     bool found;        /* damage, in those before */
     struct error what; /* the compaction met, or else the first damage found */
+};
+
+/* One of the jobs that compact, and what it has under way. Only its steps touch it, but for what is
+ * said to be of the mutexes. */
+struct compaction {
+    struct background background; /* first */
+    bool working;
+    struct snapshot_copy snapshots;
+    struct edit edit;
+    struct compact compact;
+    struct suspects suspects;
+    uint64_t charged;  /* bytes written of which the rate limit knows */
+    bool in_debt;      /* mutex: the rate limit's, when it last looked, until */
+    uint64_t until_ns; /* mutex */
 };
 
 struct engine {
@@ -90,8 +109,9 @@ struct engine {
     struct buf append_last[KEYSPACES_MAX]; /* highest key of each KEYSPACE_APPEND */
 
     struct background flush_job;
-    struct background compact_job;
     struct background remove_job;
+    struct backoff flush_backoff;
+    struct backoff compact_backoff;
 
     /* The flush job's. */
     bool flushing;
@@ -100,14 +120,13 @@ struct engine {
     struct edit flush_edit;
     struct flush flush;
 
-    /* The compaction job's. */
-    bool compacting;
-    struct snapshot_copy compact_snapshots;
-    struct edit compact_edit;
-    struct compact compact;
-    struct suspects suspects;
-    atomic_bool compact_whole; /* engine_compact waits; the job unsets it */
-    bool damage_told;
+    /* The compactions'. */
+    struct compaction compactions[ENGINE_COMPACTIONS_MAX]; /* options.compactions of them */
+    struct mutex pick_mutex;
+    atomic_uint compacting;    /* how many have taken tables; changed under pick_mutex */
+    atomic_bool compact_whole; /* engine_compact waits; a job unsets it */
+    struct rate_limit rate;
+    atomic_bool damage_told;
     struct error missing; /* OK, or a table that was not there at the open */
 
     struct counter stall_ns;
@@ -115,7 +134,7 @@ struct engine {
     struct counter writes;
     struct counter flushes;
     struct counter flush_bytes_written;
-    struct counter compactions;
+    struct counter compactions_done;
     struct counter compaction_bytes_read;
     struct counter compaction_bytes_written;
     struct counter background_retries;
@@ -156,20 +175,21 @@ enum status engine_verify_table(struct table_file *file, struct error *err) MUST
 enum status engine_check_table_is(const struct table_file *file, const struct table *table,
                                   struct error *err) MUST_USE;
 
-/* --- engine_damage.c: the compaction job's ---------------------------------------------------- */
+/* --- engine_damage.c: a compaction's --------------------------------------------------------- */
 
-/* Compaction `pick` of `version` has met `what`, CORRUPT, and was given up. */
-void engine_suspect(struct engine *engine, struct version *version, const struct pick *pick,
+/* The compaction of `pick` of `version` has met `what`, CORRUPT; its tables stay taken. */
+void engine_suspect(struct suspects *suspects, struct version *version, const struct pick *pick,
                     const struct error *what);
 
 /* Looks at the next suspect, or, when all were looked at, makes it known which are damaged: they
- * are not merged any more, and the owner is told. An error other than damage: the same step may be
- * repeated. Requires that there are suspects. */
-enum status engine_suspects_step(struct engine *engine, struct error *err) MUST_USE;
+ * are not merged any more, the owner is told, and *done set. An error other than damage: the same
+ * step may be repeated. Requires that there are suspects. */
+enum status engine_suspects_step(struct engine *engine, struct suspects *suspects, bool *done,
+                                 struct error *err) MUST_USE;
 
-void engine_suspects_release(struct engine *engine);
+void engine_suspects_release(struct suspects *suspects);
 
-/* Logs it, and tells the owner if he does not know of any. Also by the open, before the job runs.
+/* Logs it, and tells the owner if he does not know of any. Also by the open, before any job runs.
  */
 void engine_tell_damage(struct engine *engine, const struct error *what);
 
@@ -182,5 +202,40 @@ void engine_jobs_release(struct engine *engine);
 
 /* The catalog's on_dead. */
 void engine_jobs_on_dead(void *context);
+
+/* What all jobs do: `job` as what it is the first field of. */
+struct background *engine_background(struct job *job);
+
+/* False while work of its kind backs off, or the engine has failed. */
+bool engine_may_begin(struct background *background);
+void engine_note_success(struct background *background);
+
+/* Want of space or memory passes: a backoff begins. Everything else is final. */
+void engine_note_failure(struct background *background, const char *what, enum status status,
+                         struct error *err);
+
+/* A snapshot that is taken later is of a sequence above all that the job reads, so the job need
+ * not know of it. To be released, also after an error. */
+enum status engine_copy_snapshots(struct engine *engine, struct snapshot_copy *copy,
+                                  struct error *err) MUST_USE;
+void engine_release_snapshots(struct engine *engine, struct snapshot_copy *copy);
+
+/* Makes an edit durable, then seen. `flushed` (NULL: none) is the seal that became tables. After
+ * an error other than RESOURCE_EXHAUSTED nobody knows whether the manifest has it. */
+enum status engine_install_edit(struct engine *engine, struct edit *edit, struct mem_set *flushed,
+                                struct error *err) MUST_USE;
+
+/* --- engine_compact.c ----------------------------------------------------------------------- */
+
+void engine_compactions_init(struct engine *engine);
+
+/* Lets go of what they hold, as engine_jobs_release. */
+void engine_compactions_release(struct engine *engine);
+
+/* Has each look whether there is something to do. Any thread. */
+void engine_submit_compactions(struct engine *engine);
+
+/* Those that rest for the rate limit, and need not any more, go on. Any thread. */
+void engine_poll_compactions(struct engine *engine, uint64_t now_ns);
 
 #endif

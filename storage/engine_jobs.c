@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The engine's background jobs: flush, compaction, removal of dead files. Each is
- * a loop turned inside out: a step begins, goes on with, or completes a piece of
- * work, and returns.
+ * The engine's background jobs: what they share, the flush, the removal of dead files
+ * (engine_compact.c has the compactions). Each is a loop turned inside out: a step begins, goes on
+ * with, or completes a piece of work, and returns.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -10,13 +10,12 @@
 
 /* --- what the jobs share ------------------------------------------------------------------- */
 
-static struct background *background_of(struct job *job)
+struct background *engine_background(struct job *job)
 {
     return (struct background *)job;
 }
 
-/* False while the job backs off; else a backoff that has passed is forgotten. */
-static bool may_begin(struct background *background)
+bool engine_may_begin(struct background *background)
 {
     struct engine *engine = background->engine;
     if (atomic_load(&engine->failed)) {
@@ -24,23 +23,23 @@ static bool may_begin(struct background *background)
     }
     uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
     mutex_lock(&engine->mutex);
-    bool may = !background->backing_off || now_ns >= background->retry_at_ns;
+    struct backoff *backoff = background->backoff;
+    bool may = !backoff->on || now_ns >= backoff->until_ns;
     if (may) {
-        background->backing_off = false;
+        backoff->on = false;
     }
     mutex_unlock(&engine->mutex);
     return may;
 }
 
-static void note_success(struct background *background)
+void engine_note_success(struct background *background)
 {
     mutex_lock(&background->engine->mutex);
-    background->backoff_ns = 0;
+    background->backoff->length_ns = 0;
     mutex_unlock(&background->engine->mutex);
 }
 
-/* Want of space or memory passes; everything else is final. */
-static void note_failure(struct background *background, const char *what, enum status status,
+void engine_note_failure(struct background *background, const char *what, enum status status,
                          struct error *err)
 {
     struct engine *engine = background->engine;
@@ -53,15 +52,15 @@ static void note_failure(struct background *background, const char *what, enum s
     uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
     counter_add(&engine->background_retries, 1);
     mutex_lock(&engine->mutex);
-    uint64_t backoff_ns = background->backoff_ns * 2;
-    backoff_ns = backoff_ns < ENGINE_BACKOFF_MIN_NS ? ENGINE_BACKOFF_MIN_NS : backoff_ns;
-    backoff_ns = backoff_ns > ENGINE_BACKOFF_MAX_NS ? ENGINE_BACKOFF_MAX_NS : backoff_ns;
-    bool first = background->backoff_ns == 0;
-    background->backoff_ns = backoff_ns;
-    background->retry_at_ns = now_ns + backoff_ns;
-    background->backing_off = true;
-    background->failures++;
-    background->failure = *err;
+    struct backoff *backoff = background->backoff;
+    bool first = backoff->length_ns == 0;
+    uint64_t length_ns = backoff->length_ns * 2;
+    length_ns = length_ns < ENGINE_BACKOFF_MIN_NS ? ENGINE_BACKOFF_MIN_NS : length_ns;
+    length_ns = length_ns > ENGINE_BACKOFF_MAX_NS ? ENGINE_BACKOFF_MAX_NS : length_ns;
+    backoff->length_ns = length_ns;
+    backoff->until_ns = now_ns + length_ns;
+    backoff->on = true;
+    backoff->cause = *err;
     condition_broadcast(&engine->changed);
     mutex_unlock(&engine->mutex);
     if (first) {
@@ -71,9 +70,7 @@ static void note_failure(struct background *background, const char *what, enum s
     }
 }
 
-/* A snapshot that is taken later is of a sequence above all that the job reads, so the job need
- * not know of it. */
-static enum status copy_snapshots(struct engine *engine, struct snapshot_copy *copy,
+enum status engine_copy_snapshots(struct engine *engine, struct snapshot_copy *copy,
                                   struct error *err)
 {
     size_t room = 0;
@@ -95,7 +92,7 @@ static enum status copy_snapshots(struct engine *engine, struct snapshot_copy *c
     }
 }
 
-static void release_snapshots(struct engine *engine, struct snapshot_copy *copy)
+void engine_release_snapshots(struct engine *engine, struct snapshot_copy *copy)
 {
     alloc_free(engine->alloc, copy->sequences);
     *copy = (struct snapshot_copy){.count = 0};
@@ -138,7 +135,7 @@ static void take_seal_locked(struct engine *engine, struct mem_set *flushed)
     buf_init(&flushed->owner_state, engine->alloc, ENGINE_STATE_BYTES_MAX);
 }
 
-static enum status install_edit(struct engine *engine, struct edit *edit, struct mem_set *flushed,
+enum status engine_install_edit(struct engine *engine, struct edit *edit, struct mem_set *flushed,
                                 struct error *err)
 {
     struct version *version = NULL;
@@ -189,7 +186,7 @@ static enum status install_edit(struct engine *engine, struct edit *edit, struct
 static void end_flush(struct engine *engine)
 {
     flush_release(&engine->flush);
-    release_snapshots(engine, &engine->flush_snapshots);
+    engine_release_snapshots(engine, &engine->flush_snapshots);
     mem_set_unref(engine->flush_set);
     engine->flush_set = NULL;
     edit_clear(&engine->flush_edit);
@@ -210,9 +207,9 @@ static enum status begin_flush(struct engine *engine, struct error *err)
     if (set == NULL) {
         return STATUS_OK;
     }
-    enum status status = copy_snapshots(engine, &engine->flush_snapshots, err);
+    enum status status = engine_copy_snapshots(engine, &engine->flush_snapshots, err);
     if (status != STATUS_OK) {
-        release_snapshots(engine, &engine->flush_snapshots);
+        engine_release_snapshots(engine, &engine->flush_snapshots);
         mem_set_unref(set);
         return status;
     }
@@ -234,24 +231,26 @@ static void complete_flush(struct engine *engine)
 {
     counter_add(&engine->flushes, 1);
     counter_add(&engine->flush_bytes_written, engine->flush.written);
+    rate_limit_charge(&engine->rate, clock_monotonic_ns(engine->options.clock),
+                      engine->flush.written);
     end_flush(engine);
-    note_success(&engine->flush_job);
+    engine_note_success(&engine->flush_job);
     if (engine->options.on_flushed != NULL) {
         /* Only this job replaces the blob, so it stands still during the call. */
         engine->options.on_flushed(engine->options.context, buf_slice(&engine->owner_state));
     }
-    job_submit(engine->options.executor, &engine->compact_job.job);
+    engine_submit_compactions(engine);
 }
 
 static enum job_result run_flush(struct job *job)
 {
-    struct background *background = background_of(job);
+    struct background *background = engine_background(job);
     struct engine *engine = background->engine;
     struct error err = ERROR_INIT;
     enum status status = STATUS_OK;
     bool done = false;
     if (!engine->flushing) {
-        if (!may_begin(background)) {
+        if (!engine_may_begin(background)) {
             return JOB_WAIT;
         }
         status = begin_flush(engine, &err);
@@ -260,10 +259,10 @@ static enum job_result run_flush(struct job *job)
         }
     }
     if (status == STATUS_OK) {
-        status = flush_step(&engine->flush, ENGINE_STEP_BYTES, &done, &err);
+        status = flush_step(&engine->flush, engine->options.step_bytes, &done, &err);
     }
     if (status == STATUS_OK && done) {
-        status = install_edit(engine, &engine->flush_edit, engine->flush_set, &err);
+        status = engine_install_edit(engine, &engine->flush_edit, engine->flush_set, &err);
     }
     if (status == STATUS_OK) {
         if (done) {
@@ -278,139 +277,7 @@ static enum job_result run_flush(struct job *job)
         }
         end_flush(engine);
     }
-    note_failure(background, "flush", status, &err);
-    return JOB_WAIT;
-}
-
-/* --- compaction ---------------------------------------------------------------------------- */
-
-static void end_compaction(struct engine *engine)
-{
-    compact_release(&engine->compact);
-    release_snapshots(engine, &engine->compact_snapshots);
-    edit_clear(&engine->compact_edit);
-    engine->compacting = false;
-}
-
-/* The job's tables are suspects now; what it has written is named by no manifest. */
-static void give_up_compaction(struct engine *engine, const struct error *what)
-{
-    engine_suspect(engine, engine->compact.version, &engine->compact.pick, what);
-    output_discard(&engine->place, &engine->compact_edit);
-    end_compaction(engine);
-}
-
-/* What is due by the sizes comes first: level 0 must not wait for a compaction of the whole. */
-static bool pick_next(struct engine *engine, const struct version *version, struct pick *pick)
-{
-    if (pick_compaction(version, &engine->pick_options, pick)) {
-        return true;
-    }
-    if (!atomic_load(&engine->compact_whole)) {
-        return false;
-    }
-    struct pick_options options = engine->pick_options;
-    options.whole = true;
-    if (pick_compaction(version, &options, pick)) {
-        return true;
-    }
-    mutex_lock(&engine->mutex);
-    atomic_store(&engine->compact_whole, false);
-    condition_broadcast(&engine->changed);
-    mutex_unlock(&engine->mutex);
-    return false;
-}
-
-/* OK with engine->compacting unset: nothing is due, or damage was met at once. */
-static enum status begin_compaction(struct engine *engine, struct error *err)
-{
-    CHECK(!engine->compacting);
-    struct pick pick;
-    struct version *version = catalog_acquire(engine->catalog);
-    enum status status = STATUS_OK;
-    if (pick_next(engine, version, &pick)) {
-        status = copy_snapshots(engine, &engine->compact_snapshots, err);
-        edit_clear(&engine->compact_edit);
-        if (status == STATUS_OK) {
-            status = compact_init(&engine->compact, &engine->place, engine->keyspaces, version,
-                                  &pick, engine->compact_snapshots.sequences,
-                                  engine->compact_snapshots.count, &engine->compact_edit, err);
-        }
-        engine->compacting = status == STATUS_OK;
-        if (status != STATUS_OK) {
-            release_snapshots(engine, &engine->compact_snapshots);
-        }
-        if (status == STATUS_CORRUPT) {
-            engine_suspect(engine, version, &pick, err);
-            status = STATUS_OK;
-        }
-    }
-    version_release(version);
-    return status;
-}
-
-static void complete_compaction(struct engine *engine)
-{
-    counter_add(&engine->compactions, 1);
-    counter_add(&engine->compaction_bytes_read, engine->compact.read);
-    counter_add(&engine->compaction_bytes_written, engine->compact.output.written);
-    end_compaction(engine);
-    note_success(&engine->compact_job);
-}
-
-static enum job_result look_at_suspects(struct background *background)
-{
-    struct error err = ERROR_INIT;
-    enum status status = engine_suspects_step(background->engine, &err);
-    if (status != STATUS_OK) {
-        note_failure(background, "compaction", status, &err);
-        return JOB_WAIT;
-    }
-    return JOB_AGAIN;
-}
-
-static enum job_result run_compaction(struct job *job)
-{
-    struct background *background = background_of(job);
-    struct engine *engine = background->engine;
-    struct error err = ERROR_INIT;
-    enum status status = STATUS_OK;
-    bool done = false;
-    if (!engine->compacting) {
-        if (!may_begin(background)) {
-            return JOB_WAIT;
-        }
-        if (engine->suspects.version != NULL) {
-            return look_at_suspects(background);
-        }
-        status = begin_compaction(engine, &err);
-        if (status == STATUS_OK && !engine->compacting) {
-            return engine->suspects.version != NULL ? JOB_AGAIN : JOB_WAIT;
-        }
-    }
-    if (status == STATUS_OK) {
-        status = compact_step(&engine->compact, ENGINE_STEP_BYTES, &done, &err);
-    }
-    if (status == STATUS_CORRUPT) {
-        give_up_compaction(engine, &err);
-        return JOB_AGAIN;
-    }
-    if (status == STATUS_OK && done) {
-        status = install_edit(engine, &engine->compact_edit, NULL, &err);
-    }
-    if (status == STATUS_OK) {
-        if (done) {
-            complete_compaction(engine);
-        }
-        return JOB_AGAIN;
-    }
-    if (engine->compacting) {
-        if (status == STATUS_RESOURCE_EXHAUSTED) {
-            output_discard(&engine->place, &engine->compact_edit);
-        }
-        end_compaction(engine);
-    }
-    note_failure(background, "compaction", status, &err);
+    engine_note_failure(background, "flush", status, &err);
     return JOB_WAIT;
 }
 
@@ -418,7 +285,7 @@ static enum job_result run_compaction(struct job *job)
 
 static enum job_result run_removal(struct job *job)
 {
-    catalog_remove_dead(background_of(job)->engine->catalog);
+    catalog_remove_dead(engine_background(job)->engine->catalog);
     return JOB_WAIT;
 }
 
@@ -432,14 +299,20 @@ void engine_jobs_on_dead(void *context)
 
 /* --- life ---------------------------------------------------------------------------------- */
 
+static void submit_flush(struct engine *engine)
+{
+    job_submit(engine->options.executor, &engine->flush_job.job);
+}
+
 void engine_jobs_init(struct engine *engine)
 {
     job_init(&engine->flush_job.job, run_flush);
-    job_init(&engine->compact_job.job, run_compaction);
     job_init(&engine->remove_job.job, run_removal);
     engine->flush_job.engine = engine;
-    engine->compact_job.engine = engine;
+    engine->flush_job.backoff = &engine->flush_backoff;
+    engine->flush_backoff.submit = submit_flush;
     engine->remove_job.engine = engine;
+    engine_compactions_init(engine);
 }
 
 void engine_jobs_release(struct engine *engine)
@@ -448,29 +321,26 @@ void engine_jobs_release(struct engine *engine)
         output_discard(&engine->place, &engine->flush_edit);
         end_flush(engine);
     }
-    if (engine->compacting) {
-        output_discard(&engine->place, &engine->compact_edit);
-        end_compaction(engine);
-    }
-    engine_suspects_release(engine);
+    engine_compactions_release(engine);
 }
 
-static bool is_due(const struct background *background, uint64_t now_ns)
+static bool is_due(const struct backoff *backoff, uint64_t now_ns)
 {
-    return background->backing_off && now_ns >= background->retry_at_ns;
+    return backoff->on && now_ns >= backoff->until_ns;
 }
 
 void engine_poll(struct engine *engine)
 {
     uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
     mutex_lock(&engine->mutex);
-    bool flush_due = is_due(&engine->flush_job, now_ns);
-    bool compaction_due = is_due(&engine->compact_job, now_ns);
+    bool flush_due = is_due(&engine->flush_backoff, now_ns);
+    bool compaction_due = is_due(&engine->compact_backoff, now_ns);
     mutex_unlock(&engine->mutex);
     if (flush_due) {
-        job_submit(engine->options.executor, &engine->flush_job.job);
+        submit_flush(engine);
     }
     if (compaction_due) {
-        job_submit(engine->options.executor, &engine->compact_job.job);
+        engine_submit_compactions(engine);
     }
+    engine_poll_compactions(engine, now_ns);
 }

@@ -34,14 +34,18 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
         out->immutable_bytes += mem_set_bytes(view->immutables[i]);
     }
     struct pick pick;
-    out->compaction_due = pick_compaction(view->version, &engine->pick_options, &pick);
+    /* In this order: tables that are taken are given back after the version without them is there.
+     */
+    out->compactions_now = atomic_load(&engine->compacting);
+    out->compaction_due =
+        out->compactions_now > 0 || pick_compaction(view->version, &engine->pick_options, &pick);
     view_unref(view);
     out->stall_ns = counter_get(&engine->stall_ns);
     out->stalls = counter_get(&engine->stalls);
     out->writes = counter_get(&engine->writes);
     out->flushes = counter_get(&engine->flushes);
     out->flush_bytes_written = counter_get(&engine->flush_bytes_written);
-    out->compactions = counter_get(&engine->compactions);
+    out->compactions = counter_get(&engine->compactions_done);
     out->compaction_bytes_read = counter_get(&engine->compaction_bytes_read);
     out->compaction_bytes_written = counter_get(&engine->compaction_bytes_written);
     out->background_retries = counter_get(&engine->background_retries);

@@ -38,7 +38,7 @@ static bool is_below_stop(const struct engine *engine, const struct view *view)
 }
 
 /* One turn of waiting, with the mutex held; `poke` (may be NULL) is given another chance. */
-static void wait_a_little_locked(struct engine *engine, struct background *poke, uint64_t ns)
+static void wait_a_little_locked(struct engine *engine, struct backoff *poke, uint64_t ns)
 {
     if (poke == NULL && engine->options.on_wait == NULL) {
         (void)condition_wait_for(&engine->changed, &engine->mutex, ns);
@@ -46,7 +46,7 @@ static void wait_a_little_locked(struct engine *engine, struct background *poke,
     }
     mutex_unlock(&engine->mutex);
     if (poke != NULL) {
-        job_submit(engine->options.executor, &poke->job);
+        poke->submit(engine);
     }
     if (engine->options.on_wait != NULL) {
         engine->options.on_wait(engine->options.context);
@@ -57,9 +57,9 @@ static void wait_a_little_locked(struct engine *engine, struct background *poke,
     }
 }
 
-/* Waits until `ready`, which job `by` will bring about. Fails at once with the final error, or
- * with the job's if it is backing off. */
-static enum status wait_for(struct engine *engine, ready_fn ready, struct background *by,
+/* Waits until `ready`, which work of the kind `by` will bring about. Fails at once with the final
+ * error, or with the cause of its backoff. */
+static enum status wait_for(struct engine *engine, ready_fn ready, struct backoff *by,
                             struct error *err)
 {
     enum status status = STATUS_OK;
@@ -72,14 +72,20 @@ static enum status wait_for(struct engine *engine, ready_fn ready, struct backgr
         if (status != STATUS_OK) {
             break;
         }
-        if (by->backing_off && now_ns < by->retry_at_ns) {
-            status = by->failure.status;
+        if (by->on && now_ns < by->until_ns) {
+            status = by->cause.status;
             if (err != NULL) {
-                *err = by->failure;
+                *err = by->cause;
             }
             break;
         }
-        wait_a_little_locked(engine, by->backing_off ? by : NULL, WAIT_NS);
+        if (engine->options.write_bytes_per_second > 0) {
+            mutex_unlock(&engine->mutex);
+            engine_poll_compactions(engine,
+                                    now_ns); /* the one who else does it may be waiting here */
+            mutex_lock(&engine->mutex);
+        }
+        wait_a_little_locked(engine, by->on ? by : NULL, WAIT_NS);
     }
     mutex_unlock(&engine->mutex);
     if (start_ns != 0) {
@@ -183,7 +189,7 @@ static enum status make_room(struct engine *engine, struct error *err)
                          view->level0.stuck);
     }
     if (view->level0.mergeable >= engine->options.l0_stop) {
-        enum status status = wait_for(engine, is_below_stop, &engine->compact_job, err);
+        enum status status = wait_for(engine, is_below_stop, &engine->compact_backoff, err);
         if (status != STATUS_OK) {
             return status;
         }
@@ -247,7 +253,7 @@ enum status engine_seal(struct engine *engine, struct slice owner_state, struct 
     CHECK(owner_state.length <= ENGINE_STATE_BYTES_MAX);
     enum status status = engine_check_failed(engine, err);
     if (status == STATUS_OK) {
-        status = wait_for(engine, has_room_for_seal, &engine->flush_job, err);
+        status = wait_for(engine, has_room_for_seal, &engine->flush_backoff, err);
     }
     if (status != STATUS_OK) {
         return status;
@@ -283,13 +289,13 @@ enum status engine_flush(struct engine *engine, struct error *err)
     }
     mutex_lock(&engine->mutex);
     /* Who asks wants it tried now. */
-    bool backing_off = engine->flush_job.backing_off;
-    engine->flush_job.retry_at_ns = 0;
+    bool backing_off = engine->flush_backoff.on;
+    engine->flush_backoff.until_ns = 0;
     mutex_unlock(&engine->mutex);
     if (backing_off) {
         job_submit(engine->options.executor, &engine->flush_job.job);
     }
-    status = wait_for(engine, is_flushed, &engine->flush_job, err);
+    status = wait_for(engine, is_flushed, &engine->flush_backoff, err);
     (void)engine_writer_view(engine);
     return status;
 }
@@ -301,8 +307,8 @@ enum status engine_compact(struct engine *engine, struct error *err)
         return status;
     }
     atomic_store(&engine->compact_whole, true);
-    job_submit(engine->options.executor, &engine->compact_job.job);
-    status = wait_for(engine, is_compacted, &engine->compact_job, err);
+    engine_submit_compactions(engine);
+    status = wait_for(engine, is_compacted, &engine->compact_backoff, err);
     atomic_store(&engine->compact_whole, false);
     (void)engine_writer_view(engine);
     return status;

@@ -150,6 +150,16 @@ bool table_file_is_damaged(const struct table_file *file)
     return atomic_load(&file->damaged);
 }
 
+void table_file_take(struct table_file *file, bool taken)
+{
+    atomic_store(&file->taken, taken);
+}
+
+bool table_file_is_taken(const struct table_file *file)
+{
+    return atomic_load(&file->taken);
+}
+
 /* --- versions ------------------------------------------------------------------------------ */
 
 /* Where tables stand in version.tables: keyspace, level, order within the level. */

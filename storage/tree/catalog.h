@@ -51,6 +51,7 @@ struct table_file {
     _Atomic(struct table *) table; /* opened when first needed */
     atomic_bool dead;
     atomic_bool damaged;
+    atomic_bool taken;
     struct table_file *next_dead;
     uint8_t newest_first[8]; /* its key in level 0 */
     uint8_t key_bytes[];
@@ -117,6 +118,11 @@ enum status table_file_open(struct table_file *file, struct table **out,
  * not merged (tree/pick.h), so that it stays as it is for whoever mends it. Any thread. */
 void table_file_note_damage(struct table_file *file);
 bool table_file_is_damaged(const struct table_file *file);
+
+/* Whether a compaction has taken it, or one that met damage looks whether it is this one: no other
+ * compaction may. Of who picks (tree/pick.h). */
+void table_file_take(struct table_file *file, bool taken);
+bool table_file_is_taken(const struct table_file *file);
 
 /* --- editing: one thread at a time --------------------------------------------------------- */
 

@@ -121,6 +121,11 @@ enum status output_finish(struct output *output, struct error *err)
     return STATUS_OK;
 }
 
+uint64_t output_bytes(const struct output *output)
+{
+    return output->written + (output->writer == NULL ? 0 : table_writer_file_bytes(output->writer));
+}
+
 void output_release(struct output *output)
 {
     table_writer_abandon(output->writer);

@@ -50,6 +50,9 @@ enum status output_add(struct output *output, struct slice internal_key, struct 
 /* Finishes the table under way, if there is one. */
 enum status output_finish(struct output *output, struct error *err) MUST_USE;
 
+/* Bytes written so far, the table under way included. */
+uint64_t output_bytes(const struct output *output);
+
 /* Removes a table that is not finished. Finished ones are the edit's: output_discard. */
 void output_release(struct output *output);
 

@@ -27,6 +27,16 @@ static unsigned lowest_level(const struct version *version, unsigned keyspace)
     return level;
 }
 
+/* Tables that no compaction has taken yet. For levels of few tables. */
+static size_t count_free(const struct version *version, unsigned keyspace, unsigned level)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < version_count(version, keyspace, level); i++) {
+        count += table_file_is_taken(version_at(version, keyspace, level, i)) ? 0 : 1;
+    }
+    return count;
+}
+
 /* 1 or more: due. */
 static double urgency(const struct version *version, const struct pick_options *options,
                       unsigned keyspace, unsigned level)
@@ -37,7 +47,7 @@ static double urgency(const struct version *version, const struct pick_options *
         return due ? (double)(TREE_LEVELS - level) : 0.0;
     }
     if (level == 0) {
-        return (double)version_count(version, keyspace, 0) / (double)options->l0_trigger;
+        return (double)count_free(version, keyspace, 0) / (double)options->l0_trigger;
     }
     return (double)version_bytes(version, keyspace, level) / (double)level_target(options, level);
 }
@@ -46,7 +56,7 @@ static double urgency(const struct version *version, const struct pick_options *
 static double urgency_of_fresh(const struct version *version, const struct pick_options *options,
                                unsigned keyspace)
 {
-    size_t count = version_count(version, keyspace, KEYSPACE_FRESH_LEVEL);
+    size_t count = count_free(version, keyspace, KEYSPACE_FRESH_LEVEL);
     return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
 }
 
@@ -66,24 +76,35 @@ static void find_below(const struct version *version, struct pick *pick, struct 
     }
 }
 
-/* True if none of the tables of the pick is damaged. */
-static bool is_sound(const struct version *version, const struct pick *pick)
+static bool is_free(const struct table_file *file)
+{
+    return !table_file_is_damaged(file) && !table_file_is_taken(file);
+}
+
+static bool is_sound(const struct table_file *file)
+{
+    return !table_file_is_damaged(file);
+}
+
+/* True if all of the tables of the pick are so. */
+static bool are_all(const struct version *version, const struct pick *pick,
+                    bool (*is)(const struct table_file *file))
 {
     for (size_t i = pick->begin; i < pick->end; i++) {
-        if (table_file_is_damaged(version_at(version, pick->keyspace, pick->level, i))) {
+        if (!is(version_at(version, pick->keyspace, pick->level, i))) {
             return false;
         }
     }
     for (size_t i = pick->below_begin; i < pick->below_end; i++) {
-        if (table_file_is_damaged(version_at(version, pick->keyspace, pick->level + 1, i))) {
+        if (!is(version_at(version, pick->keyspace, pick->level + 1, i))) {
             return false;
         }
     }
     return true;
 }
 
-/* All of level 0. False: damage is in the way. */
-static bool pick_level0_tables(const struct version *version, struct pick *pick)
+/* All of level 0, which must not be empty, whoever has taken it and whatever is damaged. */
+static void pick_level0_tables(const struct version *version, struct pick *pick)
 {
     pick->begin = 0;
     pick->end = version_count(version, pick->keyspace, 0);
@@ -101,7 +122,6 @@ static bool pick_level0_tables(const struct version *version, struct pick *pick)
         }
     }
     find_below(version, pick, smallest, largest);
-    return is_sound(version, pick);
 }
 
 /* The oldest table of a level below that can be merged. False: there is none. */
@@ -120,7 +140,7 @@ static bool pick_oldest_table(const struct version *version, struct pick *pick)
         one.end = i + 1;
         find_below(version, &one, internal_key_user(file->smallest),
                    internal_key_user(file->largest));
-        if (is_sound(version, &one)) {
+        if (are_all(version, &one, is_free)) {
             oldest = one;
             found = true;
         }
@@ -153,12 +173,12 @@ static void pick_last_partition(const struct version *version, struct pick *pick
     if (place > 0) {
         const struct table_file *last =
             version_at(version, pick->keyspace, pick->level + 1, place - 1);
-        pick->below_begin -= last->bytes <= bytes && !table_file_is_damaged(last) ? 1 : 0;
+        pick->below_begin -= last->bytes <= bytes && is_free(last) ? 1 : 0;
     }
 }
 
-/* Fresh tables of a KEYSPACE_APPEND, the oldest ones that are sound and lie between the same two
- * partitions. False: damage leaves fewer than two of them, or than one for the whole. */
+/* Fresh tables of a KEYSPACE_APPEND, the oldest ones that are free and lie between the same two
+ * partitions. False: there are fewer than two of them, or than one for the whole. */
 static bool pick_fresh_tables(const struct version *version, const struct pick_options *options,
                               struct pick *pick)
 {
@@ -168,10 +188,9 @@ static bool pick_fresh_tables(const struct version *version, const struct pick_o
         pick->end = begin;
         pick->below_begin = place_below(version, pick, begin);
         pick->below_end = pick->below_begin;
-        while (
-            pick->end < count &&
-            !table_file_is_damaged(version_at(version, pick->keyspace, pick->level, pick->end)) &&
-            place_below(version, pick, pick->end) == pick->below_begin) {
+        while (pick->end < count &&
+               is_free(version_at(version, pick->keyspace, pick->level, pick->end)) &&
+               place_below(version, pick, pick->end) == pick->below_begin) {
             pick->end++;
         }
         if (pick->end - begin >= (options->whole ? 1 : 2)) {
@@ -182,11 +201,47 @@ static bool pick_fresh_tables(const struct version *version, const struct pick_o
     return false;
 }
 
-static bool pick_leveled(const struct version *version, struct pick *pick)
+/* *level0_waits: only other compactions keep level 0 from being merged. */
+static bool pick_leveled(const struct version *version, struct pick *pick, bool *level0_waits)
 {
-    bool found =
-        pick->level == 0 ? pick_level0_tables(version, pick) : pick_oldest_table(version, pick);
+    bool found = false;
+    if (pick->level == 0) {
+        pick_level0_tables(version, pick);
+        found = are_all(version, pick, is_free);
+        *level0_waits = !found && are_all(version, pick, is_sound);
+    } else {
+        found = pick_oldest_table(version, pick);
+    }
     pick->move = pick->end - pick->begin == 1 && pick->below_begin == pick->below_end;
+    return found;
+}
+
+/* The most urgent level of one keyspace, if it is more urgent than *most. */
+static bool pick_of_keyspace(const struct version *version, const struct pick_options *options,
+                             unsigned keyspace, double *most, struct pick *out)
+{
+    bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
+    unsigned level = appends ? KEYSPACE_FRESH_LEVEL : 0;
+    unsigned end = appends ? KEYSPACE_PARTITION_LEVEL : TREE_LEVELS - 1;
+    end = options->only_level0 ? 1 - level : end;
+    bool level0_waits = false;
+    bool found = false;
+    for (; level < end; level++) {
+        double present = appends ? urgency_of_fresh(version, options, keyspace)
+                                 : urgency(version, options, keyspace, level);
+        /* Level 0 waits for tables of level 1: whoever took more of them would starve it. */
+        bool starves = !appends && level == 1 && level0_waits;
+        if (present < 1.0 || present <= *most || starves) {
+            continue;
+        }
+        struct pick pick = {.keyspace = keyspace, .level = level};
+        if (appends ? pick_fresh_tables(version, options, &pick)
+                    : pick_leveled(version, &pick, &level0_waits)) {
+            *most = present;
+            found = true;
+            *out = pick;
+        }
+    }
     return found;
 }
 
@@ -195,26 +250,10 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
 {
     CHECK(options->l0_trigger > 0);
     CHECK(options->level_base_bytes > 0 && options->level_multiplier > 0);
-    double most = 1.0;
+    double most = 0.0;
     bool found = false;
     for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
-        bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
-        unsigned level = appends ? KEYSPACE_FRESH_LEVEL : 0;
-        unsigned end = appends ? KEYSPACE_PARTITION_LEVEL : TREE_LEVELS - 1;
-        for (; level < end; level++) {
-            double present = appends ? urgency_of_fresh(version, options, keyspace)
-                                     : urgency(version, options, keyspace, level);
-            if (present < most || (found && present <= most)) {
-                continue;
-            }
-            struct pick pick = {.keyspace = keyspace, .level = level};
-            if (appends ? pick_fresh_tables(version, options, &pick)
-                        : pick_leveled(version, &pick)) {
-                most = present;
-                found = true;
-                *out = pick;
-            }
-        }
+        found = pick_of_keyspace(version, options, keyspace, &most, out) || found;
     }
     return found;
 }
@@ -229,7 +268,8 @@ struct pick_level0 pick_level0(const struct version *version,
             continue;
         }
         struct pick pick = {.keyspace = keyspace};
-        size_t *of = pick_leveled(version, &pick) ? &most.mergeable : &most.stuck;
+        pick_level0_tables(version, &pick);
+        size_t *of = are_all(version, &pick, is_sound) ? &most.mergeable : &most.stuck;
         *of = count > *of ? count : *of;
     }
     return most;

@@ -11,7 +11,13 @@
  * are `l0_trigger` of them.
  *
  * Tables that are damaged (table_file_is_damaged) are never picked, nor are those that
- * would have to be merged with them: what can be merged apart from them is.
+ * would have to be merged with them: what can be merged apart from them is. Nor are those that
+ * other compactions have taken (table_file_is_taken), so several can be under way:
+ *
+ * - The tables of a pick below level 0 all touch the one that is picked, and whatever touches that
+ *   is part of it. So two picks of the same levels that share no table share no key.
+ * - Of level 0 there is one pick at a time, since it is all of it that was there; while it waits
+ *   for tables of level 1, none of those is taken for another merge.
  *
  * Pure functions of a version; any thread.
  */
@@ -27,7 +33,8 @@ struct pick_options {
     size_t l0_trigger;
     uint64_t level_base_bytes; /* target of level 1 */
     uint64_t level_multiplier;
-    bool whole; /* whatever the sizes are */
+    bool whole;       /* whatever the sizes are */
+    bool only_level0; /* the rest has time */
 };
 
 /* What to compact: the tables [begin, end) of `level` with those at [below_begin, below_end) of

@@ -460,6 +460,62 @@ static void test_pick_around_damage(void **state)
 }
 
 /* A keyspace that only appends is never compacted, however large. */
+static void take(struct version *version, const struct pick *pick, bool taken)
+{
+    for (size_t i = pick->begin; i < pick->end; i++) {
+        table_file_take(version_at(version, pick->keyspace, pick->level, i), taken);
+    }
+    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
+        table_file_take(version_at(version, pick->keyspace, pick->level + 1, i), taken);
+    }
+}
+
+/* What one compaction has taken is not picked for another, nor what would have to be merged with
+ * it. Level 0 that waits for tables of level 1 gets them before anybody else takes more. */
+static void test_pick_beside_taken(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick first;
+    struct pick second;
+    struct pick third;
+    fixture_init(&fixture);
+    add(&fixture.edit, 1, 4, 60, "a", "c");
+    add(&fixture.edit, 1, 5, 60, "d", "f");
+    add(&fixture.edit, 1, 6, 60, "g", "k");
+    add(&fixture.edit, 2, 2, 500, "b", "e"); /* below the first two */
+    assert_true(pick_after(&fixture, &fixture.edit, &first));
+    assert_int_equal(first.begin, 0);
+    struct version *version = catalog_acquire(fixture.catalog);
+    take(version, &first, true);
+    assert_true(pick_compaction(version, &pick_options, &second));
+    assert_int_equal(second.begin, 2);
+    take(version, &second, true);
+    assert_false(pick_compaction(version, &pick_options, &third));
+    take(version, &second, false);
+    version_release(version);
+    edit_clear(&fixture.edit);
+    for (uint64_t number = 7; number < 10; number++) {
+        add(&fixture.edit, 0, number, 10, "a", "d");
+    }
+    assert_false(pick_after(&fixture, &fixture.edit, &second)); /* not the one of "g" */
+    struct pick_level0 level0 = {.mergeable = 0};
+    version = catalog_acquire(fixture.catalog);
+    level0 = pick_level0(version, keyspaces, 2);
+    assert_int_equal(level0.mergeable, 3);
+    assert_int_equal(level0.stuck, 0);
+    take(version, &first, false);
+    assert_true(pick_compaction(version, &pick_options, &second));
+    struct pick_options options = pick_options;
+    options.only_level0 = true;
+    assert_true(pick_compaction(version, &options, &second));
+    assert_int_equal(second.level, 0);
+    take(version, &second, true);
+    assert_false(pick_compaction(version, &options, &third));
+    version_release(version);
+    fixture_release(&fixture);
+}
+
 static void test_pick_append(void **state)
 {
     (void)state;
@@ -486,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_pick_fresh),
         cmocka_unit_test(test_pick_fresh_around_damage),
         cmocka_unit_test(test_pick_around_damage),
+        cmocka_unit_test(test_pick_beside_taken),
         cmocka_unit_test(test_pick_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Several compactions at once, and the limit on what they write.
+ */
+#include "base/log.h"
+#include "engine_model.h"
+#include "testlib/clock_manual.h"
+#include "testlib/fs_crash.h"
+
+struct run {
+    struct fs_crash *crash;
+    struct clock_manual clock;
+    struct executor_manual executor;
+    struct engine_options options;
+    struct engine *engine;
+    struct model model;
+    struct batch batch;
+    struct error err;
+};
+
+static void step(void *context)
+{
+    (void)executor_manual_step(&((struct run *)context)->executor);
+}
+
+static void begin(struct run *run, uint64_t seed)
+{
+    memset(run, 0, sizeof *run);
+    run->crash = fs_crash_new();
+    clock_manual_init(&run->clock, NS_PER_S);
+    executor_manual_init(&run->executor, seed);
+    batch_init(&run->batch, alloc_default());
+    run->options = model_options(fs_crash_fs(run->crash), &run->executor.executor, "/store");
+    run->options.clock = &run->clock.clock;
+    run->options.on_wait = step;
+    run->options.context = run;
+    run->options.step_bytes = 512; /* a merge takes many */
+}
+
+static void open_engine(struct run *run)
+{
+    assert_ok(engine_open(&run->options, &run->engine, &run->err), &run->err);
+}
+
+static void end(struct run *run)
+{
+    executor_close(&run->executor.executor);
+    engine_close(run->engine);
+    batch_release(&run->batch);
+    fs_crash_free(run->crash);
+}
+
+static void write_some(struct run *run, struct rng *rng)
+{
+    model_random_batch(&run->model, &run->batch, rng);
+    assert_ok(engine_write(run->engine, &run->batch, &run->err), &run->err);
+    if (engine_should_seal(run->engine)) {
+        assert_ok(engine_seal(run->engine, model_blob(&run->model), &run->err), &run->err);
+    }
+}
+
+/* Whatever the order of their steps: the content is the model's, also as a snapshot saw it, each
+ * version of the catalog is one (an edit that does not fit is CORRUPT and final), and now and then
+ * there are as many as are allowed. */
+static void test_several_at_once(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct rng *rng = &seeded.rng;
+    unsigned times[4] = {0};
+    for (int round = 0; round < 6; round++) {
+        struct run run;
+        struct engine_stats stats;
+        begin(&run, rng_below(rng, UINT64_MAX));
+        run.options.compactions = 3;
+        open_engine(&run);
+        struct snapshot *snapshot = NULL;
+        struct model then = {.events = 0};
+        for (int i = 0; i < 2500; i++) {
+            write_some(&run, rng);
+            for (uint64_t steps = rng_below(rng, 12); steps > 0; steps--) {
+                (void)executor_manual_step(&run.executor);
+            }
+            engine_stats(run.engine, &stats);
+            assert_true(stats.compactions_now <= 3);
+            times[stats.compactions_now]++;
+            if (i % 500 == 250) {
+                snapshot = engine_snapshot_new(run.engine);
+                assert_non_null(snapshot);
+                then = run.model;
+            } else if (i % 500 == 0 && snapshot != NULL) {
+                assert_content(run.engine, snapshot, &then);
+                assert_content(run.engine, NULL, &run.model);
+                engine_snapshot_free(run.engine, snapshot);
+                snapshot = NULL;
+            }
+        }
+        engine_snapshot_free(run.engine, snapshot);
+        assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+        assert_ok(engine_flush(run.engine, &run.err), &run.err);
+        assert_ok(engine_compact(run.engine, &run.err), &run.err);
+        engine_stats(run.engine, &stats);
+        assert_false(stats.compaction_due);
+        assert_ok(engine_verify(run.engine, &run.err), &run.err);
+        assert_content(run.engine, NULL, &run.model);
+        end(&run);
+    }
+    print_message("compactions at once: 1 in %u looks, 2 in %u, 3 in %u\n", times[1], times[2],
+                  times[3]);
+    assert_true(times[2] > 100);
+    assert_true(times[3] > 10);
+}
+
+/* Writes up to `seconds` of the clock, 10 ms a batch. Returns what was written to tables. */
+static uint64_t write_for(struct run *run, struct rng *rng, unsigned seconds,
+                          struct engine_stats *stats)
+{
+    for (unsigned i = 0; i < seconds * 100; i++) {
+        write_some(run, rng);
+        clock_manual_advance(&run->clock, 10 * NS_PER_MS);
+        engine_poll(run->engine);
+        (void)executor_manual_run(&run->executor, 100000);
+    }
+    engine_stats(run->engine, stats);
+    return stats->flush_bytes_written + stats->compaction_bytes_written;
+}
+
+/* With a limit, levels below level 0 are merged later, and catch up when the writer rests: level 0
+ * and the flush never wait, so the writer is not held up. */
+static void test_rate_limit(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct engine_stats stats;
+    struct run run;
+    begin(&run, 1);
+    open_engine(&run);
+    uint64_t unlimited = write_for(&run, &seeded.rng, 60, &stats);
+    end(&run);
+    begin(&run, 1);
+    run.options.write_bytes_per_second = unlimited / 60 / 2;
+    open_engine(&run);
+    uint64_t limited = write_for(&run, &seeded.rng, 60, &stats);
+    assert_true(limited < unlimited * 9 / 10);
+    assert_true(stats.compaction_due); /* there is a debt */
+    assert_true(stats.level_tables[0] < 2 * run.options.l0_slowdown);
+    assert_int_equal(stats.stalls, 0);
+    for (unsigned i = 0; i < 6000 && stats.compaction_due; i++) {
+        clock_manual_advance(&run.clock, 100 * NS_PER_MS);
+        engine_poll(run.engine);
+        (void)executor_manual_run(&run.executor, 100000);
+        engine_stats(run.engine, &stats);
+    }
+    assert_false(stats.compaction_due);
+    assert_content(run.engine, NULL, &run.model);
+    end(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_several_at_once),
+        cmocka_unit_test(test_rate_limit),
+    };
+    log_set_level(LOG_OFF);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
