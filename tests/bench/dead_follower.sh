@@ -54,7 +54,8 @@ for workload in "${workloads[@]}"; do
         [ $((pair % 2)) -eq 1 ] || order=(dead alive)
         declare -A events=() resident=()
         for state in "${order[@]}"; do
-            { read -r "events[$state]" && read -r "resident[$state]"; } < <(measure "$state" "$workload")
+            figures=$(measure "$state" "$workload") # until the cluster is stopped, too
+            { read -r "events[$state]" && read -r "resident[$state]"; } <<<"$figures"
         done
         speeds+=("$(ratio "${events[dead]}" "${events[alive]}")")
         sizes+=("$(ratio "${resident[dead]}" "${resident[alive]}")")
