@@ -4,8 +4,6 @@
 #include "base/check.h"
 #include "storage/keyspace.h"
 
-enum { OP_HEADER_BYTES = 10 };
-
 void batch_init(struct batch *batch, struct alloc *alloc)
 {
     *batch = (struct batch){.count = 0};
@@ -31,7 +29,7 @@ static uint8_t *add(struct batch *batch, unsigned keyspace, enum key_type type, 
     CHECK(keyspace < KEYSPACES_MAX);
     CHECK(key.length > 0 && key.length <= KEYSPACE_KEY_BYTES_MAX);
     CHECK(value_length <= KEYSPACE_VALUE_BYTES_MAX);
-    uint8_t *at = buf_extend(&batch->bytes, OP_HEADER_BYTES + key.length + value_length);
+    uint8_t *at = buf_extend(&batch->bytes, BATCH_OP_HEADER_BYTES + key.length + value_length);
     if (at == NULL) {
         return NULL;
     }
@@ -39,9 +37,9 @@ static uint8_t *add(struct batch *batch, unsigned keyspace, enum key_type type, 
     at[1] = (uint8_t)type;
     put_le32(at + 2, (uint32_t)key.length);
     put_le32(at + 6, (uint32_t)value_length);
-    memcpy(at + OP_HEADER_BYTES, key.data, key.length);
+    memcpy(at + BATCH_OP_HEADER_BYTES, key.data, key.length);
     batch->count++;
-    return at + OP_HEADER_BYTES + key.length;
+    return at + BATCH_OP_HEADER_BYTES + key.length;
 }
 
 uint8_t *batch_put_space(struct batch *batch, unsigned keyspace, struct slice key,
@@ -73,8 +71,8 @@ bool batch_next(const struct batch *batch, size_t *offset, struct batch_op *op)
     const uint8_t *at = batch->bytes.data + *offset;
     op->keyspace = at[0];
     op->type = at[1];
-    op->key = slice_of(at + OP_HEADER_BYTES, get_le32(at + 2));
-    op->value = slice_of(at + OP_HEADER_BYTES + op->key.length, get_le32(at + 6));
-    *offset += OP_HEADER_BYTES + op->key.length + op->value.length;
+    op->key = slice_of(at + BATCH_OP_HEADER_BYTES, get_le32(at + 2));
+    op->value = slice_of(at + BATCH_OP_HEADER_BYTES + op->key.length, get_le32(at + 6));
+    *offset += BATCH_OP_HEADER_BYTES + op->key.length + op->value.length;
     return true;
 }

@@ -46,6 +46,8 @@ static inline bool batch_is_empty(const struct batch *batch)
     return batch->count == 0 && !buf_failed(&batch->bytes);
 }
 
+#define BATCH_OP_HEADER_BYTES 10U
+
 static inline size_t batch_bytes(const struct batch *batch)
 {
     return batch->bytes.length;

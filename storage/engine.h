@@ -232,6 +232,7 @@ struct engine_stats {
     uint64_t compaction_bytes_read;
     uint64_t compaction_bytes_written;
     uint64_t compactions_now;    /* under way */
+    uint64_t compaction_debt;    /* bytes that levels hold above their targets */
     bool compaction_due;         /* or under way */
     uint64_t background_retries; /* for want of space */
     uint64_t block_cache_bytes;

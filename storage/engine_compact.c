@@ -171,6 +171,7 @@ static enum status begin(struct compaction *compaction, struct error *err)
     }
     compaction->working = status == STATUS_OK;
     compaction->charged = 0;
+    compaction->began_ns = clock_monotonic_ns(engine->options.clock);
     if (status != STATUS_OK) {
         engine_release_snapshots(engine, &compaction->snapshots);
     }
@@ -196,9 +197,12 @@ static void give_up(struct compaction *compaction, const struct error *what)
 static void complete(struct compaction *compaction)
 {
     struct engine *engine = compaction->background.engine;
-    counter_add(&engine->compactions_done, 1);
-    counter_add(&engine->compaction_bytes_read, compaction->compact.read);
-    counter_add(&engine->compaction_bytes_written, compaction->compact.output.written);
+    struct engine_metrics *metrics = &engine->metrics;
+    counter_add(&metrics->compactions, 1);
+    counter_add(&metrics->compaction_bytes_read, compaction->compact.read);
+    counter_add(&metrics->compaction_bytes_written, compaction->compact.output.written);
+    histogram_record(&metrics->compaction_ns,
+                     clock_monotonic_ns(engine->options.clock) - compaction->began_ns);
     end(compaction);
     engine_note_success(&compaction->background);
     engine_submit_compactions(engine); /* some may have waited for these tables */

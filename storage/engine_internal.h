@@ -18,6 +18,7 @@
 #include "base/rate_limit.h"
 #include "base/sync.h"
 #include "storage/engine.h"
+#include "storage/engine_metrics.h"
 #include "storage/engine_view.h"
 #include "storage/table/block_cache.h"
 #include "storage/tree/compact.h"
@@ -69,6 +70,7 @@ struct compaction {
     struct edit edit;
     struct compact compact;
     struct suspects suspects;
+    uint64_t began_ns;
     uint64_t charged;  /* bytes written of which the rate limit knows */
     bool in_debt;      /* mutex: the rate limit's, when it last looked, until */
     uint64_t until_ns; /* mutex */
@@ -115,6 +117,7 @@ struct engine {
 
     /* The flush job's. */
     bool flushing;
+    uint64_t flush_began_ns;
     struct mem_set *flush_set;
     struct snapshot_copy flush_snapshots;
     struct edit flush_edit;
@@ -129,15 +132,7 @@ struct engine {
     atomic_bool damage_told;
     struct error missing; /* OK, or a table that was not there at the open */
 
-    struct counter stall_ns;
-    struct counter stalls;
-    struct counter writes;
-    struct counter flushes;
-    struct counter flush_bytes_written;
-    struct counter compactions_done;
-    struct counter compaction_bytes_read;
-    struct counter compaction_bytes_written;
-    struct counter background_retries;
+    struct engine_metrics metrics;
 };
 
 /* --- engine.c ------------------------------------------------------------------------------- */

@@ -119,6 +119,7 @@ enum status engine_iter_new(struct engine *engine, const struct snapshot *snapsh
     if (iter == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for an iterator");
     }
+    counter_add(&engine->metrics.iterators, 1);
     iter->alloc = engine->alloc;
     buf_init(&iter->begin, engine->alloc, KEYSPACE_KEY_BYTES_MAX);
     buf_init(&iter->end, engine->alloc, KEYSPACE_KEY_BYTES_MAX);

@@ -50,7 +50,7 @@ void engine_note_failure(struct background *background, const char *what, enum s
         return;
     }
     uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
-    counter_add(&engine->background_retries, 1);
+    counter_add(&engine->metrics.background_retries, 1);
     mutex_lock(&engine->mutex);
     struct backoff *backoff = background->backoff;
     bool first = backoff->length_ns == 0;
@@ -215,6 +215,7 @@ static enum status begin_flush(struct engine *engine, struct error *err)
     }
     engine->flush_set = set;
     engine->flushing = true;
+    engine->flush_began_ns = clock_monotonic_ns(engine->options.clock);
     struct edit *edit = &engine->flush_edit;
     edit_clear(edit);
     edit->has_seal = true;
@@ -229,10 +230,11 @@ static enum status begin_flush(struct engine *engine, struct error *err)
 
 static void complete_flush(struct engine *engine)
 {
-    counter_add(&engine->flushes, 1);
-    counter_add(&engine->flush_bytes_written, engine->flush.written);
-    rate_limit_charge(&engine->rate, clock_monotonic_ns(engine->options.clock),
-                      engine->flush.written);
+    uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
+    counter_add(&engine->metrics.flushes, 1);
+    counter_add(&engine->metrics.flush_bytes_written, engine->flush.written);
+    histogram_record(&engine->metrics.flush_ns, now_ns - engine->flush_began_ns);
+    rate_limit_charge(&engine->rate, now_ns, engine->flush.written);
     end_flush(engine);
     engine_note_success(&engine->flush_job);
     if (engine->options.on_flushed != NULL) {

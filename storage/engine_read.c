@@ -108,22 +108,46 @@ static enum status get_from_view(const struct view *view, uint64_t sequence, uns
     return STATUS_OK;
 }
 
+/* Counts a lookup that begins. Returns when it did, 0: this one is not timed. */
+static uint64_t begin_lookup(struct engine *engine)
+{
+    uint64_t before =
+        atomic_fetch_add_explicit(&engine->metrics.lookups.value, 1, memory_order_relaxed);
+    return before % METRICS_SAMPLE == 0 ? clock_monotonic_ns(engine->options.clock) : 0;
+}
+
+static void end_lookup(struct engine *engine, uint64_t began_ns, enum status status)
+{
+    if (status == STATUS_OK) {
+        counter_add(&engine->metrics.lookups_found, 1);
+    }
+    if (began_ns != 0) {
+        histogram_record(&engine->metrics.lookup_ns,
+                         clock_monotonic_ns(engine->options.clock) - began_ns);
+    }
+}
+
 enum status engine_get(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
                        struct slice key, struct buf *value, struct error *err)
 {
+    uint64_t began_ns = begin_lookup(engine);
     struct view *view = engine_view_acquire(engine);
     uint64_t sequence = snapshot != NULL
                             ? snapshot->sequence
                             : atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
     enum status status = get_from_view(view, sequence, keyspace, key, value, err);
     view_unref(view);
+    end_lookup(engine, began_ns, status);
     return status;
 }
 
 enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struct slice key,
                                  struct buf *value, struct error *err)
 {
+    uint64_t began_ns = begin_lookup(engine);
     const struct view *view = engine_writer_view(engine);
     uint64_t sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);
-    return get_from_view(view, sequence, keyspace, key, value, err);
+    enum status status = get_from_view(view, sequence, keyspace, key, value, err);
+    end_lookup(engine, began_ns, status);
+    return status;
 }

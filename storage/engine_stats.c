@@ -37,18 +37,22 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     /* In this order: tables that are taken are given back after the version without them is there.
      */
     out->compactions_now = atomic_load(&engine->compacting);
+    out->compaction_debt = pick_debt(view->version, &engine->pick_options);
     out->compaction_due =
         out->compactions_now > 0 || pick_compaction(view->version, &engine->pick_options, &pick);
     view_unref(view);
-    out->stall_ns = counter_get(&engine->stall_ns);
-    out->stalls = counter_get(&engine->stalls);
-    out->writes = counter_get(&engine->writes);
-    out->flushes = counter_get(&engine->flushes);
-    out->flush_bytes_written = counter_get(&engine->flush_bytes_written);
-    out->compactions = counter_get(&engine->compactions_done);
-    out->compaction_bytes_read = counter_get(&engine->compaction_bytes_read);
-    out->compaction_bytes_written = counter_get(&engine->compaction_bytes_written);
-    out->background_retries = counter_get(&engine->background_retries);
+    struct engine_metrics *metrics = &engine->metrics;
+    for (unsigned i = 0; i < ENGINE_STALLS; i++) {
+        out->stall_ns += atomic_load_explicit(&metrics->stall_ns[i].sum, memory_order_relaxed);
+        out->stalls += atomic_load_explicit(&metrics->stall_ns[i].total, memory_order_relaxed);
+    }
+    out->writes = counter_get(&metrics->writes);
+    out->flushes = counter_get(&metrics->flushes);
+    out->flush_bytes_written = counter_get(&metrics->flush_bytes_written);
+    out->compactions = counter_get(&metrics->compactions);
+    out->compaction_bytes_read = counter_get(&metrics->compaction_bytes_read);
+    out->compaction_bytes_written = counter_get(&metrics->compaction_bytes_written);
+    out->background_retries = counter_get(&metrics->background_retries);
     struct block_cache_stats cache;
     block_cache_stats(engine->cache, &cache);
     out->block_cache_bytes = cache.bytes;

@@ -37,6 +37,12 @@ static bool is_below_stop(const struct engine *engine, const struct view *view)
     return view->level0.mergeable < engine->options.l0_stop;
 }
 
+static void note_stall(struct engine *engine, enum engine_stall stall, uint64_t start_ns)
+{
+    histogram_record(&engine->metrics.stall_ns[stall],
+                     clock_monotonic_ns(engine->options.clock) - start_ns);
+}
+
 /* One turn of waiting, with the mutex held; `poke` (may be NULL) is given another chance. */
 static void wait_a_little_locked(struct engine *engine, struct backoff *poke, uint64_t ns)
 {
@@ -58,9 +64,10 @@ static void wait_a_little_locked(struct engine *engine, struct backoff *poke, ui
 }
 
 /* Waits until `ready`, which work of the kind `by` will bring about. Fails at once with the final
- * error, or with the cause of its backoff. */
+ * error, or with the cause of its backoff. `stall` is what it counts as; ENGINE_STALLS: as none,
+ * the caller wants to wait. */
 static enum status wait_for(struct engine *engine, ready_fn ready, struct backoff *by,
-                            struct error *err)
+                            enum engine_stall stall, struct error *err)
 {
     enum status status = STATUS_OK;
     uint64_t start_ns = 0;
@@ -88,9 +95,8 @@ static enum status wait_for(struct engine *engine, ready_fn ready, struct backof
         wait_a_little_locked(engine, by->on ? by : NULL, WAIT_NS);
     }
     mutex_unlock(&engine->mutex);
-    if (start_ns != 0) {
-        counter_add(&engine->stalls, 1);
-        counter_add(&engine->stall_ns, clock_monotonic_ns(engine->options.clock) - start_ns);
+    if (start_ns != 0 && stall != ENGINE_STALLS) {
+        note_stall(engine, stall, start_ns);
     }
     return status;
 }
@@ -101,8 +107,7 @@ static void slow_down(struct engine *engine)
     mutex_lock(&engine->mutex);
     wait_a_little_locked(engine, NULL, SLOWDOWN_NS);
     mutex_unlock(&engine->mutex);
-    counter_add(&engine->stalls, 1);
-    counter_add(&engine->stall_ns, clock_monotonic_ns(engine->options.clock) - start_ns);
+    note_stall(engine, STALL_LEVEL0_SLOWDOWN, start_ns);
 }
 
 /* --- batches ------------------------------------------------------------------------------- */
@@ -189,7 +194,8 @@ static enum status make_room(struct engine *engine, struct error *err)
                          view->level0.stuck);
     }
     if (view->level0.mergeable >= engine->options.l0_stop) {
-        enum status status = wait_for(engine, is_below_stop, &engine->compact_backoff, err);
+        enum status status =
+            wait_for(engine, is_below_stop, &engine->compact_backoff, STALL_LEVEL0_STOP, err);
         if (status != STATUS_OK) {
             return status;
         }
@@ -203,7 +209,7 @@ static enum status make_room(struct engine *engine, struct error *err)
     return STATUS_OK;
 }
 
-enum status engine_write(struct engine *engine, const struct batch *batch, struct error *err)
+static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
 {
     enum status status = engine_check_failed(engine, err);
     if (status != STATUS_OK) {
@@ -236,8 +242,23 @@ enum status engine_write(struct engine *engine, const struct batch *batch, struc
     }
     remember_last(engine, last);
     atomic_store_explicit(&engine->last_sequence, sequence + batch->count, memory_order_release);
-    counter_add(&engine->writes, 1);
+    counter_add(&engine->metrics.writes, 1);
+    counter_add(&engine->metrics.written_entries, batch->count);
+    counter_add(&engine->metrics.written_bytes,
+                batch_bytes(batch) - (size_t)BATCH_OP_HEADER_BYTES * batch->count);
     return STATUS_OK;
+}
+
+enum status engine_write(struct engine *engine, const struct batch *batch, struct error *err)
+{
+    if (counter_get(&engine->metrics.writes) % METRICS_SAMPLE != 0) {
+        return write_batch(engine, batch, err);
+    }
+    uint64_t began_ns = clock_monotonic_ns(engine->options.clock);
+    enum status status = write_batch(engine, batch, err);
+    histogram_record(&engine->metrics.write_ns,
+                     clock_monotonic_ns(engine->options.clock) - began_ns);
+    return status;
 }
 
 /* --- seals --------------------------------------------------------------------------------- */
@@ -253,7 +274,7 @@ enum status engine_seal(struct engine *engine, struct slice owner_state, struct 
     CHECK(owner_state.length <= ENGINE_STATE_BYTES_MAX);
     enum status status = engine_check_failed(engine, err);
     if (status == STATUS_OK) {
-        status = wait_for(engine, has_room_for_seal, &engine->flush_backoff, err);
+        status = wait_for(engine, has_room_for_seal, &engine->flush_backoff, STALL_SEALS, err);
     }
     if (status != STATUS_OK) {
         return status;
@@ -295,7 +316,7 @@ enum status engine_flush(struct engine *engine, struct error *err)
     if (backing_off) {
         job_submit(engine->options.executor, &engine->flush_job.job);
     }
-    status = wait_for(engine, is_flushed, &engine->flush_backoff, err);
+    status = wait_for(engine, is_flushed, &engine->flush_backoff, ENGINE_STALLS, err);
     (void)engine_writer_view(engine);
     return status;
 }
@@ -308,7 +329,7 @@ enum status engine_compact(struct engine *engine, struct error *err)
     }
     atomic_store(&engine->compact_whole, true);
     engine_submit_compactions(engine);
-    status = wait_for(engine, is_compacted, &engine->compact_backoff, err);
+    status = wait_for(engine, is_compacted, &engine->compact_backoff, ENGINE_STALLS, err);
     atomic_store(&engine->compact_whole, false);
     (void)engine_writer_view(engine);
     return status;

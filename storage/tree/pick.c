@@ -258,6 +258,24 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
     return found;
 }
 
+uint64_t pick_debt(const struct version *version, const struct pick_options *options)
+{
+    uint64_t debt = 0;
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
+        bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
+        unsigned top = appends ? KEYSPACE_FRESH_LEVEL : 0;
+        if (version_count(version, keyspace, top) >= options->l0_trigger) {
+            debt += version_bytes(version, keyspace, top);
+        }
+        for (unsigned level = 1; !appends && level < TREE_LEVELS - 1; level++) {
+            uint64_t bytes = version_bytes(version, keyspace, level);
+            uint64_t target = level_target(options, level);
+            debt += bytes > target ? bytes - target : 0;
+        }
+    }
+    return debt;
+}
+
 struct pick_level0 pick_level0(const struct version *version,
                                const struct keyspace_options *keyspaces, size_t keyspace_count)
 {

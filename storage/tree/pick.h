@@ -53,6 +53,10 @@ struct pick {
 bool pick_compaction(const struct version *version, const struct pick_options *options,
                      struct pick *out);
 
+/* Bytes that are to be merged until nothing is due: of level 0 if it is, and what the levels below
+ * hold above their targets. */
+uint64_t pick_debt(const struct version *version, const struct pick_options *options);
+
 /* What stalls look at: the most level-0 tables that a leveled keyspace has, of the keyspaces whose
  * level 0 can be merged, and of those in which damage is in the way. */
 struct pick_level0 {

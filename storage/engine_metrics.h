@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Engine metrics: what an engine has done since it was opened, beside what it holds (struct
+ * engine_stats): operations, how long they took, and what the writer waited for. Any thread bumps
+ * them without a lock. Of lookups and writes one of METRICS_SAMPLE is timed, since reading the
+ * clock costs a hundredth of one; of everything else each.
+ */
+#ifndef ESTREAT_STORAGE_ENGINE_METRICS_H
+#define ESTREAT_STORAGE_ENGINE_METRICS_H
+
+#include "base/buf.h"
+#include "base/metrics.h"
+
+#define METRICS_SAMPLE 16U
+
+/* What the writer waits for. */
+enum engine_stall {
+    STALL_LEVEL0_SLOWDOWN, /* a millisecond: level 0 is past its slowdown */
+    STALL_LEVEL0_STOP,     /* compaction must catch up */
+    STALL_SEALS,           /* immutable_max seals wait for their flush */
+    ENGINE_STALLS,
+};
+
+struct engine_metrics {
+    struct counter lookups;
+    struct counter lookups_found;
+    struct counter iterators;
+    struct counter writes; /* batches */
+    struct counter written_entries;
+    struct counter written_bytes; /* keys and values */
+    struct counter flushes;
+    struct counter flush_bytes_written;
+    struct counter compactions; /* moves included */
+    struct counter compaction_bytes_read;
+    struct counter compaction_bytes_written;
+    struct counter background_retries;
+    struct histogram lookup_ns; /* sampled */
+    struct histogram write_ns;  /* sampled, waiting included */
+    struct histogram flush_ns;  /* from begin to durable */
+    struct histogram compaction_ns;
+    struct histogram stall_ns[ENGINE_STALLS];
+};
+
+/* "level0_slowdown" ... */
+const char *engine_stall_name(enum engine_stall stall);
+
+struct engine;
+
+/* Appends all of it, with the engine's present shape (levels, debt, amplification) and what its
+ * caches, filters and codecs do, as lines of the Prometheus text format:
+ *   estreat_storage_lookup_seconds{quantile="0.99"} 0.000012
+ * Any thread; takes longer than bumping: for whoever looks once in seconds. */
+void engine_metrics_write(struct engine *engine, struct buf *out);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Metrics say what was done: counts that can be counted here too, and each line well formed.
+ */
+#include "storage/engine_metrics.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "engine_model.h"
+#include "testlib/clock_manual.h"
+#include "testlib/fs_crash.h"
+
+struct run {
+    struct fs_crash *crash;
+    struct clock_manual clock;
+    struct executor_manual executor;
+    struct engine *engine;
+    struct batch batch;
+    struct model model;
+    struct error err;
+};
+
+/* Each wait takes three milliseconds. */
+static void step(void *context)
+{
+    struct run *run = context;
+    clock_manual_advance(&run->clock, 3 * NS_PER_MS);
+    (void)executor_manual_step(&run->executor);
+}
+
+static void begin(struct run *run)
+{
+    memset(run, 0, sizeof *run);
+    run->crash = fs_crash_new();
+    clock_manual_init(&run->clock, NS_PER_S);
+    executor_manual_init(&run->executor, 1);
+    batch_init(&run->batch, alloc_default());
+    struct engine_options options =
+        model_options(fs_crash_fs(run->crash), &run->executor.executor, "/store");
+    options.clock = &run->clock.clock;
+    options.on_wait = step;
+    options.context = run;
+    assert_ok(engine_open(&options, &run->engine, &run->err), &run->err);
+}
+
+static void end(struct run *run)
+{
+    executor_close(&run->executor.executor);
+    engine_close(run->engine);
+    batch_release(&run->batch);
+    fs_crash_free(run->crash);
+}
+
+/* The value after `name` and a space, in text whose lines were checked. Fails if it is not there.
+ */
+static double value_of(struct engine *engine, const char *name)
+{
+    struct buf text;
+    char *end_of_name = NULL;
+    double value = 0;
+    buf_init(&text, alloc_default(), 1 * MIB);
+    engine_metrics_write(engine, &text);
+    buf_put_u8(&text, 0);
+    assert_false(buf_failed(&text));
+    for (char *line = (char *)text.data; *line != '\0'; line = strchr(line, '\n') + 1) {
+        assert_int_equal(strncmp(line, "estreat_storage_", 16), 0);
+        char *space = strchr(line, ' ');
+        char *end_of_value = NULL;
+        assert_non_null(space);
+        double found = strtod(space + 1, &end_of_value);
+        assert_ptr_equal(end_of_value, strchr(line, '\n'));
+        if ((size_t)(space - line - 16) == strlen(name) &&
+            strncmp(line + 16, name, strlen(name)) == 0) {
+            end_of_name = space;
+            value = found;
+        }
+    }
+    if (end_of_name == NULL) {
+        print_message("no line of %s in:\n%s", name, (const char *)text.data);
+    }
+    assert_non_null(end_of_name);
+    buf_release(&text);
+    return value;
+}
+
+static bool is(struct engine *engine, const char *name, uint64_t value)
+{
+    double found = value_of(engine, name);
+    if (found != (double)value) {
+        print_message("%s: %f\n", name, found);
+    }
+    return found == (double)value;
+}
+
+static void test_operations(void **state)
+{
+    (void)state;
+    struct run run;
+    struct buf value;
+    begin(&run);
+    buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
+    uint64_t bytes = 0;
+    for (uint32_t key = 0; key < 40; key++) {
+        char text[64];
+        uint8_t content[512];
+        batch_clear(&run.batch);
+        model_put(&run.model, &run.batch, KS_LATEST, key);
+        model_put(&run.model, &run.batch, KS_META, key);
+        bytes += 2 * model_key(text, key).length;
+        bytes += model_value(content, run.model.next_id).length;
+        bytes += model_value(content, run.model.next_id - 1).length;
+        assert_ok(engine_write(run.engine, &run.batch, &run.err), &run.err);
+    }
+    for (uint32_t key = 0; key < 50; key++) {
+        char text[64];
+        assert_get(run.engine, NULL, KS_LATEST, model_key(text, key), run.model.latest[key],
+                   &value);
+    }
+    assert_true(is(run.engine, "writes_total", 40));
+    assert_true(is(run.engine, "written_entries_total", 80));
+    assert_true(is(run.engine, "written_bytes_total", bytes));
+    assert_true(is(run.engine, "write_seconds_count", 3)); /* of 40, one of 16 */
+    assert_true(is(run.engine, "lookups_total", 50));
+    assert_true(is(run.engine, "lookups_found_total", 40));
+    assert_true(is(run.engine, "lookup_seconds_count", 4));
+    assert_true(is(run.engine, "flushes_total", 0));
+    buf_release(&value);
+    end(&run);
+}
+
+/* Flushes, merges, what they wrote and how large it is, and what the writer waited for. */
+static void test_work(void **state)
+{
+    (void)state;
+    struct run run;
+    begin(&run);
+    struct engine_stats stats;
+    for (uint32_t seal = 0; seal < 12; seal++) {
+        for (uint32_t key = 0; key < 40; key++) {
+            batch_clear(&run.batch);
+            model_put(&run.model, &run.batch, KS_LATEST, key);
+            assert_ok(engine_write(run.engine, &run.batch, &run.err), &run.err);
+        }
+        assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+    }
+    assert_true(is(run.engine, "stall_seconds_count{why=\"level0_stop\",}", 0));
+    uint64_t waits = (uint64_t)value_of(run.engine, "stall_seconds_count{why=\"seals\",}");
+    assert_true(waits > 0);
+    assert_true(value_of(run.engine, "stall_seconds_sum{why=\"seals\",}") >= 0.003 * (double)waits);
+    assert_ok(engine_flush(run.engine, &run.err), &run.err);
+    assert_true(is(run.engine, "flushes_total", 12));
+    assert_true(is(run.engine, "flush_seconds_count", 12));
+    (void)executor_manual_run(&run.executor, 100000);
+    engine_stats(run.engine, &stats);
+    assert_true(is(run.engine, "compactions_total", stats.compactions));
+    assert_true(is(run.engine, "compaction_seconds_count", stats.compactions));
+    assert_true(is(run.engine, "compaction_debt_bytes", 0));
+    assert_true(value_of(run.engine, "write_amplification") > 0);
+    assert_ok(engine_compact(run.engine, &run.err), &run.err);
+    assert_true(is(run.engine, "read_amplification", 1));
+    assert_true(value_of(run.engine, "space_amplification") == 1.0);
+    engine_stats(run.engine, &stats);
+    assert_true(is(run.engine, "level_bytes{keyspace=\"latest\",level=\"1\"}", stats.bytes));
+    end(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_work),
+    };
+    log_set_level(LOG_OFF);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
