@@ -145,6 +145,7 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
     CHECK(options->compactions <= ENGINE_COMPACTIONS_MAX);
     CHECK(options->immutable_max <= ENGINE_IMMUTABLE_MAX);
     CHECK(options->l0_trigger <= options->l0_slowdown && options->l0_slowdown <= options->l0_stop);
+    engine->codec_counters.clock = options->clock;
     engine->place = (struct output_place){.fs = options->fs,
                                           .alloc = engine->alloc,
                                           .dir = engine->dir,

@@ -239,6 +239,12 @@ struct engine_stats {
     uint64_t block_cache_hits;
     uint64_t block_cache_misses;
     uint64_t last_sequence;
+    /* By enum codec; since the open. */
+    struct engine_codec_stats {
+        struct codec_figures compress; /* as the codec that was asked for */
+        uint64_t kept_blocks;          /* of these: did not shrink, stored as they are */
+        struct codec_figures decompress;
+    } codecs[CODEC_COUNT];
 };
 
 void engine_stats(struct engine *engine, struct engine_stats *out);

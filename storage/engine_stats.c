@@ -23,6 +23,16 @@ static void count_tables(const struct engine *engine, const struct version *vers
     }
 }
 
+static void read_codecs(struct codec_counters *counters, struct engine_stats *out)
+{
+    for (size_t codec = 0; codec < CODEC_COUNT; codec++) {
+        out->codecs[codec] = (struct engine_codec_stats){
+            .compress = codec_counter_read(&counters->compress[codec]),
+            .kept_blocks = counter_get(&counters->kept_blocks[codec]),
+            .decompress = codec_counter_read(&counters->decompress[codec])};
+    }
+}
+
 void engine_stats(struct engine *engine, struct engine_stats *out)
 {
     *out = (struct engine_stats){.tables = 0};
@@ -53,6 +63,7 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     out->compaction_bytes_read = counter_get(&metrics->compaction_bytes_read);
     out->compaction_bytes_written = counter_get(&metrics->compaction_bytes_written);
     out->background_retries = counter_get(&metrics->background_retries);
+    read_codecs(&engine->codec_counters, out);
     struct block_cache_stats cache;
     block_cache_stats(engine->cache, &cache);
     out->block_cache_bytes = cache.bytes;

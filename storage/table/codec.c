@@ -11,6 +11,7 @@
 enum { SHRINK_PART = 8 };
 
 _Static_assert(CODEC_RAW_BYTES_MAX < LZ4_MAX_INPUT_SIZE, "LZ4 takes a whole block");
+_Static_assert(CODEC_ZSTD < CODEC_COUNT, "each codec has its counters");
 
 static const char *const names[] = {
     [CODEC_NONE] = "none", [CODEC_LZ4] = "lz4", [CODEC_ZSTD] = "zstd"};
@@ -85,29 +86,43 @@ static enum status compress_into(struct codec_context *context, enum codec codec
     return compress_zstd(context, zstd_level, raw, to, room, length, err);
 }
 
+/* Replaces `out` by the compressed form; *compressed false: it has none that is worth storing. */
+static enum status compress_block(struct codec_context *context, enum codec codec, int zstd_level,
+                                  struct slice raw, struct buf *out, bool *compressed,
+                                  struct error *err)
+{
+    size_t room = raw.length - raw.length / SHRINK_PART;
+    size_t header = varint_length(raw.length);
+    *compressed = false;
+    buf_clear(out);
+    if (codec == CODEC_NONE || room <= header || raw.length == room) {
+        return STATUS_OK;
+    }
+    buf_put_varint(out, raw.length);
+    uint8_t *to = buf_reserve(out, room - header);
+    if (to == NULL) {
+        return STATUS_OK; /* the buf tells */
+    }
+    size_t length = 0;
+    enum status status =
+        compress_into(context, codec, zstd_level, raw, to, room - header, &length, err);
+    out->length += length;
+    *compressed = length > 0;
+    return status;
+}
+
 enum status codec_compress(struct codec_context *context, enum codec codec, int zstd_level,
                            struct slice raw, struct buf *out, enum codec *used,
                            struct codec_counters *counters, struct error *err)
 {
     CHECK(codec_is_known(codec));
     CHECK(raw.length <= CODEC_RAW_BYTES_MAX);
-    buf_clear(out);
-    size_t room = raw.length - raw.length / SHRINK_PART;
-    size_t header = varint_length(raw.length);
+    struct codec_lap lap = codec_lap_begin(counters == NULL ? NULL : &counters->compress[codec],
+                                           counters == NULL ? NULL : counters->clock);
     bool compressed = false;
-    if (codec != CODEC_NONE && room > header && raw.length > room) {
-        buf_put_varint(out, raw.length);
-        uint8_t *to = buf_reserve(out, room - header);
-        size_t length = 0;
-        if (to != NULL) {
-            enum status status =
-                compress_into(context, codec, zstd_level, raw, to, room - header, &length, err);
-            if (status != STATUS_OK) {
-                return status;
-            }
-        }
-        compressed = length > 0;
-        out->length += length;
+    enum status status = compress_block(context, codec, zstd_level, raw, out, &compressed, err);
+    if (status != STATUS_OK) {
+        return status;
     }
     if (!compressed && !buf_failed(out)) {
         buf_clear(out);
@@ -117,12 +132,19 @@ enum status codec_compress(struct codec_context *context, enum codec codec, int 
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a compressed block");
     }
     *used = compressed ? codec : CODEC_NONE;
-    if (counters != NULL && codec != CODEC_NONE) {
-        counter_add(&counters->compress_raw_bytes, raw.length);
-        counter_add(&counters->compress_stored_bytes, out->length);
-        counter_add(&counters->compress_kept_blocks, compressed ? 0 : 1);
+    codec_lap_end(&lap, raw.length, out->length);
+    if (counters != NULL && *used != codec) {
+        counter_add(&counters->kept_blocks[codec], 1);
     }
     return STATUS_OK;
+}
+
+void codec_count_plain(struct codec_counters *counters, size_t bytes)
+{
+    if (counters != NULL) {
+        struct codec_lap lap = codec_lap_begin(&counters->compress[CODEC_NONE], NULL);
+        codec_lap_end(&lap, bytes, bytes);
+    }
 }
 
 enum status codec_raw_length(unsigned codec, struct slice stored, size_t *raw_length,
@@ -165,12 +187,10 @@ static enum status decompress_zstd(struct codec_context *context, struct slice i
     return STATUS_OK;
 }
 
-enum status codec_decompress(struct codec_context *context, unsigned codec, struct slice stored,
-                             uint8_t *raw, size_t raw_length, struct codec_counters *counters,
-                             struct error *err)
+static enum status decompress_block(struct codec_context *context, unsigned codec,
+                                    struct slice stored, uint8_t *raw, size_t raw_length,
+                                    struct error *err)
 {
-    CHECK(codec_is_known(codec));
-    CHECK(raw_length <= CODEC_RAW_BYTES_MAX);
     if (codec == CODEC_NONE) {
         CHECK(stored.length == raw_length);
         if (raw_length > 0) {
@@ -194,12 +214,22 @@ enum status codec_decompress(struct codec_context *context, unsigned codec, stru
             return status;
         }
     }
-    if (!whole) {
-        return error_set(err, STATUS_CORRUPT, "block does not decompress (%s)", codec_name(codec));
+    return whole ? STATUS_OK
+                 : error_set(err, STATUS_CORRUPT, "block does not decompress (%s)",
+                             codec_name(codec));
+}
+
+enum status codec_decompress(struct codec_context *context, unsigned codec, struct slice stored,
+                             uint8_t *raw, size_t raw_length, struct codec_counters *counters,
+                             struct error *err)
+{
+    CHECK(codec_is_known(codec));
+    CHECK(raw_length <= CODEC_RAW_BYTES_MAX);
+    struct codec_lap lap = codec_lap_begin(counters == NULL ? NULL : &counters->decompress[codec],
+                                           counters == NULL ? NULL : counters->clock);
+    enum status status = decompress_block(context, codec, stored, raw, raw_length, err);
+    if (status == STATUS_OK) {
+        codec_lap_end(&lap, raw_length, stored.length);
     }
-    if (counters != NULL) {
-        counter_add(&counters->decompress_stored_bytes, stored.length);
-        counter_add(&counters->decompress_raw_bytes, raw_length);
-    }
-    return STATUS_OK;
+    return status;
 }

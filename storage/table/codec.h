@@ -12,8 +12,8 @@
 #define ESTREAT_STORAGE_TABLE_CODEC_H
 
 #include "base/buf.h"
-#include "base/metrics.h"
 #include "base/status.h"
+#include "storage/table/codec_counters.h"
 
 enum codec {
     CODEC_NONE = 0,
@@ -24,15 +24,6 @@ enum codec {
 
 #define CODEC_ZSTD_LEVEL_DEFAULT 1
 #define CODEC_ZSTD_LEVEL_MAX 19
-
-/* Zeroed memory is a fresh set. Bumped by any thread. */
-struct codec_counters {
-    struct counter compress_raw_bytes;    /* what went into compression */
-    struct counter compress_stored_bytes; /* what was stored for it */
-    struct counter compress_kept_blocks;  /* stored raw since they did not shrink */
-    struct counter decompress_stored_bytes;
-    struct counter decompress_raw_bytes;
-};
 
 /* "none", "lz4", "zstd"; "unknown" for other numbers. */
 const char *codec_name(unsigned codec);
@@ -55,6 +46,9 @@ void codec_context_release(struct codec_context *context);
 enum status codec_compress(struct codec_context *context, enum codec codec, int zstd_level,
                            struct slice raw, struct buf *out, enum codec *used,
                            struct codec_counters *counters, struct error *err) MUST_USE;
+
+/* Counts a block of CODEC_NONE that went round codec_compress(). `counters` may be NULL. */
+void codec_count_plain(struct codec_counters *counters, size_t bytes);
 
 /* The largest block is a table's index: a key and some bytes for each data block. */
 #define CODEC_RAW_BYTES_MAX (64UL * 1024UL * 1024UL)

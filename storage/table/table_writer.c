@@ -188,6 +188,7 @@ static enum status put_compressed(struct table_writer *writer, struct slice byte
                                   struct block_handle *handle, struct error *err)
 {
     if (writer->info.codec == CODEC_NONE) {
+        codec_count_plain(writer->counters, bytes.length);
         return put_block(writer, bytes, form, handle, err);
     }
     enum codec used = CODEC_NONE;

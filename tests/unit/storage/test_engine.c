@@ -437,6 +437,14 @@ static void test_compact(void **state)
         }
     }
     assert_content(fixture.engine, NULL, &model);
+    /* The codecs have counted both directions: flushes in LZ4, read by the compaction. */
+    engine_stats(fixture.engine, &stats);
+    assert_true(stats.codecs[CODEC_LZ4].compress.raw_bytes > 0);
+    assert_true(stats.codecs[CODEC_LZ4].compress.stored_bytes > 0);
+    assert_true(stats.codecs[CODEC_LZ4].decompress.raw_bytes >
+                stats.codecs[CODEC_LZ4].decompress.stored_bytes);
+    assert_true(stats.codecs[CODEC_ZSTD].compress.blocks > 0);
+    assert_true(stats.codecs[CODEC_NONE].decompress.blocks > 0);
     /* Again: there is nothing to do. */
     assert_ok(engine_compact(fixture.engine, &err), &err);
     fixture_release(&fixture);
