@@ -34,7 +34,7 @@ struct keyspace_options {
     enum keyspace_layout layout;
     unsigned bloom_bits;  /* for each key; 0 for no filter */
     size_t block_bytes;   /* 0: the table format's default */
-    enum codec codec_new; /* of tables that a flush writes */
+    enum codec codec_new; /* of tables that a flush writes; may be CODEC_ADAPTIVE, as the next */
     /* Of tables that a compaction writes: */
     enum codec codec_old;
     size_t block_bytes_old; /* 0: block_bytes */

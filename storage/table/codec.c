@@ -15,6 +15,7 @@ _Static_assert(CODEC_ZSTD < CODEC_COUNT, "each codec has its counters");
 
 static const char *const names[] = {
     [CODEC_NONE] = "none", [CODEC_LZ4] = "lz4", [CODEC_ZSTD] = "zstd"};
+static const char adaptive_name[] = "adaptive";
 
 bool codec_is_known(unsigned codec)
 {
@@ -23,6 +24,9 @@ bool codec_is_known(unsigned codec)
 
 const char *codec_name(unsigned codec)
 {
+    if (codec == CODEC_ADAPTIVE) {
+        return adaptive_name;
+    }
     return codec_is_known(codec) ? names[codec] : "unknown";
 }
 
@@ -33,6 +37,10 @@ bool codec_from_name(const char *text, enum codec *out)
             *out = (enum codec)i;
             return true;
         }
+    }
+    if (strcmp(text, adaptive_name) == 0) {
+        *out = CODEC_ADAPTIVE;
+        return true;
     }
     return false;
 }

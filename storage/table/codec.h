@@ -20,15 +20,19 @@ enum codec {
     CODEC_LZ4 = 1,
     CODEC_ZSTD = 2,
     /* 3 is reserved for Snappy. */
+
+    /* A writer's setting, never on disk: one of these for each block (codec_adaptive.h). */
+    CODEC_ADAPTIVE = 256,
 };
 
 #define CODEC_ZSTD_LEVEL_DEFAULT 1
 #define CODEC_ZSTD_LEVEL_MAX 19
 
-/* "none", "lz4", "zstd"; "unknown" for other numbers. */
+/* "none", "lz4", "zstd", "adaptive"; "unknown" for other numbers. */
 const char *codec_name(unsigned codec);
 /* True if `text` is one of these names; sets `*out`. */
 bool codec_from_name(const char *text, enum codec *out);
+/* True for what a block may have. */
 bool codec_is_known(unsigned codec);
 
 /* A compressor's or decompressor's memory between calls; one thread at a time. */

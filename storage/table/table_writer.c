@@ -21,7 +21,8 @@ struct table_writer {
     struct file *file;
     struct codec_counters *counters;
     struct codec_context codec_context;
-    struct table_info info; /* its keys are set by finish */
+    struct codec_adaptive *adaptive; /* NULL: info.codec serves */
+    struct table_info info;          /* its keys are set by finish */
     struct block_builder data;
     struct block_builder index;
     struct buf hashes; /* uint64_t each, one for each user key, if there is a filter */
@@ -36,8 +37,11 @@ struct table_writer {
 
 static bool options_in_range(const struct table_writer_options *options)
 {
-    return options->file_number > 0 && codec_is_known((unsigned)options->codec) &&
-           options->zstd_level >= 0 && options->zstd_level <= CODEC_ZSTD_LEVEL_MAX &&
+    bool codec_in_range = options->codec == CODEC_ADAPTIVE
+                              ? options->adaptive != NULL
+                              : codec_is_known((unsigned)options->codec);
+    return options->file_number > 0 && codec_in_range && options->zstd_level >= 0 &&
+           options->zstd_level <= CODEC_ZSTD_LEVEL_MAX &&
            options->block_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->restart_interval <= TABLE_RESTART_INTERVAL_MAX &&
            options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX &&
@@ -51,10 +55,11 @@ static void writer_init(struct table_writer *writer, const struct table_writer_o
     writer->alloc = alloc;
     writer->counters = options->counters;
     codec_context_init(&writer->codec_context);
+    writer->adaptive = options->codec == CODEC_ADAPTIVE ? options->adaptive : NULL;
     writer->info = (struct table_info){
         .file_number = options->file_number,
         .sequence_smallest = SEQUENCE_MAX,
-        .codec = options->codec,
+        .codec = writer->adaptive != NULL ? writer->adaptive->choice : options->codec,
         .zstd_level = options->zstd_level != 0 ? options->zstd_level : CODEC_ZSTD_LEVEL_DEFAULT,
         .block_bytes =
             options->block_bytes != 0 ? options->block_bytes : (uint32_t)TABLE_BLOCK_BYTES_DEFAULT,
@@ -187,14 +192,18 @@ static enum status put_block(struct table_writer *writer, struct slice contents,
 static enum status put_compressed(struct table_writer *writer, struct slice bytes, uint8_t form,
                                   struct block_handle *handle, struct error *err)
 {
-    if (writer->info.codec == CODEC_NONE) {
+    if (writer->adaptive == NULL && writer->info.codec == CODEC_NONE) {
         codec_count_plain(writer->counters, bytes.length);
         return put_block(writer, bytes, form, handle, err);
     }
     enum codec used = CODEC_NONE;
     enum status status =
-        codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level, bytes,
-                       &writer->compressed, &used, writer->counters, &writer->failure);
+        writer->adaptive != NULL
+            ? codec_adaptive_compress(writer->adaptive, &writer->codec_context,
+                                      writer->info.zstd_level, bytes, &writer->compressed, &used,
+                                      writer->counters, &writer->failure)
+            : codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level,
+                             bytes, &writer->compressed, &used, writer->counters, &writer->failure);
     if (status != STATUS_OK) {
         return fail(writer, err);
     }
@@ -379,6 +388,11 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
     enum status status = STATUS_OK;
     if (writer->data.count > 0) {
         status = finish_data_block(writer, err);
+    }
+    if (writer->adaptive != NULL) {
+        /* An index is another kind of bytes than the data: nothing to learn from. */
+        writer->info.codec = writer->adaptive->choice;
+        writer->adaptive = NULL;
     }
     struct table_footer footer = {.file_number = writer->info.file_number,
                                   .columns = writer->info.columns};

@@ -6,6 +6,7 @@
 #define ESTREAT_STORAGE_TABLE_TABLE_WRITER_H
 
 #include "base/fs.h"
+#include "storage/table/codec_adaptive.h"
 #include "storage/table/table.h"
 
 struct table_writer;
@@ -16,6 +17,7 @@ struct table_writer_options {
     const char *path;     /* copied; must not exist yet */
     uint64_t file_number; /* > 0 */
     enum codec codec;
+    struct codec_adaptive *adaptive; /* with CODEC_ADAPTIVE: what the stream remembers; borrowed */
     int zstd_level;                  /* 0: CODEC_ZSTD_LEVEL_DEFAULT */
     uint32_t block_bytes;            /* raw bytes of a block; 0: TABLE_BLOCK_BYTES_DEFAULT */
     uint32_t restart_interval;       /* 0: TABLE_RESTART_INTERVAL_DEFAULT */

@@ -20,6 +20,8 @@ void output_init(struct output *output, const struct output_place *place,
                               .old = level > flushed_to,
                               .table_bytes = flush_whole ? UINT64_MAX : place->table_bytes,
                               .edit = edit};
+    codec_adaptive_init(&output->adaptive, place->counters == NULL ? NULL : place->counters->clock,
+                        0);
     buf_init(&output->last, place->alloc, USER_KEY_BYTES_MAX);
 }
 
@@ -47,6 +49,7 @@ static enum status open_writer(struct output *output, struct error *err)
         .path = path,
         .file_number = number,
         .codec = output->old ? keyspace->codec_old : keyspace->codec_new,
+        .adaptive = &output->adaptive,
         .zstd_level = output->old ? keyspace->zstd_level_old : 0,
         .block_bytes = (uint32_t)block_bytes,
         .bloom_bits_per_key = keyspace->bloom_bits,

@@ -29,9 +29,10 @@ struct output {
     const struct keyspace_options *keyspace;
     unsigned keyspace_index;
     unsigned level;
-    bool old;             /* not fresh from a memtable */
-    uint64_t table_bytes; /* split at; UINT64_MAX: never */
-    struct edit *edit;    /* borrowed */
+    bool old;                       /* not fresh from a memtable */
+    uint64_t table_bytes;           /* split at; UINT64_MAX: never */
+    struct edit *edit;              /* borrowed */
+    struct codec_adaptive adaptive; /* what CODEC_ADAPTIVE remembers from table to table */
     struct table_writer *writer;
     uint64_t number;  /* of the table under way */
     struct buf last;  /* its last user key */

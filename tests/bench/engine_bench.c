@@ -86,7 +86,7 @@ static void usage(FILE *to)
           "  flush compact waitforcompaction stats\n"
           "--num and --reads are of each thread. What is written is logged, and synced only by\n"
           "fillsync. Checksums are verified by each read from the disk. Flags and defaults:\n"
-          "  --db=DIRECTORY --benchmarks=NAME,... --compression_type=lz4|zstd|none\n",
+          "  --db=DIRECTORY --benchmarks=NAME,... --compression_type=lz4|zstd|none|adaptive\n",
           to);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         fprintf(to, "  --%s=%" PRIu64 "%s\n", numbers[i].name, *numbers[i].value,
@@ -156,16 +156,11 @@ static void parse_flags(int argc, char **argv)
 
 static enum codec codec_of(const char *name)
 {
-    if (strcmp(name, "none") == 0) {
-        return CODEC_NONE;
+    enum codec codec = CODEC_NONE;
+    if (!codec_from_name(name, &codec)) {
+        wrong_usage("--compression_type is not one of lz4, zstd, none, adaptive");
     }
-    if (strcmp(name, "zstd") == 0) {
-        return CODEC_ZSTD;
-    }
-    if (strcmp(name, "lz4") != 0) {
-        wrong_usage("--compression_type is not one of lz4, zstd, none");
-    }
-    return CODEC_LZ4;
+    return codec;
 }
 
 /* --- the store ----------------------------------------------------------------------------- */

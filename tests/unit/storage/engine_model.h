@@ -24,7 +24,11 @@ static const struct keyspace_options model_keyspaces[KS_COUNT] = {
      .block_bytes = 1024,
      .codec_new = CODEC_LZ4,
      .codec_old = CODEC_ZSTD},
-    {.name = "events", .layout = KEYSPACE_APPEND, .block_bytes = 1024, .codec_new = CODEC_NONE},
+    {.name = "events",
+     .layout = KEYSPACE_APPEND,
+     .block_bytes = 1024,
+     .codec_new = CODEC_NONE,
+     .codec_old = CODEC_ADAPTIVE},
     {.name = "meta", .layout = KEYSPACE_LEVELED, .bloom_bits = 10, .block_bytes = 512},
 };
 

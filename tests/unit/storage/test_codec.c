@@ -214,6 +214,11 @@ static void test_names(void **state)
     assert_int_equal(codec, CODEC_LZ4);
     assert_false(codec_is_known(3));
     assert_string_equal(codec_name(3), "unknown");
+    /* A setting that is no block's. */
+    assert_true(codec_from_name("adaptive", &codec));
+    assert_int_equal(codec, CODEC_ADAPTIVE);
+    assert_string_equal(codec_name(CODEC_ADAPTIVE), "adaptive");
+    assert_false(codec_is_known(CODEC_ADAPTIVE));
 }
 
 /* Without memory compression says so. */
