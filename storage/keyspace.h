@@ -37,8 +37,9 @@ struct keyspace_options {
     enum codec codec_new; /* of tables that a flush writes; may be CODEC_ADAPTIVE, as the next */
     /* Of tables that a compaction writes: */
     enum codec codec_old;
-    size_t block_bytes_old; /* 0: block_bytes */
-    int zstd_level_old;     /* 0: the default */
+    size_t block_bytes_old;        /* 0: block_bytes */
+    int zstd_level_old;            /* 0: the default */
+    unsigned dictionary_bytes_old; /* at most, where it pays, with CODEC_ZSTD; 0: none */
     bool columns_old; /* keys are 8-byte numbers, values have one at number_place: columns.h */
     unsigned number_place;
 };

@@ -24,12 +24,12 @@ static void put_properties(struct dumping *dumping)
                   " blocks=%zu entries=%" PRIu64 " deletions=%" PRIu64 " raw_bytes=%" PRIu64
                   " data_bytes=%" PRIu64 " smallest_sequence=%" PRIu64 " largest_sequence=%" PRIu64
                   " codec=%s zstd_level=%d block_bytes=%" PRIu32 " restart_interval=%" PRIu32
-                  " filter_bits=%" PRIu32,
+                  " filter_bits=%" PRIu32 " dictionary_bytes=%" PRIu32,
                   dumping->name, info->file_number, info->file_bytes, dumping->meta.blocks_count,
                   info->entries, info->deletions, info->raw_bytes, info->data_bytes,
                   info->sequence_smallest, info->sequence_largest, codec_name(info->codec),
                   info->zstd_level, info->block_bytes, info->restart_interval,
-                  info->bloom_bits_per_key);
+                  info->bloom_bits_per_key, info->dictionary_bytes);
     report_bytes(dumping->report, "smallest", internal_key_user(info->smallest));
     report_bytes(dumping->report, "largest", internal_key_user(info->largest));
     (void)fputc('\n', lines);

@@ -17,6 +17,7 @@ void block_loader_init(struct block_loader *loader, const struct table_file *fil
         loader->options.readahead_bytes = TABLE_READAHEAD_BYTES_MAX;
     }
     codec_context_init(&loader->codec_context);
+    loader->codec_context.dictionary = file->dictionary;
     buf_init(&loader->window, file->alloc, TABLE_STORED_BYTES_MAX);
     if (loader->options.past_cache) {
         file_drop_cache(file->file);

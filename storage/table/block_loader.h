@@ -19,8 +19,9 @@ struct table_file {
     uint64_t file_number;
     uint64_t file_bytes;
     struct alloc *alloc;
-    struct block_cache *cache;       /* may be NULL */
-    struct codec_counters *counters; /* may be NULL */
+    struct block_cache *cache;                 /* may be NULL */
+    struct codec_counters *counters;           /* may be NULL */
+    const struct codec_dictionary *dictionary; /* that its blocks were made with; NULL: none */
 };
 
 struct block_loader {

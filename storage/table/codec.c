@@ -11,15 +11,17 @@
 enum { SHRINK_PART = 8 };
 
 _Static_assert(CODEC_RAW_BYTES_MAX < LZ4_MAX_INPUT_SIZE, "LZ4 takes a whole block");
-_Static_assert(CODEC_ZSTD < CODEC_COUNT, "each codec has its counters");
+_Static_assert(CODEC_ZSTD_DICTIONARY < CODEC_COUNT, "each codec has its counters");
 
-static const char *const names[] = {
-    [CODEC_NONE] = "none", [CODEC_LZ4] = "lz4", [CODEC_ZSTD] = "zstd"};
+static const char *const names[] = {[CODEC_NONE] = "none",
+                                    [CODEC_LZ4] = "lz4",
+                                    [CODEC_ZSTD] = "zstd",
+                                    [CODEC_ZSTD_DICTIONARY] = "zstd_dictionary"};
 static const char adaptive_name[] = "adaptive";
 
 bool codec_is_known(unsigned codec)
 {
-    return codec <= CODEC_ZSTD;
+    return codec <= CODEC_ZSTD || codec == CODEC_ZSTD_DICTIONARY;
 }
 
 const char *codec_name(unsigned codec)
@@ -57,8 +59,11 @@ void codec_context_release(struct codec_context *context)
     codec_context_init(context);
 }
 
-static enum status compress_zstd(struct codec_context *context, int level, struct slice raw,
-                                 uint8_t *to, size_t room, size_t *length, struct error *err)
+/* `dictionary` may be NULL. */
+static enum status compress_zstd(struct codec_context *context,
+                                 const struct codec_dictionary *dictionary, int level,
+                                 struct slice raw, uint8_t *to, size_t room, size_t *length,
+                                 struct error *err)
 {
     if (context->zstd_compress == NULL) {
         context->zstd_compress = ZSTD_createCCtx();
@@ -67,7 +72,10 @@ static enum status compress_zstd(struct codec_context *context, int level, struc
         }
     }
     size_t result =
-        ZSTD_compressCCtx(context->zstd_compress, to, room, raw.data, raw.length, level);
+        dictionary != NULL
+            ? ZSTD_compress_usingCDict(context->zstd_compress, to, room, raw.data, raw.length,
+                                       dictionary->zstd_compress)
+            : ZSTD_compressCCtx(context->zstd_compress, to, room, raw.data, raw.length, level);
     if (ZSTD_isError(result)) {
         if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) {
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for zstd");
@@ -90,8 +98,15 @@ static enum status compress_into(struct codec_context *context, enum codec codec
         *length = result > 0 ? (size_t)result : 0;
         return STATUS_OK;
     }
-    CHECK(codec == CODEC_ZSTD);
-    return compress_zstd(context, zstd_level, raw, to, room, length, err);
+    const struct codec_dictionary *dictionary = NULL;
+    if (codec == CODEC_ZSTD_DICTIONARY) {
+        dictionary = context->dictionary;
+        CHECK(dictionary != NULL);
+        CHECK(dictionary->zstd_compress != NULL);
+    } else {
+        CHECK(codec == CODEC_ZSTD);
+    }
+    return compress_zstd(context, dictionary, zstd_level, raw, to, room, length, err);
 }
 
 /* Replaces `out` by the compressed form; *compressed false: it has none that is worth storing. */
@@ -177,8 +192,10 @@ enum status codec_raw_length(unsigned codec, struct slice stored, size_t *raw_le
     return STATUS_OK;
 }
 
-static enum status decompress_zstd(struct codec_context *context, struct slice input, uint8_t *raw,
-                                   size_t raw_length, bool *whole, struct error *err)
+/* `dictionary` may be NULL. */
+static enum status decompress_zstd(struct codec_context *context,
+                                   const struct codec_dictionary *dictionary, struct slice input,
+                                   uint8_t *raw, size_t raw_length, bool *whole, struct error *err)
 {
     if (context->zstd_decompress == NULL) {
         context->zstd_decompress = ZSTD_createDCtx();
@@ -187,7 +204,11 @@ static enum status decompress_zstd(struct codec_context *context, struct slice i
         }
     }
     size_t result =
-        ZSTD_decompressDCtx(context->zstd_decompress, raw, raw_length, input.data, input.length);
+        dictionary != NULL
+            ? ZSTD_decompress_usingDDict(context->zstd_decompress, raw, raw_length, input.data,
+                                         input.length, dictionary->zstd_decompress)
+            : ZSTD_decompressDCtx(context->zstd_decompress, raw, raw_length, input.data,
+                                  input.length);
     if (ZSTD_isError(result) && ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for zstd");
     }
@@ -216,8 +237,12 @@ static enum status decompress_block(struct codec_context *context, unsigned code
                          : LZ4_decompress_safe((const char *)input.data, (char *)raw,
                                                (int)input.length, (int)raw_length);
         whole = result >= 0 && (size_t)result == raw_length;
+    } else if (codec == CODEC_ZSTD_DICTIONARY && context->dictionary == NULL) {
+        return error_set(err, STATUS_CORRUPT, "block needs a dictionary, and there is none");
     } else {
-        enum status status = decompress_zstd(context, input, raw, raw_length, &whole, err);
+        enum status status =
+            decompress_zstd(context, codec == CODEC_ZSTD ? NULL : context->dictionary, input, raw,
+                            raw_length, &whole, err);
         if (status != STATUS_OK) {
             return status;
         }

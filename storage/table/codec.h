@@ -14,12 +14,14 @@
 #include "base/buf.h"
 #include "base/status.h"
 #include "storage/table/codec_counters.h"
+#include "storage/table/codec_dictionary.h"
 
 enum codec {
     CODEC_NONE = 0,
     CODEC_LZ4 = 1,
     CODEC_ZSTD = 2,
     /* 3 is reserved for Snappy. */
+    CODEC_ZSTD_DICTIONARY = 4, /* with the dictionary of the block's table */
 
     /* A writer's setting, never on disk: one of these for each block (codec_adaptive.h). */
     CODEC_ADAPTIVE = 256,
@@ -28,9 +30,9 @@ enum codec {
 #define CODEC_ZSTD_LEVEL_DEFAULT 1
 #define CODEC_ZSTD_LEVEL_MAX 19
 
-/* "none", "lz4", "zstd", "adaptive"; "unknown" for other numbers. */
+/* "none", "lz4", "zstd", "zstd_dictionary", "adaptive"; "unknown" for other numbers. */
 const char *codec_name(unsigned codec);
-/* True if `text` is one of these names; sets `*out`. */
+/* True if `text` names a codec that a writer may be set to; sets `*out`. */
 bool codec_from_name(const char *text, enum codec *out);
 /* True for what a block may have. */
 bool codec_is_known(unsigned codec);
@@ -39,14 +41,16 @@ bool codec_is_known(unsigned codec);
 struct codec_context {
     void *zstd_compress;   /* created when first needed */
     void *zstd_decompress; /* created when first needed */
+    /* For CODEC_ZSTD_DICTIONARY; borrowed; NULL: there is none. */
+    const struct codec_dictionary *dictionary;
 };
 
 void codec_context_init(struct codec_context *context);
 void codec_context_release(struct codec_context *context);
 
 /* Replaces `out` by `raw` in the form of `codec`, or by `raw` itself if that saves less than an
- * eighth. `*used` is the codec that it has now. `raw` is at most CODEC_RAW_BYTES_MAX long.
- * `counters` may be NULL. RESOURCE_EXHAUSTED: no memory. */
+ * eighth. A dictionary brings its own level. `*used` is the codec that it has now. `raw` is at most
+ * CODEC_RAW_BYTES_MAX long. `counters` may be NULL. RESOURCE_EXHAUSTED: no memory. */
 enum status codec_compress(struct codec_context *context, enum codec codec, int zstd_level,
                            struct slice raw, struct buf *out, enum codec *used,
                            struct codec_counters *counters, struct error *err) MUST_USE;
@@ -63,7 +67,8 @@ enum status codec_raw_length(unsigned codec, struct slice stored, size_t *raw_le
                              struct error *err) MUST_USE;
 
 /* Decompresses untrusted `stored` bytes into `raw`, which has room for exactly the
- * `raw_length` that codec_raw_length() told. CORRUPT: they are not what the codec makes. */
+ * `raw_length` that codec_raw_length() told. CORRUPT: they are not what the codec makes,
+ * or need a dictionary that there is not. */
 enum status codec_decompress(struct codec_context *context, unsigned codec, struct slice stored,
                              uint8_t *raw, size_t raw_length, struct codec_counters *counters,
                              struct error *err) MUST_USE;

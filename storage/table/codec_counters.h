@@ -16,7 +16,7 @@
 #include "base/metrics.h"
 
 /* One more than the largest codec on disk. */
-#define CODEC_COUNT 4U
+#define CODEC_COUNT 5U
 
 #define CODEC_TIMED_BLOCKS 16U
 

@@ -33,9 +33,10 @@ struct table_info {
     uint32_t block_bytes;
     uint32_t restart_interval;
     uint32_t bloom_bits_per_key; /* 0: no filter */
-    bool columns;          /* blocks of the shape for that are stored as columns (columns.h) */
-    uint32_t number_place; /* then: where in each value its number is */
-    struct alloc *alloc;   /* of the two keys */
+    bool columns;              /* blocks of the shape for that are stored as columns (columns.h) */
+    uint32_t number_place;     /* then: where in each value its number is */
+    uint32_t dictionary_bytes; /* of the dictionary in the file; 0: none */
+    struct alloc *alloc;       /* of the two keys */
 };
 
 /* Frees the keys. Zeroed memory is allowed. */

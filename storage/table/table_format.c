@@ -81,7 +81,7 @@ enum {
     FOOTER_FILE_NUMBER = 48,
     FOOTER_VERSION = 56,
     FOOTER_INDEX_TYPE = 60,
-    FOOTER_RESERVED = 64,
+    FOOTER_DICTIONARY = 64, /* its length; 0 before version 3 */
     FOOTER_CHECKSUM = 68,
     FOOTER_MAGIC = 72,
 };
@@ -103,9 +103,11 @@ void table_footer_encode(const struct table_footer *footer, uint8_t out[TABLE_FO
     put_handle(out + FOOTER_INDEX, footer->index);
     put_handle(out + FOOTER_PROPERTIES, footer->properties);
     put_le64(out + FOOTER_FILE_NUMBER, footer->file_number);
-    put_le32(out + FOOTER_VERSION, footer->columns ? TABLE_VERSION_COLUMNS : TABLE_VERSION);
+    put_le32(out + FOOTER_VERSION, footer->dictionary.length > 0 ? TABLE_VERSION_DICTIONARY
+                                   : footer->columns             ? TABLE_VERSION_COLUMNS
+                                                                 : TABLE_VERSION);
     put_le32(out + FOOTER_INDEX_TYPE, TABLE_INDEX_SINGLE_LEVEL);
-    put_le32(out + FOOTER_RESERVED, 0);
+    put_le32(out + FOOTER_DICTIONARY, (uint32_t)footer->dictionary.length);
     put_le32(out + FOOTER_CHECKSUM, crc32c_extend(0, out, FOOTER_CHECKSUM));
     put_le64(out + FOOTER_MAGIC, TABLE_MAGIC);
 }
@@ -133,7 +135,7 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
     }
     uint32_t version = get_le32(bytes + FOOTER_VERSION);
     uint32_t index_type = get_le32(bytes + FOOTER_INDEX_TYPE);
-    if ((version != TABLE_VERSION && version != TABLE_VERSION_COLUMNS) ||
+    if (version < TABLE_VERSION || version > TABLE_VERSION_DICTIONARY ||
         index_type != TABLE_INDEX_SINGLE_LEVEL) {
         return error_set(err, STATUS_UNIMPLEMENTED,
                          "table version %u with index type %u is not known here", version,
@@ -144,13 +146,17 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
         .index = get_handle(bytes + FOOTER_INDEX),
         .properties = get_handle(bytes + FOOTER_PROPERTIES),
         .file_number = get_le64(bytes + FOOTER_FILE_NUMBER),
-        .columns = version == TABLE_VERSION_COLUMNS,
+        .columns = version >= TABLE_VERSION_COLUMNS,
     };
+    footer.dictionary.length = get_le32(bytes + FOOTER_DICTIONARY);
+    footer.dictionary.offset = footer.filter.offset - footer.dictionary.length;
     uint64_t limit = file_bytes - TABLE_FOOTER_BYTES;
-    uint64_t at = footer.filter.offset;
-    if (!follows(footer.filter, &at, limit) || !follows(footer.index, &at, limit) ||
-        !follows(footer.properties, &at, limit) || at != limit ||
-        get_le32(bytes + FOOTER_RESERVED) != 0 || footer.file_number == 0) {
+    uint64_t at = footer.dictionary.offset;
+    if (footer.dictionary.length > footer.filter.offset ||
+        (footer.dictionary.length > 0) != (version == TABLE_VERSION_DICTIONARY) ||
+        !follows(footer.dictionary, &at, limit) || !follows(footer.filter, &at, limit) ||
+        !follows(footer.index, &at, limit) || !follows(footer.properties, &at, limit) ||
+        at != limit || footer.file_number == 0) {
         return error_set(err, STATUS_CORRUPT, "footer does not describe a file of %llu bytes",
                          (unsigned long long)file_bytes);
     }

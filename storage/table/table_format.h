@@ -15,7 +15,8 @@
 
 #define TABLE_MAGIC UINT64_C(0x314c425452545345) /* the bytes "ESTRTBL1" */
 #define TABLE_VERSION 1U
-#define TABLE_VERSION_COLUMNS 2U /* of tables that may have blocks of columns */
+#define TABLE_VERSION_COLUMNS 2U    /* of tables that may have blocks of columns */
+#define TABLE_VERSION_DICTIONARY 3U /* of tables with a dictionary, and perhaps columns */
 #define TABLE_INDEX_SINGLE_LEVEL 1U
 #define TABLE_FOOTER_BYTES 80UL
 
@@ -35,7 +36,8 @@ struct block_handle {
 };
 
 struct table_footer {
-    struct block_handle filter; /* length 0: none */
+    struct block_handle dictionary; /* ends where the filter begins; length 0: none */
+    struct block_handle filter;     /* length 0: none */
     struct block_handle index;
     struct block_handle properties;
     uint64_t file_number;

@@ -10,6 +10,7 @@ void table_meta_release(struct table_meta *meta)
     table_info_release(&meta->info);
     cached_block_unref(meta->filter);
     cached_block_unref(meta->index);
+    codec_dictionary_free(meta->dictionary);
     if (meta->alloc != NULL) {
         alloc_free(meta->alloc, meta->blocks);
     }
@@ -75,6 +76,28 @@ static enum status read_properties(struct block_loader *loader, struct block_han
     meta->info.file_number = loader->file->file_number;
     meta->info.file_bytes = loader->file->file_bytes;
     return STATUS_OK;
+}
+
+static enum status read_dictionary(struct block_loader *loader, struct block_handle handle,
+                                   struct table_meta *meta, struct error *err)
+{
+    if (handle.length == 0) {
+        return STATUS_OK;
+    }
+    struct cached_block *block = NULL;
+    enum status status = block_loader_load(loader, handle, &block, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct error cause = ERROR_INIT;
+    status =
+        codec_dictionary_new(meta->alloc, cached_block_slice(block), 0, &meta->dictionary, &cause);
+    meta->info.dictionary_bytes = (uint32_t)block->length;
+    meta->dictionary_handle = handle;
+    cached_block_unref(block);
+    return status == STATUS_OK ? STATUS_OK
+                               : error_set(err, status, "table %s: at %llu: %s", loader->file->path,
+                                           (unsigned long long)handle.offset, cause.text);
 }
 
 static enum status read_filter(struct block_loader *loader, struct block_handle handle,
@@ -163,7 +186,7 @@ static enum status read_index(struct block_loader *loader, const struct table_fo
     if (status != STATUS_OK) {
         return status;
     }
-    if (meta->data_end != footer->filter.offset || meta->data_end != meta->info.data_bytes) {
+    if (meta->data_end != footer->dictionary.offset || meta->data_end != meta->info.data_bytes) {
         return corrupt(loader->file, footer->index.offset, "index does not cover the data", err);
     }
     struct slice last_key = meta->blocks[meta->blocks_count - 1].last_key;
@@ -179,6 +202,7 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
     struct table_read_options options = {.past_cache = past_cache};
     struct table_file uncached = *file;
     uncached.cache = NULL;
+    uncached.dictionary = NULL;
     struct block_loader loader;
     block_loader_init(&loader, &uncached, &options, 0);
     struct table_meta meta = {.alloc = file->alloc};
@@ -186,6 +210,9 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
     enum status status = read_footer(&uncached, &footer, err);
     if (status == STATUS_OK) {
         status = read_properties(&loader, footer.properties, &meta, err);
+    }
+    if (status == STATUS_OK) {
+        status = read_dictionary(&loader, footer.dictionary, &meta, err);
     }
     if (status == STATUS_OK) {
         status = read_filter(&loader, footer.filter, &meta, err);
@@ -199,6 +226,7 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
         return status;
     }
     file->file_number = uncached.file_number;
+    file->dictionary = meta.dictionary;
     *out = meta;
     return STATUS_OK;
 }
@@ -224,5 +252,6 @@ size_t table_meta_bytes(const struct table_meta *meta)
     size_t bytes = sizeof *meta + meta->info.smallest.length + meta->info.largest.length;
     bytes += meta->filter == NULL ? 0 : sizeof *meta->filter + meta->filter->length;
     bytes += sizeof *meta->index + meta->index->length;
+    bytes += meta->dictionary == NULL ? 0 : meta->dictionary->bytes;
     return bytes + meta->blocks_count * sizeof *meta->blocks;
 }

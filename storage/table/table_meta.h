@@ -20,10 +20,13 @@ struct table_meta {
     struct cached_block *index;  /* the keys of `blocks` lie in it */
     struct index_entry *blocks;
     size_t blocks_count;
-    uint64_t data_end; /* where the last data block ends */
+    uint64_t data_end;                     /* where the last data block ends */
+    struct codec_dictionary *dictionary;   /* owned; NULL: none */
+    struct block_handle dictionary_handle; /* length 0: none */
 };
 
-/* Reads it from `file`, whose file_number may be 0 (any): it is set to the footer's. With
+/* Reads it from `file`, whose file_number may be 0 (any): it is set to the footer's, and its
+ * dictionary to the one in `out`, which blocks are loaded with from then on. With
  * `past_cache`, past the kernel's pages. Release with table_meta_release().
  * CORRUPT, UNIMPLEMENTED (newer version), RESOURCE_EXHAUSTED, or a failed read. */
 enum status table_meta_read(struct table_file *file, bool past_cache, struct table_meta *out,

@@ -6,6 +6,7 @@
 #include "storage/table/block.h"
 #include "storage/table/bloom.h"
 #include "storage/table/columns.h"
+#include "storage/table/held_blocks.h"
 #include "storage/table/table_format.h"
 
 /* What is gathered before it is written: few calls, little memory. */
@@ -21,8 +22,12 @@ struct table_writer {
     struct file *file;
     struct codec_counters *counters;
     struct codec_context codec_context;
-    struct codec_adaptive *adaptive; /* NULL: info.codec serves */
-    struct table_info info;          /* its keys are set by finish */
+    struct codec_adaptive *adaptive;     /* NULL: info.codec serves */
+    uint32_t dictionary_bytes_max;       /* 0: no dictionary is to be trained, or no more */
+    struct codec_dictionary *dictionary; /* owned; NULL: none */
+    struct buf dictionary_bytes;
+    struct held_blocks held;
+    struct table_info info; /* its keys are set by finish */
     struct block_builder data;
     struct block_builder index;
     struct buf hashes; /* uint64_t each, one for each user key, if there is a filter */
@@ -37,11 +42,14 @@ struct table_writer {
 
 static bool options_in_range(const struct table_writer_options *options)
 {
-    bool codec_in_range = options->codec == CODEC_ADAPTIVE
-                              ? options->adaptive != NULL
-                              : codec_is_known((unsigned)options->codec);
-    return options->file_number > 0 && codec_in_range && options->zstd_level >= 0 &&
-           options->zstd_level <= CODEC_ZSTD_LEVEL_MAX &&
+    bool codec_in_range =
+        options->codec == CODEC_ADAPTIVE ? options->adaptive != NULL : options->codec <= CODEC_ZSTD;
+    bool dictionary_in_range =
+        options->dictionary_bytes == 0 ||
+        (options->codec == CODEC_ZSTD && options->dictionary_bytes <= CODEC_DICTIONARY_BYTES_MAX &&
+         options->dictionary_bytes >= CODEC_DICTIONARY_BYTES_MIN);
+    return options->file_number > 0 && codec_in_range && dictionary_in_range &&
+           options->zstd_level >= 0 && options->zstd_level <= CODEC_ZSTD_LEVEL_MAX &&
            options->block_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->restart_interval <= TABLE_RESTART_INTERVAL_MAX &&
            options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX &&
@@ -69,6 +77,9 @@ static void writer_init(struct table_writer *writer, const struct table_writer_o
         .columns = options->columns,
         .number_place = options->columns ? options->number_place : 0,
     };
+    writer->dictionary_bytes_max = options->dictionary_bytes;
+    buf_init(&writer->dictionary_bytes, alloc, CODEC_DICTIONARY_BYTES_MAX);
+    held_blocks_init(&writer->held, alloc);
     block_builder_init(&writer->data, alloc, writer->info.restart_interval);
     block_builder_init(&writer->index, alloc, 1);
     buf_init(&writer->hashes, alloc, HASHES_BYTES_MAX);
@@ -84,6 +95,9 @@ static void writer_free(struct table_writer *writer)
     struct alloc *alloc = writer->alloc;
     file_close(writer->file);
     codec_context_release(&writer->codec_context);
+    codec_dictionary_free(writer->dictionary);
+    buf_release(&writer->dictionary_bytes);
+    held_blocks_release(&writer->held);
     table_info_release(&writer->info);
     block_builder_release(&writer->data);
     block_builder_release(&writer->index);
@@ -188,66 +202,105 @@ static enum status put_block(struct table_writer *writer, struct slice contents,
     return STATUS_OK;
 }
 
-/* `form`: 0, or TABLE_BLOCK_COLUMNS if that is what the bytes are. */
-static enum status put_compressed(struct table_writer *writer, struct slice bytes, uint8_t form,
-                                  struct block_handle *handle, struct error *err)
+/* `form`: 0, or TABLE_BLOCK_COLUMNS if that is what the bytes are. `codec`: as info.codec, or with
+ * the dictionary. */
+static enum status put_compressed(struct table_writer *writer, enum codec codec, struct slice bytes,
+                                  uint8_t form, struct block_handle *handle, struct error *err)
 {
-    if (writer->adaptive == NULL && writer->info.codec == CODEC_NONE) {
+    if (writer->adaptive == NULL && codec == CODEC_NONE) {
         codec_count_plain(writer->counters, bytes.length);
         return put_block(writer, bytes, form, handle, err);
     }
     enum codec used = CODEC_NONE;
+    int level = writer->info.zstd_level;
     enum status status =
         writer->adaptive != NULL
-            ? codec_adaptive_compress(writer->adaptive, &writer->codec_context,
-                                      writer->info.zstd_level, bytes, &writer->compressed, &used,
-                                      writer->counters, &writer->failure)
-            : codec_compress(&writer->codec_context, writer->info.codec, writer->info.zstd_level,
-                             bytes, &writer->compressed, &used, writer->counters, &writer->failure);
+            ? codec_adaptive_compress(writer->adaptive, &writer->codec_context, level, bytes,
+                                      &writer->compressed, &used, writer->counters,
+                                      &writer->failure)
+            : codec_compress(&writer->codec_context, codec, level, bytes, &writer->compressed,
+                             &used, writer->counters, &writer->failure);
     if (status != STATUS_OK) {
         return fail(writer, err);
     }
     return put_block(writer, buf_slice(&writer->compressed), (uint8_t)(form | used), handle, err);
 }
 
-/* As columns, if that is wished and the block has the shape. */
-static enum status put_data(struct table_writer *writer, struct slice raw,
-                            struct block_handle *handle, struct error *err)
+/* A data block goes into the file, and into the index. */
+static enum status put_data(struct table_writer *writer, struct slice bytes, uint8_t form,
+                            struct slice last_key, struct error *err)
 {
-    const struct table_info *info = &writer->info;
-    buf_clear(&writer->packed);
-    bool packed = info->columns &&
-                  columns_pack(raw, info->restart_interval, info->number_place, &writer->packed);
-    if (buf_failed(&writer->packed)) {
-        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
-    }
-    return packed ? put_compressed(writer, buf_slice(&writer->packed), TABLE_BLOCK_COLUMNS, handle,
-                                   err)
-                  : put_compressed(writer, raw, 0, handle, err);
-}
-
-static enum status finish_data_block(struct table_writer *writer, struct error *err)
-{
-    struct slice raw = block_builder_finish(&writer->data);
-    if (raw.length == 0) {
-        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
-    }
     struct block_handle handle = {.length = 0};
-    enum status status = put_data(writer, raw, &handle, err);
+    enum codec codec = writer->dictionary != NULL ? CODEC_ZSTD_DICTIONARY : writer->info.codec;
+    enum status status = put_compressed(writer, codec, bytes, form, &handle, err);
     if (status != STATUS_OK) {
         return status;
     }
-    block_builder_reset(&writer->data);
     writer->info.data_bytes += handle.length;
-
     buf_clear(&writer->compressed);
     table_handle_encode(&writer->compressed, handle);
     if (buf_failed(&writer->compressed) ||
-        !block_builder_add(&writer->index, buf_slice(&writer->last_key),
-                           buf_slice(&writer->compressed))) {
+        !block_builder_add(&writer->index, last_key, buf_slice(&writer->compressed))) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
     }
     return STATUS_OK;
+}
+
+/* Decides about the dictionary by the blocks that were held back for it, and puts those. */
+static enum status put_held(struct table_writer *writer, struct error *err)
+{
+    CHECK(writer->dictionary == NULL);
+    enum status status =
+        held_blocks_train(&writer->held, &writer->codec_context, writer->dictionary_bytes_max,
+                          writer->info.zstd_level, &writer->compressed, &writer->dictionary_bytes,
+                          &writer->dictionary, &writer->failure);
+    if (status != STATUS_OK) {
+        return fail(writer, err);
+    }
+    writer->codec_context.dictionary = writer->dictionary;
+    writer->dictionary_bytes_max = 0;
+    for (size_t i = 0; status == STATUS_OK && i < writer->held.count; i++) {
+        struct held_block block = held_blocks_at(&writer->held, i);
+        status = put_data(writer, block.contents, block.form, block.last_key, err);
+    }
+    held_blocks_release(&writer->held);
+    return status;
+}
+
+static enum status hold(struct table_writer *writer, struct slice bytes, uint8_t form,
+                        struct error *err)
+{
+    if (!held_blocks_add(&writer->held, bytes, buf_slice(&writer->last_key), form)) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
+    }
+    return writer->held.bytes.length >= HELD_BYTES_MAX ? put_held(writer, err) : STATUS_OK;
+}
+
+/* As columns, if that is wished and the block has the shape. */
+static enum status finish_data_block(struct table_writer *writer, struct error *err)
+{
+    const struct table_info *info = &writer->info;
+    struct slice bytes = block_builder_finish(&writer->data);
+    if (bytes.length == 0) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
+    }
+    uint8_t form = 0;
+    buf_clear(&writer->packed);
+    if (info->columns &&
+        columns_pack(bytes, info->restart_interval, info->number_place, &writer->packed)) {
+        bytes = buf_slice(&writer->packed);
+        form = TABLE_BLOCK_COLUMNS;
+    }
+    if (buf_failed(&writer->packed)) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for a block");
+    }
+    enum status status = writer->dictionary_bytes_max > 0
+                             ? hold(writer, bytes, form, err)
+                             : put_data(writer, bytes, form, buf_slice(&writer->last_key), err);
+    if (status == STATUS_OK) {
+        block_builder_reset(&writer->data);
+    }
+    return status;
 }
 
 /* --- entries in ------------------------------------------------------------------------------ */
@@ -316,6 +369,16 @@ uint64_t table_writer_entries(const struct table_writer *writer)
 
 /* --- end ------------------------------------------------------------------------------------- */
 
+static enum status put_dictionary(struct table_writer *writer, struct block_handle *handle,
+                                  struct error *err)
+{
+    if (writer->dictionary == NULL) {
+        return STATUS_OK;
+    }
+    writer->info.dictionary_bytes = (uint32_t)writer->dictionary_bytes.length;
+    return put_compressed(writer, CODEC_ZSTD, buf_slice(&writer->dictionary_bytes), 0, handle, err);
+}
+
 static enum status put_filter(struct table_writer *writer, struct block_handle *handle,
                               struct error *err)
 {
@@ -339,7 +402,7 @@ static enum status put_index(struct table_writer *writer, struct block_handle *h
     if (raw.length == 0) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
     }
-    return put_compressed(writer, raw, 0, handle, err);
+    return put_compressed(writer, writer->info.codec, raw, 0, handle, err);
 }
 
 static enum status put_properties(struct table_writer *writer, struct block_handle *handle,
@@ -389,6 +452,9 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
     if (writer->data.count > 0) {
         status = finish_data_block(writer, err);
     }
+    if (status == STATUS_OK && writer->dictionary_bytes_max > 0) {
+        status = put_held(writer, err);
+    }
     if (writer->adaptive != NULL) {
         /* An index is another kind of bytes than the data: nothing to learn from. */
         writer->info.codec = writer->adaptive->choice;
@@ -396,6 +462,9 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
     }
     struct table_footer footer = {.file_number = writer->info.file_number,
                                   .columns = writer->info.columns};
+    if (status == STATUS_OK) {
+        status = put_dictionary(writer, &footer.dictionary, err);
+    }
     if (status == STATUS_OK) {
         status = put_filter(writer, &footer.filter, err);
     }

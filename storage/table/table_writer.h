@@ -18,6 +18,9 @@ struct table_writer_options {
     uint64_t file_number; /* > 0 */
     enum codec codec;
     struct codec_adaptive *adaptive; /* with CODEC_ADAPTIVE: what the stream remembers; borrowed */
+    /* At most this many bytes of dictionary, trained on the first blocks, if it pays; only with
+     * CODEC_ZSTD. Up to HELD_BYTES_MAX of raw blocks are in memory until that is decided. */
+    uint32_t dictionary_bytes;
     int zstd_level;                  /* 0: CODEC_ZSTD_LEVEL_DEFAULT */
     uint32_t block_bytes;            /* raw bytes of a block; 0: TABLE_BLOCK_BYTES_DEFAULT */
     uint32_t restart_interval;       /* 0: TABLE_RESTART_INTERVAL_DEFAULT */
@@ -38,7 +41,7 @@ enum status table_writer_open(const struct table_writer_options *options, struct
 enum status table_writer_add(struct table_writer *writer, struct slice internal_key,
                              struct slice value, struct error *err) MUST_USE;
 
-/* Bytes of the file so far, without the block under way. */
+/* Bytes of the file so far, without the block under way and those that wait for a dictionary. */
 uint64_t table_writer_file_bytes(const struct table_writer *writer);
 uint64_t table_writer_entries(const struct table_writer *writer);
 

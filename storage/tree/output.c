@@ -51,6 +51,7 @@ static enum status open_writer(struct output *output, struct error *err)
         .codec = output->old ? keyspace->codec_old : keyspace->codec_new,
         .adaptive = &output->adaptive,
         .zstd_level = output->old ? keyspace->zstd_level_old : 0,
+        .dictionary_bytes = output->old ? keyspace->dictionary_bytes_old : 0,
         .block_bytes = (uint32_t)block_bytes,
         .bloom_bits_per_key = keyspace->bloom_bits,
         .columns = output->old && keyspace->columns_old,

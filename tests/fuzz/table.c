@@ -60,8 +60,11 @@ static void seal(uint8_t *file, size_t size)
                                   .index = {get_le64(at + 16), get_le64(at + 24)},
                                   .properties = {get_le64(at + 32), get_le64(at + 40)},
                                   .file_number = get_le64(at + 48)};
+    footer.dictionary.length = get_le32(at + 64);
+    footer.dictionary.offset = footer.filter.offset - footer.dictionary.length;
     table_footer_encode(&footer, at);
     size_t body = size - TABLE_FOOTER_BYTES;
+    seal_block(file, body, footer.dictionary, footer.file_number);
     seal_block(file, body, footer.filter, footer.file_number);
     seal_data(file, body, &footer);
     seal_block(file, body, footer.index, footer.file_number);
@@ -154,9 +157,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    static const char *const names[] = {"store_v1/000002.sst", "store_v1/000003.sst",
-                                        "table_v1_none.sst",   "table_v1_lz4.sst",
-                                        "table_v1_zstd.sst",   "store_v1/000006.sst"};
+    static const char *const names[] = {
+        "store_v1/000002.sst", "store_v1/000003.sst", "table_v1_none.sst", "table_v1_lz4.sst",
+        "table_v1_zstd.sst",   "store_v1/000006.sst", "table_v3_zstd.sst"};
     if (n >= sizeof names / sizeof names[0]) {
         return false;
     }

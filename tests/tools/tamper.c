@@ -137,11 +137,12 @@ struct work {
     struct table_file file;
     struct table_meta meta;
     struct codec_context codec_context;
-    struct block_handle handle; /* of the block */
-    struct buf raw;             /* the block's bytes; its changes are made here */
-    struct buf packed;          /* the same as columns, if the table has such */
-    struct buf stored;          /* the same as they would lie in the file */
-    uint64_t number;            /* of the entry, in the table */
+    struct codec_dictionary *dictionary; /* to compress with; owned; NULL: the table has none */
+    struct block_handle handle;          /* of the block */
+    struct buf raw;                      /* the block's bytes; its changes are made here */
+    struct buf packed;                   /* the same as columns, if the table has such */
+    struct buf stored;                   /* the same as they would lie in the file */
+    uint64_t number;                     /* of the entry, in the table */
     int entries_tried;
     bool done;
 };
@@ -170,7 +171,8 @@ static enum status try_block(struct work *work, struct error *err)
     buf_clear(&work->packed);
     bool columns = info->columns && columns_pack(buf_slice(&work->raw), info->restart_interval,
                                                  info->number_place, &work->packed);
-    enum status status = codec_compress(&work->codec_context, info->codec, info->zstd_level,
+    enum codec codec = work->dictionary != NULL ? CODEC_ZSTD_DICTIONARY : info->codec;
+    enum status status = codec_compress(&work->codec_context, codec, info->zstd_level,
                                         buf_slice(columns ? &work->packed : &work->raw),
                                         &work->stored, &used, NULL, err);
     if (status != STATUS_OK) {
@@ -269,11 +271,29 @@ static enum status try_entries(struct work *work, struct buf *key, struct error 
     return status;
 }
 
+/* The table's dictionary, to write with. */
+static enum status load_dictionary(struct work *work, struct block_loader *loader,
+                                   struct error *err)
+{
+    struct cached_block *block = NULL;
+    if (work->meta.dictionary == NULL) {
+        return STATUS_OK;
+    }
+    enum status status = block_loader_load(loader, work->meta.dictionary_handle, &block, err);
+    if (status == STATUS_OK) {
+        status = codec_dictionary_new(alloc_default(), cached_block_slice(block),
+                                      work->meta.info.zstd_level, &work->dictionary, err);
+        cached_block_unref(block);
+    }
+    work->codec_context.dictionary = work->dictionary;
+    return status;
+}
+
 static enum status tamper(struct work *work, struct buf *key, struct error *err)
 {
     struct block_loader loader;
     block_loader_init(&loader, &work->file, NULL, work->meta.data_end);
-    enum status status = STATUS_OK;
+    enum status status = load_dictionary(work, &loader, err);
     for (size_t i = 0; status == STATUS_OK && !work->done && i < work->meta.blocks_count; i++) {
         work->handle = work->meta.blocks[i].handle;
         status = load_block(work, &loader, err);
@@ -319,6 +339,7 @@ static enum status run(const struct request *request, struct error *err)
     }
     table_meta_release(&work.meta);
     codec_context_release(&work.codec_context);
+    codec_dictionary_free(work.dictionary);
     buf_release(&work.stored);
     buf_release(&work.packed);
     buf_release(&work.raw);

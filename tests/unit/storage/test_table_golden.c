@@ -7,6 +7,10 @@
 
 enum { ENTRIES = 300, NUMBER_PLACE = 1 };
 
+/* With a dictionary: enough for one, and blocks of columns besides. */
+#define DICTIONARY_NAME "table_v3_zstd.sst"
+enum { DICTIONARY_ENTRIES = 900, DICTIONARY_BYTES = 1536, DICTIONARY_VALUE_BYTES = 96 };
+
 static const char *const names[][3] = {
     {"table_v1_none.sst", "table_v1_lz4.sst", "table_v1_zstd.sst"},
     {"table_v2_none.sst", "table_v2_lz4.sst", "table_v2_zstd.sst"},
@@ -123,6 +127,86 @@ static void test_writer_makes_versions(void **state)
     }
 }
 
+/* --- version 3 ------------------------------------------------------------------------------- */
+
+static size_t dictionary_key(uint64_t i, uint8_t *to)
+{
+    uint8_t number[8];
+    put_be64(number, 1000 + i + i / 50);
+    return internal_key_put(to, slice_of(number, sizeof number), 5000 + i, KEY_PUT);
+}
+
+static size_t dictionary_value(uint64_t i, uint8_t *to)
+{
+    uint64_t mixed = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    to[0] = 'v';
+    put_le64(to + NUMBER_PLACE, 1700000000000000000 + i * 1001 - i % 7 * 5000);
+    return NUMBER_PLACE + 8 +
+           (size_t)snprintf((char *)to + NUMBER_PLACE + 8, DICTIONARY_VALUE_BYTES - 9,
+                            "node-%u accepted append from client %04x, %u events, took %u us",
+                            (unsigned)(mixed >> 62), (unsigned)(mixed >> 32 & 0xffff),
+                            (unsigned)(mixed >> 20 & 31), (unsigned)(mixed & 0x1fff));
+}
+
+static void write_dictionary_golden(const char *path)
+{
+    struct error err = ERROR_INIT;
+    struct table_writer_options options = fixture_options(path, CODEC_ZSTD);
+    options.zstd_level = 1;
+    options.columns = true;
+    options.number_place = NUMBER_PLACE;
+    options.dictionary_bytes = DICTIONARY_BYTES;
+    struct table_writer *writer = NULL;
+    assert_ok(table_writer_open(&options, &writer, &err), &err);
+    for (uint64_t i = 0; i < DICTIONARY_ENTRIES; i++) {
+        uint8_t key[64];
+        uint8_t value[DICTIONARY_VALUE_BYTES];
+        size_t key_length = dictionary_key(i, key);
+        size_t value_length = dictionary_value(i, value);
+        assert_ok(table_writer_add(writer, slice_of(key, key_length), slice_of(value, value_length),
+                                   &err),
+                  &err);
+    }
+    struct table_info info;
+    assert_ok(table_writer_finish(writer, &info, &err), &err);
+    assert_true(info.dictionary_bytes > 0);
+    table_info_release(&info);
+}
+
+static void assert_dictionary_table(const char *path)
+{
+    struct error err = ERROR_INIT;
+    struct table *table = open_table(path);
+    assert_int_equal(table_get_info(table)->entries, DICTIONARY_ENTRIES);
+    assert_true(table_get_info(table)->dictionary_bytes > 0);
+    assert_true(table_get_info(table)->columns);
+    assert_ok(table_verify(table, NULL, &err), &err);
+    struct iter *iter = NULL;
+    assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
+    iter_seek_to_first(iter);
+    for (uint64_t i = 0; i < DICTIONARY_ENTRIES; i++) {
+        uint8_t key[64];
+        uint8_t value[DICTIONARY_VALUE_BYTES];
+        assert_true(iter_valid(iter));
+        assert_slice_equal(iter_key(iter), slice_of(key, dictionary_key(i, key)));
+        assert_slice_equal(iter_value(iter), slice_of(value, dictionary_value(i, value)));
+        iter_next(iter);
+    }
+    assert_false(iter_valid(iter));
+    iter_close(iter);
+    table_unref(table);
+}
+
+/* A table with a dictionary opens, by itself, and what the writer makes today holds the same. */
+static void test_dictionary_opens(void **state)
+{
+    struct temp_dir *dir = *state;
+    char path[PATH_BYTES_MAX];
+    assert_dictionary_table(test_source_path(path, "tests/golden/" DICTIONARY_NAME));
+    write_dictionary_golden(temp_dir_path(dir, "t3"));
+    assert_dictionary_table(temp_dir_path(dir, "t3"));
+}
+
 int main(void)
 {
     const char *directory = getenv("ESTREAT_GOLDEN_DIR");
@@ -134,8 +218,17 @@ int main(void)
         }
         write_golden(path, 1 + i / 3, (enum codec)(i % 3));
     }
+    if (directory != NULL) {
+        char path[PATH_BYTES_MAX];
+        struct error err = ERROR_INIT;
+        if (path_join(path, directory, DICTIONARY_NAME, &err) != STATUS_OK) {
+            return EXIT_FAILURE;
+        }
+        write_dictionary_golden(path);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions_open),
+        cmocka_unit_test_setup_teardown(test_dictionary_opens, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_writer_makes_versions, temp_dir_setup,
                                         temp_dir_teardown),
     };
