@@ -147,6 +147,37 @@ static void put_times(struct engine_metrics *metrics, struct buf *out)
     }
 }
 
+/* One direction of one codec; `ratio` is raw over stored bytes. */
+static void put_codec(struct buf *out, const char *direction, const char *name,
+                      const struct codec_figures *figures)
+{
+    put(out, "codec_%s_blocks_total{codec=\"%s\"} %" PRIu64, direction, name, figures->blocks);
+    put(out, "codec_%s_raw_bytes_total{codec=\"%s\"} %" PRIu64, direction, name,
+        figures->raw_bytes);
+    put(out, "codec_%s_stored_bytes_total{codec=\"%s\"} %" PRIu64, direction, name,
+        figures->stored_bytes);
+    put(out, "codec_%s_seconds_total{codec=\"%s\"} %.9f", direction, name,
+        (double)figures->ns / (double)NS_PER_S);
+    put(out, "codec_%s_ratio{codec=\"%s\"} %.3f", direction, name,
+        ratio(figures->raw_bytes, figures->stored_bytes));
+}
+
+/* Of the codecs that were used. */
+static void put_codecs(const struct engine_stats *stats, struct buf *out)
+{
+    for (unsigned codec = 0; codec < CODEC_COUNT; codec++) {
+        const struct engine_codec_stats *one = &stats->codecs[codec];
+        if (one->compress.blocks > 0) {
+            put_codec(out, "compress", codec_name(codec), &one->compress);
+            put(out, "codec_compress_kept_blocks_total{codec=\"%s\"} %" PRIu64, codec_name(codec),
+                one->kept_blocks);
+        }
+        if (one->decompress.blocks > 0) {
+            put_codec(out, "decompress", codec_name(codec), &one->decompress);
+        }
+    }
+}
+
 void engine_metrics_write(struct engine *engine, struct buf *out)
 {
     struct engine_stats stats;
@@ -161,4 +192,5 @@ void engine_metrics_write(struct engine *engine, struct buf *out)
     put_count(out, "block_cache_bytes", stats.block_cache_bytes);
     put_count(out, "block_cache_hits_total", stats.block_cache_hits);
     put_count(out, "block_cache_misses_total", stats.block_cache_misses);
+    put_codecs(&stats, out);
 }

@@ -157,6 +157,15 @@ static void test_work(void **state)
     assert_true(is(run.engine, "compaction_seconds_count", stats.compactions));
     assert_true(is(run.engine, "compaction_debt_bytes", 0));
     assert_true(value_of(run.engine, "write_amplification") > 0);
+    /* What the flushes gave to their codec, and what it made of it. */
+    double raw = value_of(run.engine, "codec_compress_raw_bytes_total{codec=\"lz4\"}");
+    double stored = value_of(run.engine, "codec_compress_stored_bytes_total{codec=\"lz4\"}");
+    double ratio = value_of(run.engine, "codec_compress_ratio{codec=\"lz4\"}");
+    assert_true(value_of(run.engine, "codec_compress_blocks_total{codec=\"lz4\"}") > 0);
+    assert_true(stored > 0 && raw >= stored);
+    assert_true(ratio - raw / stored < 0.001 && raw / stored - ratio < 0.001);
+    assert_true(value_of(run.engine, "codec_compress_kept_blocks_total{codec=\"lz4\"}") >= 0);
+    assert_true(value_of(run.engine, "codec_compress_seconds_total{codec=\"lz4\"}") >= 0);
     assert_ok(engine_compact(run.engine, &run.err), &run.err);
     assert_true(is(run.engine, "read_amplification", 1));
     assert_true(value_of(run.engine, "space_amplification") == 1.0);
