@@ -67,8 +67,8 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     struct block_cache_stats cache;
     block_cache_stats(engine->cache, &cache);
     out->block_cache_bytes = cache.bytes;
-    out->block_cache_hits = cache.hits;
-    out->block_cache_misses = cache.misses;
+    out->block_cache_hits = cache.all.hits;
+    out->block_cache_misses = cache.all.misses;
     out->last_sequence = atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
 }
 

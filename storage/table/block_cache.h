@@ -1,23 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Block cache: raw (decompressed) blocks of tables, by file number and offset, within a
- * budget of bytes. File numbers must be unique among all tables that share a cache, and
- * never used twice.
+ * Block cache: raw (decompressed) blocks of tables, by file number and offset. One budget of
+ * bytes for them and for what open tables hold in memory besides (filters and indexes, which
+ * are pinned here: counted, not kept). File numbers must be unique among all tables that share
+ * a cache, and never used twice.
  *
- * Sixteen shards, each with a lock of its own that is held for a lookup or a link, never
- * for I/O; each shard evicts its least recently used blocks. A block that is referenced
- * stays in memory after its eviction, until its last reference goes. Any thread.
+ * Sixteen shards, each with a lock of its own that is held for a lookup or a link, never for
+ * I/O. A shard is a segmented LRU (Karedla, Love, Wherry: Caching Strategies to Improve Disk
+ * System Performance, 1994): a new block is on probation, and becomes protected when it is asked
+ * for again. The block that goes is the one on probation that was not used for the longest.
+ * Protected blocks take three fifths of the room at most; the one of them that was not used for
+ * the longest goes back on probation. So blocks that are used once, however many, as a scan's,
+ * never push out one that is protected. The price: what is used in a cycle longer than the room
+ * on probation counts as a scan, and does not displace what is protected.
+ *
+ * The budget: blocks give way to what is pinned, but for a tenth of the budget, without which
+ * every read would go to the disk. While no more is pinned than the budget, both together are
+ * within 110 % of it. A block that is referenced stays in memory after its eviction, until its
+ * last reference goes. Any thread.
  */
 #ifndef ESTREAT_STORAGE_TABLE_BLOCK_CACHE_H
 #define ESTREAT_STORAGE_TABLE_BLOCK_CACHE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/alloc.h"
 #include "base/slice.h"
 
 struct block_cache;
+
+/* What a block is, for the statistics. */
+enum block_kind {
+    BLOCK_DATA,
+    BLOCK_INDEX,
+    BLOCK_FILTER,
+    BLOCK_KINDS,
+};
 
 /* A raw block in memory. The bytes may be written by whoever made it, until it is shared. */
 struct cached_block {
@@ -30,6 +50,8 @@ struct cached_block {
     struct cached_block *hash_next;
     struct cached_block *newer;
     struct cached_block *older;
+    enum block_kind kind;
+    bool is_protected;
     uint8_t data[];
 };
 
@@ -44,32 +66,44 @@ static inline struct slice cached_block_slice(const struct cached_block *block)
     return slice_of(block->data, block->length);
 }
 
-struct block_cache_stats {
+struct block_kind_stats {
     uint64_t hits;
     uint64_t misses;
-    uint64_t evictions;
-    uint64_t blocks;
-    uint64_t bytes;
+    uint64_t insertions; /* blocks linked, and pinned */
+    uint64_t evictions;  /* for want of room */
+    uint64_t pinned_bytes;
+};
+
+struct block_cache_stats {
+    struct block_kind_stats kinds[BLOCK_KINDS];
+    struct block_kind_stats all; /* their sums */
+    uint64_t blocks;             /* linked */
+    uint64_t bytes;              /* of these and of what is pinned */
     uint64_t bytes_max;
 };
 
 /* Returns owned; NULL if there is no memory. Borrows `alloc`. */
 struct block_cache *block_cache_new(struct alloc *alloc, size_t bytes_max);
-/* Referenced blocks live on. NULL is allowed. */
+/* Nothing may be pinned any more. Referenced blocks live on. NULL is allowed. */
 void block_cache_free(struct block_cache *cache);
 
 /* Returns a reference that the caller gives back, or NULL. */
-struct cached_block *block_cache_get(struct block_cache *cache, uint64_t file_number,
-                                     uint64_t offset);
+struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind kind,
+                                     uint64_t file_number, uint64_t offset);
 
 /* Links `block`, taking a reference of its own; it must not be in a cache. Does nothing if the
  * place is taken, if the block alone exceeds a shard's budget, or if there is no memory for
  * the shard's index. From now on the block's bytes must not change. */
-void block_cache_put(struct block_cache *cache, uint64_t file_number, uint64_t offset,
-                     struct cached_block *block);
+void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t file_number,
+                     uint64_t offset, struct cached_block *block);
 
 /* Drops all blocks of a file, e.g. when its table was deleted. */
 void block_cache_erase_file(struct block_cache *cache, uint64_t file_number);
+
+/* Counts memory that the caller holds until it unpins as many bytes of the kind; evicts what has
+ * no room beside it. Never fails. */
+void block_cache_pin(struct block_cache *cache, enum block_kind kind, size_t bytes);
+void block_cache_unpin(struct block_cache *cache, enum block_kind kind, size_t bytes);
 
 void block_cache_stats(struct block_cache *cache, struct block_cache_stats *out);
 

@@ -163,7 +163,8 @@ enum status block_loader_load(struct block_loader *loader, struct block_handle h
     const struct table_file *file = loader->file;
     bool cached = file->cache != NULL && !loader->options.past_cache;
     if (cached) {
-        struct cached_block *block = block_cache_get(file->cache, file->file_number, handle.offset);
+        struct cached_block *block =
+            block_cache_get(file->cache, BLOCK_DATA, file->file_number, handle.offset);
         if (block != NULL) {
             *out = block;
             return STATUS_OK;
@@ -176,7 +177,7 @@ enum status block_loader_load(struct block_loader *loader, struct block_handle h
                          (unsigned long long)handle.offset, cause.text);
     }
     if (cached && loader->options.fill_cache) {
-        block_cache_put(file->cache, file->file_number, handle.offset, *out);
+        block_cache_put(file->cache, BLOCK_DATA, file->file_number, handle.offset, *out);
     }
     return STATUS_OK;
 }

@@ -29,13 +29,13 @@ static void put(struct block_cache *cache, struct alloc *alloc, uint64_t file, u
 {
     struct cached_block *block = make_block(alloc, file, offset, length);
     assert_non_null(block);
-    block_cache_put(cache, file, offset, block);
+    block_cache_put(cache, BLOCK_DATA, file, offset, block);
     cached_block_unref(block);
 }
 
 static bool has(struct block_cache *cache, uint64_t file, uint64_t offset)
 {
-    struct cached_block *block = block_cache_get(cache, file, offset);
+    struct cached_block *block = block_cache_get(cache, BLOCK_DATA, file, offset);
     if (block != NULL) {
         assert_true(is_right(block, file, offset));
         cached_block_unref(block);
@@ -60,10 +60,10 @@ static void test_finds_what_was_put_in(void **state)
     }
     struct block_cache_stats stats;
     block_cache_stats(cache, &stats);
-    assert_int_equal(stats.hits, 5000);
-    assert_int_equal(stats.misses, 5000);
+    assert_int_equal(stats.all.hits, 5000);
+    assert_int_equal(stats.all.misses, 5000);
     assert_int_equal(stats.blocks, 5000);
-    assert_int_equal(stats.evictions, 0);
+    assert_int_equal(stats.all.evictions, 0);
     block_cache_free(cache);
     fail_alloc_release(&fail);
 }
@@ -86,8 +86,158 @@ static void test_keeps_its_budget_and_what_is_used(void **state)
     struct block_cache_stats stats;
     block_cache_stats(cache, &stats);
     assert_true(stats.bytes > stats.bytes_max / 2);
-    assert_int_equal(stats.evictions + stats.blocks, 20000);
+    assert_int_equal(stats.all.evictions + stats.blocks, 20000);
     assert_false(has(cache, 1, 1));
+    block_cache_free(cache);
+}
+
+/* --- scans -------------------------------------------------------------------------------------
+ */
+
+enum { HOT_FILE = 1, SCAN_FILE = 2, HOT_BLOCKS = 800, BLOCK_BYTES = 1000, SCAN_TIMES = 8 };
+
+#define SCAN_CACHE_BYTES (2UL << 20)
+
+/* As a reader: what is not there is read and put in. True: it was there. */
+static bool use(struct block_cache *cache, uint64_t file, uint64_t offset)
+{
+    if (has(cache, file, offset)) {
+        return true;
+    }
+    put(cache, alloc_default(), file, offset, BLOCK_BYTES);
+    return false;
+}
+
+static uint64_t use_hot_set(struct block_cache *cache)
+{
+    uint64_t hits = 0;
+    for (uint64_t i = 0; i < HOT_BLOCKS; i++) {
+        hits += use(cache, HOT_FILE, i) ? 1 : 0;
+    }
+    return hits;
+}
+
+/* A hot set of two fifths of the cache is hit always: before a scan of eight times the cache,
+ * during it, though the scan reads ten blocks for each one of the hot set, and after it. */
+static void test_a_scan_leaves_what_is_hot(void **state)
+{
+    (void)state;
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    assert_non_null(cache);
+    assert_int_equal(use_hot_set(cache), 0);
+    assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    uint64_t scanned = SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES;
+    uint64_t asked = 0;
+    uint64_t hits = 0;
+    for (uint64_t i = 0; i < scanned; i++) {
+        assert_false(use(cache, SCAN_FILE, i));
+        if (i % 10 == 0) {
+            hits += use(cache, HOT_FILE, i / 10 % HOT_BLOCKS) ? 1 : 0;
+            asked++;
+        }
+    }
+    assert_true(asked > HOT_BLOCKS);
+    assert_int_equal(hits, asked);
+    for (uint64_t i = 0; i < scanned; i++) { /* again, with nobody using the hot set */
+        assert_false(use(cache, SCAN_FILE, scanned + i));
+    }
+    assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    block_cache_free(cache);
+}
+
+/* What is no longer hot goes: a new hot set, used at random, takes the place of the old one. */
+static void test_a_new_hot_set_displaces_the_old(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    assert_non_null(cache);
+    for (uint64_t file = 1; file <= 4; file++) {
+        for (uint64_t i = 0; i < 20UL * HOT_BLOCKS; i++) {
+            (void)use(cache, file, rng_below(&seeded.rng, HOT_BLOCKS));
+        }
+        for (uint64_t i = 0; i < HOT_BLOCKS; i++) {
+            assert_true(has(cache, file, i));
+        }
+    }
+    for (uint64_t i = 0; i < HOT_BLOCKS; i++) {
+        assert_false(has(cache, 1, i));
+    }
+    block_cache_free(cache);
+}
+
+/* --- what is pinned ----------------------------------------------------------------------------
+ */
+
+/* Blocks give way at once to what is pinned, down to a tenth of the budget, and get the room
+ * back; no more than the budget and a tenth is ever held while no more is pinned. */
+static void test_pinned_bytes_are_of_the_budget(void **state)
+{
+    (void)state;
+    struct fail_alloc fail;
+    fail_alloc_init(&fail);
+    const uint64_t budget = 1UL << 20;
+    struct block_cache *cache = block_cache_new(&fail.alloc, budget);
+    assert_non_null(cache);
+    struct block_cache_stats stats;
+    for (uint64_t pinned = 0; pinned < budget; pinned += 64UL << 10) {
+        for (uint64_t i = 0; i < 2000; i++) {
+            put(cache, &fail.alloc, 1 + pinned, i, 1000);
+        }
+        block_cache_pin(cache, BLOCK_INDEX, 60UL << 10);
+        block_cache_pin(cache, BLOCK_FILTER, 4UL << 10);
+        block_cache_stats(cache, &stats);
+        assert_int_equal(stats.all.pinned_bytes, pinned + (64UL << 10));
+        assert_true(stats.bytes <= budget || stats.all.pinned_bytes > budget / 10 * 9);
+        assert_true(stats.bytes <= budget + budget / 10);
+        assert_true(stats.bytes - stats.all.pinned_bytes > budget / 20);
+        assert_true(fail_alloc_bytes(&fail) + stats.all.pinned_bytes <= budget + budget / 10);
+    }
+    assert_int_equal(stats.kinds[BLOCK_INDEX].pinned_bytes, 16 * (60UL << 10));
+    assert_int_equal(stats.kinds[BLOCK_FILTER].pinned_bytes, 16 * (4UL << 10));
+    assert_int_equal(stats.kinds[BLOCK_INDEX].insertions, 16);
+    block_cache_unpin(cache, BLOCK_INDEX, 16 * (60UL << 10));
+    block_cache_unpin(cache, BLOCK_FILTER, 16 * (4UL << 10));
+    for (uint64_t i = 0; i < 2000; i++) {
+        put(cache, &fail.alloc, 2, i, 1000);
+    }
+    block_cache_stats(cache, &stats);
+    assert_int_equal(stats.all.pinned_bytes, 0);
+    assert_true(stats.bytes > budget / 2);
+    block_cache_free(cache);
+    fail_alloc_release(&fail);
+}
+
+/* Each kind of block has numbers of its own. */
+static void test_counts_by_kind(void **state)
+{
+    (void)state;
+    struct block_cache *cache = block_cache_new(alloc_default(), 64UL << 10);
+    assert_non_null(cache);
+    for (size_t kind = 0; kind < BLOCK_KINDS; kind++) {
+        for (uint64_t i = 0; i < 1000; i++) {
+            uint64_t file = 1 + kind;
+            assert_null(block_cache_get(cache, (enum block_kind)kind, file, i));
+            struct cached_block *block = make_block(alloc_default(), file, i, 1000);
+            assert_non_null(block);
+            block_cache_put(cache, (enum block_kind)kind, file, i, block);
+            cached_block_unref(block);
+            block = block_cache_get(cache, (enum block_kind)kind, file, i);
+            assert_non_null(block);
+            cached_block_unref(block);
+        }
+    }
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    for (size_t kind = 0; kind < BLOCK_KINDS; kind++) {
+        assert_int_equal(stats.kinds[kind].hits, 1000);
+        assert_int_equal(stats.kinds[kind].misses, 1000);
+        assert_int_equal(stats.kinds[kind].insertions, 1000);
+        assert_true(stats.kinds[kind].evictions > 900);
+    }
+    assert_int_equal(stats.all.insertions, 3000);
+    assert_int_equal(stats.all.evictions + stats.blocks, 3000);
     block_cache_free(cache);
 }
 
@@ -99,9 +249,9 @@ static void test_a_held_block_outlives_the_cache(void **state)
     fail_alloc_init(&fail);
     struct block_cache *cache = block_cache_new(&fail.alloc, 64UL << 10);
     assert_non_null(cache);
-    put(cache, &fail.alloc, 9, 4096, 500);
-    struct cached_block *held = block_cache_get(cache, 9, 4096);
+    struct cached_block *held = make_block(&fail.alloc, 9, 4096, 500);
     assert_non_null(held);
+    block_cache_put(cache, BLOCK_DATA, 9, 4096, held);
     for (uint64_t i = 0; i < 1000; i++) {
         put(cache, &fail.alloc, 10, i, 500);
     }
@@ -121,9 +271,9 @@ static void test_what_is_not_taken(void **state)
     struct block_cache *cache = block_cache_new(&fail.alloc, 64UL << 10);
     assert_non_null(cache);
     put(cache, &fail.alloc, 1, 0, 100);
-    struct cached_block *first = block_cache_get(cache, 1, 0);
+    struct cached_block *first = block_cache_get(cache, BLOCK_DATA, 1, 0);
     put(cache, &fail.alloc, 1, 0, 200);
-    struct cached_block *second = block_cache_get(cache, 1, 0);
+    struct cached_block *second = block_cache_get(cache, BLOCK_DATA, 1, 0);
     assert_ptr_equal(first, second);
     cached_block_unref(first);
     cached_block_unref(second);
@@ -169,7 +319,7 @@ static void test_each_allocation_may_fail(void **state)
         for (uint64_t i = 0; i < 3000; i++) {
             struct cached_block *block = make_block(alloc_default(), 1, i, 10);
             assert_non_null(block);
-            block_cache_put(cache, 1, i, block);
+            block_cache_put(cache, BLOCK_DATA, 1, i, block);
             cached_block_unref(block);
         }
         for (uint64_t i = 0; i < 3000; i++) {
@@ -205,10 +355,10 @@ static void *use_cache(void *context)
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t file = 1 + rng_below(&seeded.rng, 3);
         uint64_t offset = rng_below(&seeded.rng, PLACES);
-        struct cached_block *block = block_cache_get(shared->cache, file, offset);
+        struct cached_block *block = block_cache_get(shared->cache, BLOCK_DATA, file, offset);
         if (block == NULL) {
             block = make_block(alloc_default(), file, offset, 200);
-            block_cache_put(shared->cache, file, offset, block);
+            block_cache_put(shared->cache, BLOCK_DATA, file, offset, block);
         }
         if (!is_right(block, file, offset)) {
             atomic_store(&shared->wrong, true);
@@ -217,11 +367,15 @@ static void *use_cache(void *context)
         if (rng_below(&seeded.rng, 2000) == 0) {
             block_cache_erase_file(shared->cache, file);
         }
+        if (rng_below(&seeded.rng, 100) == 0) {
+            block_cache_pin(shared->cache, BLOCK_INDEX, 30UL << 10);
+            block_cache_unpin(shared->cache, BLOCK_INDEX, 30UL << 10);
+        }
     }
     return NULL;
 }
 
-/* Threads that get, put, evict and erase never see a wrong or freed block. */
+/* Threads that get, put, evict, erase and pin never see a wrong or freed block. */
 static void test_many_threads(void **state)
 {
     (void)state;
@@ -238,9 +392,9 @@ static void test_many_threads(void **state)
     assert_false(atomic_load(&shared.wrong));
     struct block_cache_stats stats;
     block_cache_stats(shared.cache, &stats);
-    assert_int_equal(stats.hits + stats.misses, THREADS * ROUNDS);
-    assert_true(stats.hits > 0);
-    assert_true(stats.evictions > 0);
+    assert_int_equal(stats.all.hits + stats.all.misses, THREADS * ROUNDS);
+    assert_true(stats.all.hits > 0);
+    assert_true(stats.all.evictions > 0);
     block_cache_free(shared.cache);
 }
 
@@ -249,6 +403,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finds_what_was_put_in),
         cmocka_unit_test(test_keeps_its_budget_and_what_is_used),
+        cmocka_unit_test(test_a_scan_leaves_what_is_hot),
+        cmocka_unit_test(test_a_new_hot_set_displaces_the_old),
+        cmocka_unit_test(test_pinned_bytes_are_of_the_budget),
+        cmocka_unit_test(test_counts_by_kind),
         cmocka_unit_test(test_a_held_block_outlives_the_cache),
         cmocka_unit_test(test_what_is_not_taken),
         cmocka_unit_test(test_erases_one_file),
