@@ -29,6 +29,32 @@ static enum status check_size(struct table *table, uint64_t expected, struct err
     return STATUS_OK;
 }
 
+static size_t filter_bytes(const struct table *table)
+{
+    const struct cached_block *filter = table->meta.filter;
+    return filter == NULL ? 0 : sizeof *filter + filter->length;
+}
+
+/* What the table holds counts in the cache's budget: the filter, and with the index all else. */
+static void pin_memory(struct table *table)
+{
+    struct block_cache *cache = table->file.cache;
+    if (cache != NULL) {
+        block_cache_pin(cache, BLOCK_FILTER, filter_bytes(table));
+        block_cache_pin(cache, BLOCK_INDEX, table_pinned_bytes(table) - filter_bytes(table));
+    }
+    table->is_pinned = cache != NULL;
+}
+
+static void unpin_memory(struct table *table)
+{
+    if (table->is_pinned) {
+        struct block_cache *cache = table->file.cache;
+        block_cache_unpin(cache, BLOCK_FILTER, filter_bytes(table));
+        block_cache_unpin(cache, BLOCK_INDEX, table_pinned_bytes(table) - filter_bytes(table));
+    }
+}
+
 enum status table_open(const struct table_open_options *options, struct table **out,
                        struct error *err)
 {
@@ -59,6 +85,7 @@ enum status table_open(const struct table_open_options *options, struct table **
         table_unref(table);
         return status;
     }
+    pin_memory(table);
     *out = table;
     return STATUS_OK;
 }
@@ -89,6 +116,7 @@ void table_unref(struct table *table)
             block_cache_erase_file(table->file.cache, table->file.file_number);
         }
     }
+    unpin_memory(table);
     file_close(table->file.file);
     table_meta_release(&table->meta);
     alloc_free(table->file.alloc, table);

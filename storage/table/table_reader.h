@@ -46,7 +46,7 @@ void table_unlink_when_unused(struct table *table);
 const struct table_info *table_get_info(const struct table *table);
 const char *table_path(const struct table *table);
 
-/* Memory that the open table holds: index, filter, properties. */
+/* Memory that the open table holds, and that its cache counts: index, filter, properties. */
 size_t table_pinned_bytes(const struct table *table);
 
 struct table_read_options {

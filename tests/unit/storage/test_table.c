@@ -590,6 +590,68 @@ static void *read_table(void *context)
     return NULL;
 }
 
+/* Many open tables and the blocks that are read of them: all the memory that they and the cache
+ * hold together is within the budget and a tenth. */
+static void test_open_tables_keep_the_budget(void **state)
+{
+    enum { TABLES = 60 };
+    const uint64_t budget = 4UL << 20;
+    struct temp_dir *dir = *state;
+    struct error err = ERROR_INIT;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    struct reference reference;
+    reference_make(&reference, &seeded.rng, 3000, 100);
+    struct fail_alloc fail;
+    fail_alloc_init(&fail);
+    struct block_cache *cache = block_cache_new(&fail.alloc, budget);
+    assert_non_null(cache);
+    struct table *tables[TABLES];
+    for (size_t i = 0; i < TABLES; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "t%zu", i);
+        struct table_writer_options options = fixture_options(temp_dir_path(dir, name), CODEC_LZ4);
+        options.file_number = i + 1;
+        options.block_bytes = 256;
+        struct table_info info;
+        assert_ok(write_reference(&options, &reference, &info, &err), &err);
+        table_info_release(&info);
+        struct table_open_options open = open_options(options.path);
+        open.alloc = &fail.alloc;
+        open.cache = cache;
+        assert_ok(table_open(&open, &tables[i], &err), &err);
+        struct iter *iter = NULL;
+        assert_ok(table_iter_new(tables[i], NULL, &iter, &err), &err);
+        for (iter_seek_to_first(iter); iter_valid(iter); iter_next(iter)) {
+        }
+        assert_ok(iter_status(iter, &err), &err);
+        iter_close(iter);
+
+        struct block_cache_stats stats;
+        block_cache_stats(cache, &stats);
+        size_t pinned = 0;
+        for (size_t open_table = 0; open_table <= i; open_table++) {
+            pinned += table_pinned_bytes(tables[open_table]);
+        }
+        assert_int_equal(stats.all.pinned_bytes, pinned);
+        assert_true(stats.kinds[BLOCK_FILTER].pinned_bytes > 0);
+        assert_true(pinned < budget);
+        assert_true(fail_alloc_bytes(&fail) <= budget + budget / 10);
+    }
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    assert_true(stats.all.pinned_bytes > budget / 3); /* enough to matter */
+    assert_true(stats.all.evictions > 0);
+    for (size_t i = 0; i < TABLES; i++) {
+        table_unref(tables[i]);
+    }
+    block_cache_stats(cache, &stats);
+    assert_int_equal(stats.all.pinned_bytes, 0);
+    block_cache_free(cache);
+    fail_alloc_release(&fail);
+    reference_release(&reference);
+}
+
 /* Threads share a table and a small cache; the last one to let go closes the table. */
 static void test_many_threads(void **state)
 {
@@ -637,6 +699,7 @@ int main(void)
         IN_DIR(test_each_allocation_may_fail),
         IN_DIR(test_each_file_call_may_fail),
         IN_DIR(test_a_failed_sync_fails_the_table),
+        IN_DIR(test_open_tables_keep_the_budget),
         IN_DIR(test_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
