@@ -21,6 +21,16 @@ static bool lies_below(void *context, struct slice user_key)
     return false;
 }
 
+static bool is_lowest(const struct version *version, const struct pick *pick)
+{
+    for (unsigned level = pick->level + 2; level < TREE_LEVELS; level++) {
+        if (version_count(version, pick->keyspace, level) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const struct table_read_options read_options = {
     .fill_cache = false,
     .readahead_bytes = COMPACT_READAHEAD_BYTES,
@@ -115,6 +125,7 @@ enum status compact_init(struct compact *compact, const struct output_place *pla
             return status;
         }
     }
+    compact->is_lowest = is_lowest(version, pick);
     version_ref(version);
     retain_init(&compact->retain, place->alloc, snapshots, snapshot_count, lies_below, compact);
     output_init(&compact->output, place, &keyspaces[pick->keyspace], pick->keyspace,
@@ -137,6 +148,21 @@ static enum status move_down(struct compact *compact, struct error *err)
     return edit_failed(compact->edit) ? no_memory(err) : STATUS_OK;
 }
 
+/* A value that all readers see, with nothing older below it, is as well of sequence 0: that is the
+ * same for all keys and takes no room, where sequences take 2 to 3 bytes each that no codec
+ * shrinks. It is then the only version of its key here: all readers see it, so older ones went. */
+static enum status put_out(struct compact *compact, struct slice key, struct slice value,
+                           struct error *err)
+{
+    uint8_t timeless[INTERNAL_KEY_BYTES_MAX];
+    if (compact->is_lowest && internal_key_type(key) == KEY_PUT &&
+        retain_is_seen_by_all(&compact->retain, internal_key_sequence(key))) {
+        size_t length = internal_key_put(timeless, internal_key_user(key), 0, KEY_PUT);
+        key = slice_of(timeless, length);
+    }
+    return output_add(&compact->output, key, value, err);
+}
+
 enum status compact_step(struct compact *compact, size_t bytes, bool *done, struct error *err)
 {
     CHECK(bytes > 0);
@@ -155,7 +181,7 @@ enum status compact_step(struct compact *compact, size_t bytes, bool *done, stru
         bool keep = false;
         enum status status = retain_next(&compact->retain, key, &keep, err);
         if (status == STATUS_OK && keep) {
-            status = output_add(&compact->output, key, value, err);
+            status = put_out(compact, key, value, err);
         }
         if (status != STATUS_OK) {
             return status;

@@ -19,7 +19,8 @@ struct compact {
     struct output output;
     struct iter *iter; /* NULL for a move */
     bool positioned;
-    uint64_t read; /* bytes of entries */
+    bool is_lowest; /* the keyspace has nothing below the output's level */
+    uint64_t read;  /* bytes of entries */
 };
 
 /* Takes a reference to the version; borrows the rest until release. Nothing is held after an

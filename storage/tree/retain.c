@@ -24,11 +24,16 @@ void retain_reset(struct retain *retain)
     retain->started = false;
 }
 
+bool retain_is_seen_by_all(const struct retain *retain, uint64_t sequence)
+{
+    return retain->snapshot_count == 0 || retain->snapshots[0] >= sequence;
+}
+
 /* A deletion says nothing any more if no snapshot is older than it (then every older version
  * in this run is dropped as well) and nothing lies below. */
 static bool deletion_is_spent(const struct retain *retain, struct slice user, uint64_t sequence)
 {
-    if (retain->below == NULL || (retain->snapshot_count > 0 && retain->snapshots[0] < sequence)) {
+    if (retain->below == NULL || !retain_is_seen_by_all(retain, sequence)) {
         return false;
     }
     return !retain->below(retain->context, user);

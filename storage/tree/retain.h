@@ -33,6 +33,9 @@ void retain_release(struct retain *retain);
 /* Begins another run. */
 void retain_reset(struct retain *retain);
 
+/* True if every reader, now and later, sees what has this sequence. */
+bool retain_is_seen_by_all(const struct retain *retain, uint64_t sequence);
+
 /* Decides on the next entry: *keep. RESOURCE_EXHAUSTED: no memory. CORRUPT: the
  * versions of a key do not fall. */
 enum status retain_next(struct retain *retain, struct slice internal_key, bool *keep,

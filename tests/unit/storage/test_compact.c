@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "engine_model.h"
+#include "storage/table/table_reader.h"
 #include "testlib/fs_crash.h"
 
 struct fixture {
@@ -162,6 +163,62 @@ static void test_deletions_vanish(void **state)
     fixture_release(&fixture);
 }
 
+/* The largest sequence in the keyspace's tables, after all levels were merged. */
+static uint64_t largest_sequence(struct fixture *fixture, unsigned keyspace)
+{
+    static struct table_list list;
+    struct error err = ERROR_INIT;
+    assert_ok(engine_compact(fixture->engine, &err), &err);
+    assert_true(list_tables(fixture, keyspace, &list) > 0);
+    uint64_t largest = 0;
+    for (unsigned i = 0; i < list.count; i++) {
+        char path[PATH_BYTES_MAX];
+        assert_ok(path_join(path, "/store", list.tables[i].name, &err), &err);
+        struct table_open_options options = {
+            .fs = fs_crash_fs(fixture->memory), .alloc = alloc_default(), .path = path};
+        struct table *table = NULL;
+        assert_ok(table_open(&options, &table, &err), &err);
+        uint64_t sequence = table_get_info(table)->sequence_largest;
+        largest = sequence > largest ? sequence : largest;
+        table_unref(table);
+    }
+    return largest;
+}
+
+/* Values in the lowest level lose their sequences, but not while a snapshot must tell them from
+ * older ones; and what is written later still comes before them. */
+static void test_the_lowest_level_has_no_sequences(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct model model = {.events = 0};
+    fixture_init(&fixture);
+    for (int round = 0; round < 2; round++) { /* a table that is merged, not moved */
+        for (uint32_t key = 0; key < 20; key++) {
+            model_put(&model, &fixture.batch, KS_LATEST, key);
+        }
+        settle(&fixture);
+    }
+    assert_int_equal(largest_sequence(&fixture, KS_LATEST), 0);
+    struct snapshot *snapshot = engine_snapshot_new(fixture.engine);
+    struct model held = model;
+    for (uint32_t key = 0; key < 20; key += 2) {
+        model_put(&model, &fixture.batch, KS_LATEST, key);
+    }
+    model_delete(&model, &fixture.batch, KS_LATEST, 1);
+    settle(&fixture);
+    assert_true(largest_sequence(&fixture, KS_LATEST) > 40);
+    assert_content(fixture.engine, snapshot, &held);
+    assert_content(fixture.engine, NULL, &model);
+    engine_snapshot_free(fixture.engine, snapshot);
+    model_put(&model, &fixture.batch, KS_LATEST, 0);
+    model_put(&model, &fixture.batch, KS_LATEST, 19);
+    settle(&fixture);
+    assert_int_equal(largest_sequence(&fixture, KS_LATEST), 0);
+    assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
 /* A deletion above an older version in a deeper level must stay, or the old value comes back. */
 static void test_deletion_shadows(void **state)
 {
@@ -270,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_flush_drops),
         cmocka_unit_test(test_deletions_vanish),
         cmocka_unit_test(test_deletion_shadows),
+        cmocka_unit_test(test_the_lowest_level_has_no_sequences),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_steps),
     };
