@@ -43,8 +43,7 @@ static enum status find_parts(struct store_place *place, const char *dir, struct
     return status;
 }
 
-/* The directory that holds `dir`, by its name: a link to another disk belongs to where it is. */
-static enum status parent_of(char *out, const char *dir, struct error *err)
+enum status store_place_parent(char *out, const char *dir, struct error *err)
 {
     size_t length = strlen(dir);
     while (length > 1 && dir[length - 1] == '/') {
@@ -76,7 +75,7 @@ static enum status find_lock(struct store_place *place, const char *dir, bool is
     char parent[PATH_BYTES_MAX];
     enum status status = STATUS_OK;
     if (is_part) {
-        status = parent_of(parent, dir, err);
+        status = store_place_parent(parent, dir, err);
         if (status == STATUS_OK) {
             status = look_for(place, parent, "lock", place->lock, &place->has_lock, err);
         }

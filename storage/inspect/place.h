@@ -34,6 +34,10 @@ enum status store_place_find(struct store_place *place, struct fs *fs, struct al
  * the directory belongs to is running. */
 enum status store_place_lock(struct store_place *place, bool make, struct error *err) MUST_USE;
 
+/* The directory that holds `dir`, by its name (a link to another disk belongs to where it is), into
+ * out[PATH_BYTES_MAX]. */
+enum status store_place_parent(char *out, const char *dir, struct error *err) MUST_USE;
+
 /* Gives the lock back. */
 void store_place_release(struct store_place *place);
 
