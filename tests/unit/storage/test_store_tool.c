@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "store_fixture.h"
+#include "testlib/flip.h"
 #include "testlib/temp_dir.h"
 
 extern char **environ;
@@ -37,11 +38,15 @@ static void find_program(char out[PATH_BYTES_MAX])
     assert_ok(path_join(out, self, "bin/estreat-store", &err), &err);
 }
 
-/* Runs it; `out` NULL: into the fixture's buf. Returns the exit code. */
-static int run_to(struct fixture *fx, const char *out, const char *first, const char *second,
-                  const char *third)
+/* Runs it with arguments up to a NULL; `out` NULL: into the fixture's buf. Returns the exit code.
+ */
+static int run_all(struct fixture *fx, const char *out, const char *const given[])
 {
-    const char *arguments[] = {fx->program, first, second, third, NULL};
+    const char *arguments[8] = {fx->program};
+    for (size_t i = 0; given[i] != NULL; i++) {
+        assert_true(i + 2 < sizeof arguments / sizeof arguments[0]);
+        arguments[i + 1] = given[i];
+    }
     const char *path = out == NULL ? temp_dir_path(&fx->dir, "out") : out;
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
@@ -62,6 +67,13 @@ static int run_to(struct fixture *fx, const char *out, const char *first, const 
         buf_put_u8(&fx->out, '\0');
     }
     return WEXITSTATUS(status);
+}
+
+static int run_to(struct fixture *fx, const char *out, const char *first, const char *second,
+                  const char *third)
+{
+    const char *const given[] = {first, second, third, NULL};
+    return run_all(fx, out, given);
 }
 
 static void expect(struct fixture *fx, const char *verb, const char *path, int code,
@@ -171,6 +183,72 @@ static void wrong_use_is_64(void **state)
     }
 }
 
+static void expect_all(struct fixture *fx, int code, const char *text, const char *const given[])
+{
+    int got = run_all(fx, NULL, given);
+    const char *said = (const char *)fx->out.data;
+    if (got != code || strstr(said, text) == NULL) {
+        print_message("%s: exit %d:\n%s", given[0], got, said);
+    }
+    assert_int_equal(got, code);
+    assert_non_null(strstr(said, text));
+}
+
+#define EXPECT(fx, code, text, ...)                                                                \
+    expect_all(fx, code, text, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A store is backed up, the backups are listed and verified, and one is a store again. */
+static void backups_are_made_and_restored(void **state)
+{
+    struct fixture *fx = *state;
+    char backups[PATH_BYTES_MAX];
+    char again[PATH_BYTES_MAX];
+    (void)snprintf(backups, sizeof backups, "%s", temp_dir_path(&fx->dir, "backups"));
+    (void)snprintf(again, sizeof again, "%s", temp_dir_path(&fx->dir, "again"));
+    EXPECT(fx, USAGE, "No such file", "backups", backups);
+    EXPECT(fx, USAGE, "estreat-store: ", "restore", backups, again);
+    EXPECT(fx, SOUND, "backup number=1 ", "backup", fx->data, backups);
+    EXPECT(fx, SOUND, " copied=0 bytes_copied=0 removed=0\n", "backup", fx->data, backups);
+    EXPECT(fx, SOUND, "number=3 ", "backup", "--full", "--link", fx->data, backups);
+    EXPECT(fx, SOUND, " removed=2\n", "backup", fx->data, backups, "--keep", "2");
+    EXPECT(fx, SOUND, "backup number=3 made=2", "backups", backups);
+    EXPECT(fx, SOUND, " kind=increment tables=", "backups", backups);
+    EXPECT(fx, SOUND, "\nsound\n", "verify", backups);
+    EXPECT(fx, SOUND, "restored number=4 ", "restore", backups, again);
+    EXPECT(fx, SOUND, "\nsound\n", "verify", again);
+    EXPECT(fx, OTHER, "not empty", "restore", backups, again);
+    EXPECT(fx, USAGE, "BACKUP-000001", "restore", backups, "--number", "1",
+           temp_dir_path(&fx->dir, "third"));
+    EXPECT(fx, SOUND, "restored number=3 ", "restore", backups, "--number", "3",
+           temp_dir_path(&fx->dir, "third"));
+    EXPECT(fx, SOUND, "\nsound\n", "verify", temp_dir_path(&fx->dir, "third"));
+    flip_bit(fs_posix(), temp_dir_path(&fx->dir, "backups/BACKUP-000003"), 30);
+    EXPECT(fx, DAMAGE, "damage: ", "verify", backups);
+    EXPECT(fx, DAMAGE, "BACKUP-000003: at ", "backups", backups);
+    EXPECT(fx, DAMAGE, "BACKUP-000003: at ", "backup", fx->data, backups);
+    EXPECT(fx, DAMAGE, "BACKUP-000003: at ", "restore", backups, "--number", "3",
+           temp_dir_path(&fx->dir, "fourth"));
+    EXPECT(fx, SOUND, "restored number=5 ", "restore", backups, temp_dir_path(&fx->dir, "fourth"));
+}
+
+/* Of these verbs as well. */
+static void wrong_use_of_backups_is_64(void **state)
+{
+    struct fixture *fx = *state;
+    const char *backups = temp_dir_path(&fx->dir, "backups");
+    EXPECT(fx, USAGE, "usage: ", "backup", fx->data);
+    EXPECT(fx, USAGE, "usage: ", "backups", fx->data, backups);
+    EXPECT(fx, USAGE, "usage: ", "verify", "--keep", "1", fx->data);
+    EXPECT(fx, USAGE, "usage: ", "restore", "--full", backups, backups);
+    EXPECT(fx, USAGE, "not a number", "backup", "--keep", "0", fx->data, backups);
+    EXPECT(fx, USAGE, "not a number", "backup", "--keep", "1x", fx->data, backups);
+    EXPECT(fx, USAGE, "not a number", "restore", "--number", "-1", backups, backups);
+    EXPECT(fx, USAGE, "estreat-store: ", "backup", temp_dir_path(&fx->dir, "absent"), backups);
+    EXPECT(fx, USAGE, "estreat-store: ", "backup", fx->data, "");
+    EXPECT(fx, USAGE, "estreat-store: ", "restore", "", backups);
+    EXPECT(fx, USAGE, "no backup", "backups", fx->data);
+}
+
 /* While somebody holds the lock, verify and repair cannot tell, and change nothing. */
 static void a_running_node_is_refused(void **state)
 {
@@ -180,6 +258,8 @@ static void a_running_node_is_refused(void **state)
     assert_ok(fs_lock(fs_posix(), temp_dir_path(&fx->dir, "data/lock"), &held, &err), &err);
     expect(fx, "verify", fx->data, OTHER, "in use: stop the node first");
     expect(fx, "repair", fx->data, OTHER, "in use: stop the node first");
+    EXPECT(fx, OTHER, "in use: stop the node first", "backup", fx->data,
+           temp_dir_path(&fx->dir, "backups"));
     expect(fx, "verify", temp_dir_path(&fx->dir, STORE_LOG), OTHER, "in use");
     expect(fx, "repair", temp_dir_path(&fx->dir, STORE_TABLES), OTHER, "in use");
     expect(fx, "stats", fx->data, SOUND, "manifest ");
@@ -203,8 +283,13 @@ static void a_full_disk_is_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(verbs_say_what_is),         CASE(dump_takes_a_file),      CASE(wrong_use_is_64),
-        CASE(a_running_node_is_refused), CASE(a_full_disk_is_noticed),
+        CASE(verbs_say_what_is),
+        CASE(dump_takes_a_file),
+        CASE(wrong_use_is_64),
+        CASE(a_running_node_is_refused),
+        CASE(a_full_disk_is_noticed),
+        CASE(backups_are_made_and_restored),
+        CASE(wrong_use_of_backups_is_64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
