@@ -13,6 +13,7 @@
 #include "storage/backup/backup.h"
 #include "storage/backup/check.h"
 #include "storage/backup/restore.h"
+#include "storage/table/table_format.h"
 #include "testlib/clock_manual.h"
 #include "testlib/executor_manual.h"
 #include "testlib/fs_crash.h"
@@ -169,47 +170,114 @@ static void check_restored(struct world *world, const char *dir, unsigned seal)
     buf_release(&value);
 }
 
-static void no_fault(void *context, const struct error *fault)
+static void load_golden(struct world *world)
 {
-    (void)context;
-    fail_msg("%s", fault->text);
+    assert_ok(fs_make_dir(world->fs, "backup_v1", &world->err), &world->err);
+    for (size_t i = 0; i < GOLDEN_FILES; i++) {
+        char path[PATH_BYTES_MAX];
+        struct buf bytes;
+        read_file(fs_posix(), golden_path(path, golden_files[i]), &bytes);
+        write_file(world->fs, golden_files[i], buf_slice(&bytes));
+        buf_release(&bytes);
+    }
+}
+
+static enum status restore_to(struct world *world, uint64_t number, const char *dir)
+{
+    struct restore *restore = NULL;
+    const struct restore_options options = {.fs = world->fs,
+                                            .alloc = alloc_default(),
+                                            .from = "backup_v1",
+                                            .number = number,
+                                            .to = dir};
+    enum status status = restore_start(&options, &restore, &world->err);
+    if (status == STATUS_OK) {
+        status = restore_run(restore, &world->err);
+    }
+    restore_free(restore);
+    return status;
+}
+
+struct found {
+    uint64_t faults;
+    struct error first;
+};
+
+static void each_fault(void *context, const struct error *fault)
+{
+    struct found *found = context;
+    found->first = found->faults == 0 ? *fault : found->first;
+    found->faults++;
+}
+
+static void look(struct world *world, struct found *found)
+{
+    struct backup_check *check = NULL;
+    const struct backup_check_options options = {.fs = world->fs,
+                                                 .alloc = alloc_default(),
+                                                 .dir = "backup_v1",
+                                                 .on_fault = each_fault,
+                                                 .context = found};
+    *found = (struct found){.faults = 0};
+    assert_ok(backup_check_start(&options, &check, &world->err), &world->err);
+    assert_ok(backup_check_run(check, &world->err), &world->err);
+    assert_int_equal(backup_check_result(check)->backups, BACKUPS);
+    assert_int_equal(backup_check_result(check)->files, GOLDEN_FILES - BACKUPS);
+    backup_check_free(check);
 }
 
 /* Backups of version 1 are sound, and each is the store that it was. */
 static void backups_of_version_1_restore(void **state)
 {
     struct world world;
-    struct backup_check *check = NULL;
+    struct found found;
     (void)state;
     begin(&world);
-    assert_ok(fs_make_dir(world.fs, "backup_v1", &world.err), &world.err);
-    for (size_t i = 0; i < GOLDEN_FILES; i++) {
-        char path[PATH_BYTES_MAX];
-        struct buf bytes;
-        read_file(fs_posix(), golden_path(path, golden_files[i]), &bytes);
-        write_file(world.fs, golden_files[i], buf_slice(&bytes));
-        buf_release(&bytes);
+    load_golden(&world);
+    look(&world, &found);
+    if (found.faults > 0) {
+        fail_msg("%s", found.first.text);
     }
-    const struct backup_check_options looking = {
-        .fs = world.fs, .alloc = alloc_default(), .dir = "backup_v1", .on_fault = no_fault};
-    assert_ok(backup_check_start(&looking, &check, &world.err), &world.err);
-    assert_ok(backup_check_run(check, &world.err), &world.err);
-    assert_int_equal(backup_check_result(check)->backups, BACKUPS);
-    assert_int_equal(backup_check_result(check)->files, GOLDEN_FILES - BACKUPS);
-    backup_check_free(check);
     for (unsigned seal = 1; seal <= BACKUPS; seal++) {
-        struct restore *restore = NULL;
         char dir[64];
         (void)snprintf(dir, sizeof dir, "restored%u", seal);
-        const struct restore_options options = {.fs = world.fs,
-                                                .alloc = alloc_default(),
-                                                .from = "backup_v1",
-                                                .number = seal,
-                                                .to = dir};
-        assert_ok(restore_start(&options, &restore, &world.err), &world.err);
-        assert_ok(restore_run(restore, &world.err), &world.err);
-        restore_free(restore);
+        assert_ok(restore_to(&world, seal, dir), &world.err);
         check_restored(&world, dir, seal);
+    }
+    fs_crash_free(world.crash);
+}
+
+/* A value changed and its block's checksum made good: sound inside, and not what was copied. */
+static void what_is_tampered_with_is_found(void **state)
+{
+    static const char name[] = "backup_v1/000001-000002.sst";
+    struct world world;
+    struct found found;
+    struct buf bytes;
+    struct table_footer footer;
+    (void)state;
+    begin(&world);
+    load_golden(&world);
+    read_file(world.fs, name, &bytes);
+    assert_ok(table_footer_decode(bytes.data + bytes.length - TABLE_FOOTER_BYTES, bytes.length,
+                                  &footer, &world.err),
+              &world.err);
+    size_t contents = (size_t)footer.filter.offset - TABLE_BLOCK_TRAILER_BYTES; /* one data block */
+    uint8_t *value = memmem(bytes.data, contents, "value 5/1", 9);
+    assert_non_null(value);
+    value[8] = '9';
+    put_le32(bytes.data + contents + 1,
+             table_block_checksum(slice_of(bytes.data, contents), bytes.data[contents], 2, 0));
+    write_file(world.fs, name, buf_slice(&bytes));
+    buf_release(&bytes);
+    look(&world, &found);
+    assert_int_equal(found.faults, 1);
+    assert_non_null(strstr(found.first.text, "not those that were copied"));
+    for (unsigned seal = 1; seal <= BACKUPS; seal++) {
+        char dir[64];
+        (void)snprintf(dir, sizeof dir, "restored%u", seal);
+        assert_status(restore_to(&world, seal, dir), STATUS_CORRUPT, &world.err);
+        assert_non_null(strstr(world.err.text, "not those of the backup"));
     }
     fs_crash_free(world.crash);
 }
@@ -261,6 +329,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backups_of_version_1_restore),
+        cmocka_unit_test(what_is_tampered_with_is_found),
         cmocka_unit_test(version_1_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
