@@ -97,6 +97,22 @@ static void show(const struct backup_read *read, struct report *report)
                   read->state.last_sequence);
 }
 
+static void show_files(const struct backup_manifest *manifest, struct report *report)
+{
+    for (size_t i = 0; i < backup_file_count(manifest); i++) {
+        char name[BACKUP_NAME_BYTES];
+        struct backup_file file = backup_file_at(manifest, i);
+        (void)fprintf(report->lines,
+                      "file backup=%" PRIu64 " table=%" PRIu64 " bytes=%" PRIu64 " name=%s",
+                      manifest->number, file.table, file.bytes, backup_file_name(name, &file));
+        for (size_t at = 0; !file.linked && at < DIGEST_BYTES; at++) {
+            (void)fprintf(report->lines, "%s%02x", at == 0 ? " blake2b=" : "",
+                          file.digest.bytes[at]);
+        }
+        (void)fputc('\n', report->lines);
+    }
+}
+
 static enum status open_backups(struct backup_directory *directory, struct fs *fs,
                                 struct alloc *alloc, const char *backups, struct error *err)
 {
@@ -107,7 +123,7 @@ static enum status open_backups(struct backup_directory *directory, struct fs *f
     return status;
 }
 
-enum status inspect_backups(struct fs *fs, struct alloc *alloc, const char *backups,
+enum status inspect_backups(struct fs *fs, struct alloc *alloc, const char *backups, bool files,
                             struct report *report, struct error *err)
 {
     struct backup_directory directory;
@@ -119,6 +135,9 @@ enum status inspect_backups(struct fs *fs, struct alloc *alloc, const char *back
                                        &found);
         if (status == STATUS_OK) {
             show(&read, report);
+        }
+        if (status == STATUS_OK && files) {
+            show_files(&read.manifest, report);
         }
         backup_read_release(&read);
         status = report_end(report, status, &found, err);

@@ -22,8 +22,9 @@ enum status inspect_backup(const struct store_place *place, const char *backups,
                            const struct inspect_backup_options *options, struct report *report,
                            struct error *err) MUST_USE;
 
-/* A line for each backup; those whose manifests are damaged are faults. NOT_FOUND: none there. */
-enum status inspect_backups(struct fs *fs, struct alloc *alloc, const char *backups,
+/* A line for each backup, and with `files` one for each of its files; backups whose manifests are
+ * damaged are faults. NOT_FOUND: none there. */
+enum status inspect_backups(struct fs *fs, struct alloc *alloc, const char *backups, bool files,
                             struct report *report, struct error *err) MUST_USE;
 
 /* Reads everything that the backups name. */

@@ -22,7 +22,7 @@ enum { EXIT_SOUND = 0, EXIT_DAMAGE = 1, EXIT_OTHER = 2, EXIT_USAGE = 64 };
 static const char usage[] =
     "usage: estreat-store stats DIR\n"
     "       estreat-store verify DIR|BACKUPS\n"
-    "       estreat-store dump DIR|FILE\n"
+    "       estreat-store dump DIR|FILE|BACKUPS\n"
     "       estreat-store repair DIR\n"
     "       estreat-store backup DIR BACKUPS [--keep N] [--full] [--link]\n"
     "       estreat-store backups BACKUPS\n"
@@ -89,8 +89,17 @@ static enum status stats(struct run *run, const char *dir)
     return status == STATUS_OK ? inspect_stats(&run->place, &run->report, &run->err) : status;
 }
 
+static bool is_backups(const char *path)
+{
+    bool is = false;
+    return path[0] != '\0' && backup_directory_is(fs_posix(), path, &is, NULL) == STATUS_OK && is;
+}
+
 static enum status dump(struct run *run, const char *path)
 {
+    if (is_backups(path)) {
+        return inspect_backups(fs_posix(), alloc_default(), path, true, &run->report, &run->err);
+    }
     enum status status =
         inspect_dump_file(fs_posix(), alloc_default(), path, &run->report, &run->err);
     if (status != STATUS_INVALID_ARGUMENT) {
@@ -120,9 +129,7 @@ static void sum_up(const struct verified *found)
 static enum status verify(struct run *run, const char *dir)
 {
     struct verified found;
-    bool is_backups = false;
-    if (dir[0] != '\0' && backup_directory_is(fs_posix(), dir, &is_backups, NULL) == STATUS_OK &&
-        is_backups) {
+    if (is_backups(dir)) {
         return inspect_backups_verify(fs_posix(), alloc_default(), dir, &run->report, &run->err);
     }
     enum status status = find(run, dir);
@@ -160,7 +167,7 @@ static enum status backup(struct run *run, const char *dir)
 
 static enum status backups(struct run *run, const char *dir)
 {
-    return inspect_backups(fs_posix(), alloc_default(), dir, &run->report, &run->err);
+    return inspect_backups(fs_posix(), alloc_default(), dir, false, &run->report, &run->err);
 }
 
 static enum status restore(struct run *run, const char *dir)

@@ -213,6 +213,8 @@ static void backups_are_made_and_restored(void **state)
     EXPECT(fx, SOUND, " removed=2\n", "backup", fx->data, backups, "--keep", "2");
     EXPECT(fx, SOUND, "backup number=3 made=2", "backups", backups);
     EXPECT(fx, SOUND, " kind=increment tables=", "backups", backups);
+    EXPECT(fx, SOUND, ".sst blake2b=", "dump", backups);
+    EXPECT(fx, SOUND, ".link\n", "dump", backups);
     EXPECT(fx, SOUND, "\nsound\n", "verify", backups);
     EXPECT(fx, SOUND, "restored number=4 ", "restore", backups, again);
     EXPECT(fx, SOUND, "\nsound\n", "verify", again);
