@@ -30,12 +30,17 @@ static enum status on_group(void *context, struct wal_position place,
 {
     struct report *report = context;
     (void)err;
-    begin(report, "group", place);
+    begin(report, group->chain == 0 ? "group" : "chain", place);
     (void)fprintf(report->lines,
                   " synced_file=%016" PRIx64 ".wal synced_offset=%" PRIu64 " bytes=%" PRIu32
-                  " records=%" PRIu32 "\n",
+                  " records=%" PRIu32,
                   group->synced_through.file, group->synced_through.offset, group->bytes,
                   group->records);
+    if (group->chain != 0) {
+        (void)fprintf(report->lines, " chain=%016" PRIx64 " follows=%" PRIu64, group->chain,
+                      group->follows);
+    }
+    (void)fputc('\n', report->lines);
     return STATUS_OK;
 }
 

@@ -24,6 +24,11 @@ void wal_files_release(struct wal_files *files)
     }
 }
 
+static bool is_always_synced(const struct wal_files *files)
+{
+    return files->head.version == WAL_VERSION_GROUPS;
+}
+
 /* --- making ------------------------------------------------------------------------------ */
 
 static enum status spare_path(const struct wal_files *files, uint64_t id, char *out,
@@ -132,8 +137,9 @@ static enum status begin(struct wal_files *files, const char *temporary, uint64_
     }
     counter_add(reuse ? &files->metrics->segments_recycled : &files->metrics->segments_made, 1);
     segment->file = file;
+    segment->version = files->head.version;
     files->making = segment;
-    files->filled = reuse ? bytes : 0;
+    files->filled = reuse || !is_always_synced(files) ? bytes : 0;
     return STATUS_OK;
 }
 
@@ -206,7 +212,8 @@ static enum status remove_file(struct wal_files *files, const struct wal_segment
     if (status != STATUS_OK) {
         return status;
     }
-    if (segment->bytes != files->segment_bytes || files->spare_count == WAL_SPARES_MAX) {
+    if (segment->bytes != files->segment_bytes || files->spare_count == WAL_SPARES_MAX ||
+        !is_always_synced(files)) {
         return fs_unlink(files->fs, path, err);
     }
     status = spare_path(files, segment->file_id, spare, err);
@@ -221,19 +228,84 @@ static enum status remove_file(struct wal_files *files, const struct wal_segment
 
 /* --- work -------------------------------------------------------------------------------- */
 
-static void remove_one_locked(struct wal_files *files)
+static void note_sync_locked(struct wal_files *files, enum status status, const struct error *err)
+{
+    if (status != STATUS_OK && files->sync_status == STATUS_OK) {
+        /* No want of space that passes: nobody knows what the disk holds. */
+        files->sync_status = status == STATUS_RESOURCE_EXHAUSTED ? STATUS_INTERNAL : status;
+        files->sync_error = *err;
+        files->sync_error.status = files->sync_status;
+    }
+}
+
+/* Of a segment that is not synced: durably gone, or else whole. */
+static enum status settle_removal(struct wal_files *files, struct wal_segment *segment,
+                                  enum status removed, struct error *err)
+{
+    if (removed == STATUS_OK && fs_sync_dir(files->fs, files->dir, NULL) == STATUS_OK) {
+        return STATUS_OK;
+    }
+    return file_sync(segment->file, err);
+}
+
+static void remove_one_locked(struct wal_files *files, bool *notify)
 {
     struct error err = ERROR_INIT;
+    struct error sync_err = ERROR_INIT;
     struct wal_segment *segment = files->retired;
+    bool unsynced = segment->file != NULL;
     files->retired = segment->next;
+    files->removing_unsynced = unsynced;
     mutex_unlock(files->mutex);
     enum status status = remove_file(files, segment, &err);
+    enum status synced = unsynced ? settle_removal(files, segment, status, &sync_err) : STATUS_OK;
     wal_segment_free(files->alloc, segment);
     mutex_lock(files->mutex);
+    files->removing_unsynced = false;
     if (status != STATUS_OK) {
         files->remove_status = status;
         files->remove_error = err;
     }
+    note_sync_locked(files, synced, &sync_err);
+    *notify = unsynced && files->attempted_locked(files->context);
+}
+
+/* --- syncing ----------------------------------------------------------------------------- */
+
+/* The owner may retire the segment meanwhile; it is freed by this worker alone. */
+static void sync_one_locked(struct wal_files *files, struct wal_segment *segment, bool *notify)
+{
+    struct error err = ERROR_INIT;
+    mutex_unlock(files->mutex);
+    enum status status = file_sync(segment->file, &err);
+    mutex_lock(files->mutex);
+    note_sync_locked(files, status, &err);
+    if (status == STATUS_OK) {
+        file_close(segment->file);
+        segment->file = NULL;
+    }
+    *notify = files->attempted_locked(files->context);
+}
+
+static struct wal_segment *to_sync_locked(const struct wal_files *files)
+{
+    return files->sync_status == STATUS_OK ? wal_index_unsynced(files->index, files->sync_before)
+                                           : NULL;
+}
+
+void wal_files_sync_locked(struct wal_files *files, uint64_t file_id)
+{
+    files->sync_before = file_id;
+}
+
+bool wal_files_synced_locked(const struct wal_files *files, uint64_t file_id)
+{
+    const struct wal_segment *segment = files->retired;
+    while (segment != NULL && segment->file == NULL) {
+        segment = segment->next;
+    }
+    return segment == NULL && !files->removing_unsynced &&
+           wal_index_unsynced(files->index, file_id) == NULL;
 }
 
 /* One piece of it. False if it failed. */
@@ -263,6 +335,11 @@ static bool make_next_locked(struct wal_files *files, bool *notify)
     return status == STATUS_OK;
 }
 
+static bool has_work_locked(const struct wal_files *files)
+{
+    return files->retired != NULL || files->wanted || to_sync_locked(files) != NULL;
+}
+
 static enum job_result work(struct job *job)
 {
     struct wal_files *files = (struct wal_files *)((char *)job - offsetof(struct wal_files, job));
@@ -272,12 +349,15 @@ static enum job_result work(struct job *job)
     bool call = false;
     mutex_lock(files->mutex);
     CHECK(files->working);
+    struct wal_segment *unsynced = to_sync_locked(files);
     if (files->retired != NULL) {
-        remove_one_locked(files);
+        remove_one_locked(files, &call);
+    } else if (unsynced != NULL) {
+        sync_one_locked(files, unsynced, &call);
     } else if (files->wanted) {
         go_on = make_next_locked(files, &call); /* if not, the next kick tries again */
     }
-    go_on = go_on && (files->retired != NULL || files->wanted);
+    go_on = go_on && has_work_locked(files);
     if (!go_on) {
         files->working = false;
         condition_broadcast(files->changed);
@@ -313,7 +393,7 @@ void wal_files_retire_locked(struct wal_files *files, struct wal_segment *list)
 void wal_files_kick(struct wal_files *files)
 {
     mutex_lock(files->mutex);
-    bool begin = !files->working && (files->wanted || files->retired != NULL);
+    bool begin = !files->working && has_work_locked(files);
     if (begin) {
         files->working = true;
         job_init(&files->job, work);

@@ -9,6 +9,13 @@
  * when groups come, and their syncs take two thirds of the time. A reused file has that
  * already; its old records do not pass the checksum any more, since that covers the
  * file's number.
+ * Where the owner writes without syncing (version WAL_VERSION_CHAINS) neither is done: zeros
+ * would be written for nothing, and so would the old bytes of a file that is reused while
+ * the system has not written them yet.
+ *
+ * Such a log has segments that are not synced. They are when a sync is asked for; if they
+ * are removed before, that must be durable by then, too: else a crash could bring back a
+ * file with a hole, and the log would end there.
  *
  * Threads: what ends in _locked is called with the WAL's lock; the work itself runs
  * without it, one piece at a time.
@@ -32,10 +39,11 @@ struct wal_files {
     struct mutex *mutex;
     struct condition *changed;
     const char *dir;
-    struct wal_head head; /* of every segment, but for the number */
+    struct wal_head head;    /* of every segment, but for the number */
+    struct wal_index *index; /* the log's, for what is not synced */
     uint64_t segment_bytes;
-    /* Called with the lock after each attempt to make the next segment. If it returns true,
-     * `notify` is called without the lock. */
+    /* Called with the lock after each attempt to make the next segment, and when a segment was
+     * synced. If it returns true, `notify` is called without the lock. */
     bool (*attempted_locked)(void *context);
     void *context;
     void (*notify)(void *context); /* NULL is allowed */
@@ -54,6 +62,10 @@ struct wal_files {
     enum status next_status;  /* of the last attempt */
     struct error next_error;
     struct wal_segment *retired;
+    bool removing_unsynced;
+    uint64_t sync_before;    /* segments below this file are to be synced */
+    enum status sync_status; /* the first one that failed: final */
+    struct error sync_error;
     enum status remove_status; /* of the last file that could not be removed */
     struct error remove_error;
 };
@@ -67,6 +79,12 @@ enum status wal_files_make(struct wal_files *files, uint64_t id, uint64_t bytes,
 
 /* Segment `id` of at least `bytes` is to be the next one. wal_files_kick() begins it. */
 void wal_files_want_locked(struct wal_files *files, uint64_t id, uint64_t bytes);
+
+/* Segments below `file_id` are to be synced. wal_files_kick() begins it. */
+void wal_files_sync_locked(struct wal_files *files, uint64_t file_id);
+
+/* True if all segments below `file_id` are synced, and those that were not are durably gone. */
+bool wal_files_synced_locked(const struct wal_files *files, uint64_t file_id);
 
 /* Takes the list. wal_files_kick() begins to remove them. */
 void wal_files_retire_locked(struct wal_files *files, struct wal_segment *list);

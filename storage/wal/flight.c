@@ -21,9 +21,11 @@ static void write_done(struct io_write *write)
     }
 }
 
-static bool fits(const struct wal *wal, const struct wal_segment *segment, uint64_t offset)
+static bool fits(const struct wal *wal, const struct wal_segment *segment, uint64_t offset,
+                 enum wal_group_form form)
 {
-    return offset + wal_group_disk_bytes(wal->flight) <= segment->bytes;
+    bool allowed = form == GROUP_FORM_GROUP || segment->version >= WAL_VERSION_CHAINS;
+    return allowed && offset + wal_group_disk_bytes(wal->flight, form) <= segment->bytes;
 }
 
 /* The newest segment is over; the one that was made ahead takes its place. */
@@ -33,8 +35,10 @@ static struct wal_segment *take_next_locked(struct wal *wal)
     struct wal_segment *next = wal->files.next;
     if (old != NULL) {
         CHECK(old->file_id < next->file_id);
-        file_close(old->file); /* all of it is durable */
-        old->file = NULL;
+        if (!wal_position_before(wal->synced, wal->end)) {
+            file_close(old->file); /* all of it is durable */
+            old->file = NULL;
+        }
     }
     wal->files.next = NULL;
     wal_index_add(&wal->index, next);
@@ -42,61 +46,117 @@ static struct wal_segment *take_next_locked(struct wal *wal)
     return next;
 }
 
-static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t offset)
+/* The chain that the flight belongs to once it is written. */
+static uint64_t choose_chain(struct wal *wal, enum wal_group_form form)
 {
-    struct wal_position place = {.file = segment->file_id, .offset = offset};
-    CHECK(!wal_position_before(place, wal->end));
-    struct slice data = wal_group_seal(wal->flight, place, wal->end, wal->files.head.salt);
+    uint64_t chain = form == GROUP_FORM_GROUP ? 0 : wal->chain;
+    while (form != GROUP_FORM_GROUP && chain == 0) {
+        rng_fill(wal->options.rng, &chain, sizeof chain);
+    }
+    return chain;
+}
+
+static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t offset,
+                         enum wal_group_form form)
+{
+    bool begins_file = offset == WAL_BLOCK_BYTES && wal->end.file != segment->file_id;
+    const struct wal_group_place to = {
+        .form = form,
+        .place = {.file = segment->file_id, .offset = offset},
+        .synced_through = wal->synced,
+        .salt = wal->files.head.salt,
+        .chain = choose_chain(wal, form),
+        .follows = begins_file ? wal->end.offset : 0,
+    };
+    CHECK(!wal_position_before(to.place, wal->end));
+    CHECK(form != GROUP_FORM_GROUP || !wal_position_before(wal->synced, wal->end));
+    struct slice data = wal_group_seal(wal->flight, &to);
     CHECK(offset + data.length <= segment->bytes);
     wal->flight_end =
-        (struct wal_position){.file = place.file, .offset = place.offset + data.length};
+        (struct wal_position){.file = segment->file_id, .offset = offset + data.length};
+    wal->flight_form = form;
+    wal->flight_chain = to.chain;
     wal->flight_state = FLIGHT_WRITING;
     wal->write = (struct io_write){.file = segment->file,
                                    .offset = offset,
                                    .data = data,
-                                   .sync = !PLANTED(SKIP_LOG_SYNC),
+                                   .sync = wal->flight_sync && !PLANTED(SKIP_LOG_SYNC),
                                    .done = write_done,
                                    .context = wal};
     io_submit(wal->options.io, &wal->write);
 }
 
+static void want_next_locked(struct wal *wal, enum wal_group_form form)
+{
+    uint64_t bytes = WAL_BLOCK_BYTES + wal_group_disk_bytes(wal->flight, form);
+    bytes = bytes > wal->files.segment_bytes ? bytes : wal->files.segment_bytes;
+    wal_files_want_locked(&wal->files, wal->end.file + 1, bytes);
+    wal->flight_state = FLIGHT_WAITING;
+}
+
+/* What the flight makes durable is no use while something before it is not. False if it has to wait
+ * until all below `file_id` is. */
+static bool synced_below_locked(struct wal *wal, uint64_t file_id)
+{
+    bool durable = !wal_position_before(wal->synced, wal->end);
+    if (!wal->flight_sync || durable || wal_files_synced_locked(&wal->files, file_id)) {
+        return true;
+    }
+    wal_files_sync_locked(&wal->files, file_id);
+    wal->flight_state = FLIGHT_SYNCING;
+    return false;
+}
+
 enum status wal_flight_start_locked(struct wal *wal, struct error *err)
 {
     struct wal_segment *segment = wal_index_newest(&wal->index);
-    uint64_t offset = wal->end.offset;
+    enum wal_group_form begin = wal->flight_sync ? GROUP_FORM_GROUP : GROUP_FORM_CHAIN;
+    enum wal_group_form form = wal->chain != 0 ? GROUP_FORM_LINKS : begin;
+    uint64_t offset = form == GROUP_FORM_LINKS ? wal->end.offset : wal_block_up(wal->end.offset);
     CHECK(wal->flight != NULL);
     CHECK(segment->file_id == wal->end.file);
-    if (!fits(wal, segment, offset)) {
+    if (wal->files.sync_status != STATUS_OK) {
+        if (err != NULL) {
+            *err = wal->files.sync_error;
+        }
+        return wal->files.sync_status;
+    }
+    if (!fits(wal, segment, offset, form)) {
         segment = wal->files.next;
+        form = begin;
         offset = WAL_BLOCK_BYTES;
-        if (segment == NULL || !fits(wal, segment, offset)) {
-            uint64_t bytes = WAL_BLOCK_BYTES + wal_group_disk_bytes(wal->flight);
-            wal_files_want_locked(&wal->files, wal->end.file + 1,
-                                  bytes > wal->files.segment_bytes ? bytes
-                                                                   : wal->files.segment_bytes);
-            wal->flight_state = FLIGHT_WAITING;
+        if (segment == NULL || !fits(wal, segment, offset, form)) {
+            want_next_locked(wal, form);
             return STATUS_OK;
         }
+    }
+    if (!synced_below_locked(wal, segment->file_id)) {
+        return STATUS_OK;
     }
     if (!wal_index_reserve(&wal->index, 1) ||
         !wal_segment_reserve(wal->options.alloc, segment, wal->flight->point_count)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "log: no memory for its index");
     }
+    if (form == GROUP_FORM_GROUP) {
+        wal->synced = wal->end; /* if it was not yet, it is in files before, and those are synced */
+        wal->chain = 0;
+    }
     if (segment == wal->files.next) {
         segment = take_next_locked(wal);
     }
-    write_locked(wal, segment, offset);
+    write_locked(wal, segment, offset, form);
     return STATUS_OK;
 }
 
 bool wal_flight_attempted_locked(void *context)
 {
     struct wal *wal = context;
-    if (wal->flight_state != FLIGHT_WAITING) {
+    bool syncing = wal->flight_state == FLIGHT_SYNCING;
+    if (wal->flight_state != FLIGHT_WAITING && !syncing) {
         return false;
     }
-    struct error err = wal->files.next_error;
-    enum status status = wal->files.next_status;
+    struct error err = syncing ? wal->files.sync_error : wal->files.next_error;
+    enum status status = syncing ? wal->files.sync_status : wal->files.next_status;
     if (status == STATUS_OK) {
         status = wal_flight_start_locked(wal, &err);
         if (status == STATUS_OK) {
@@ -113,8 +173,8 @@ bool wal_flight_attempted_locked(void *context)
 void wal_flight_wait(struct wal *wal)
 {
     mutex_lock(&wal->mutex);
-    while (wal->flight_state == FLIGHT_WAITING || wal->flight_state == FLIGHT_WRITING ||
-           wal->files.working) {
+    while (wal->flight_state == FLIGHT_WAITING || wal->flight_state == FLIGHT_SYNCING ||
+           wal->flight_state == FLIGHT_WRITING || wal->files.working) {
         if (wal->options.on_wait != NULL) {
             mutex_unlock(&wal->mutex);
             wal->options.on_wait(wal->options.context);

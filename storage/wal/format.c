@@ -29,9 +29,10 @@ void wal_head_encode(const struct wal_head *head, uint8_t out[WAL_BLOCK_BYTES])
 {
     CHECK(head->identity_length <= WAL_IDENTITY_BYTES_MAX);
     CHECK(head->file > 0);
+    CHECK(head->version == WAL_VERSION_GROUPS || head->version == WAL_VERSION_CHAINS);
     memset(out, 0, WAL_BLOCK_BYTES);
     memcpy(out, magic, sizeof magic);
-    put_le32(out + HEAD_VERSION, WAL_VERSION);
+    put_le32(out + HEAD_VERSION, head->version);
     put_le64(out + HEAD_FILE, head->file);
     put_le64(out + HEAD_SALT, head->salt);
     put_le32(out + HEAD_IDENTITY_LENGTH, (uint32_t)head->identity_length);
@@ -50,16 +51,17 @@ enum status wal_head_decode(const uint8_t bytes[WAL_BLOCK_BYTES], const char *pa
                          path);
     }
     uint32_t version = get_le32(bytes + HEAD_VERSION);
-    if (version != WAL_VERSION) {
+    if (version != WAL_VERSION_GROUPS && version != WAL_VERSION_CHAINS) {
         return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "%.300s: log format %u, this program knows %u", path, version,
-                         WAL_VERSION);
+                         "%.300s: log format %u, this program knows %u and below", path, version,
+                         WAL_VERSION_CHAINS);
     }
     uint32_t length = get_le32(bytes + HEAD_IDENTITY_LENGTH);
     if (length > WAL_IDENTITY_BYTES_MAX || get_le64(bytes + HEAD_FILE) == 0) {
         return error_set(err, STATUS_CORRUPT, "%.300s: offset 0: impossible head", path);
     }
-    *out = (struct wal_head){.file = get_le64(bytes + HEAD_FILE),
+    *out = (struct wal_head){.version = version,
+                             .file = get_le64(bytes + HEAD_FILE),
                              .salt = get_le64(bytes + HEAD_SALT),
                              .identity_length = length};
     memcpy(out->identity, bytes + HEAD_IDENTITY, length);
@@ -158,18 +160,23 @@ size_t wal_synced_put(uint8_t *to)
     return begin_crc(to, 0);
 }
 
-size_t wal_group_put(uint8_t *to, struct wal_position synced_through, size_t bytes,
-                     uint32_t records)
+size_t wal_group_put(uint8_t *to, const struct wal_group_content *content)
 {
-    CHECK(bytes <= WAL_GROUP_BYTES_MAX);
-    CHECK(records > 0);
-    uint8_t *content = to + WAL_RECORD_HEADER_BYTES;
-    header_put(to, WAL_RECORD_GROUP, WAL_GROUP_CONTENT_BYTES);
-    put_le64(content, synced_through.file);
-    put_le64(content + 8, synced_through.offset);
-    put_le32(content + 16, (uint32_t)bytes);
-    put_le32(content + 20, records);
-    return begin_crc(to, WAL_GROUP_CONTENT_BYTES);
+    CHECK(content->bytes <= WAL_GROUP_BYTES_MAX);
+    CHECK(content->records > 0);
+    bool is_chain = content->chain != 0;
+    size_t length = is_chain ? WAL_CHAIN_CONTENT_BYTES : WAL_GROUP_CONTENT_BYTES;
+    uint8_t *at = to + WAL_RECORD_HEADER_BYTES;
+    header_put(to, is_chain ? WAL_RECORD_CHAIN : WAL_RECORD_GROUP, length);
+    put_le64(at, content->synced_through.file);
+    put_le64(at + 8, content->synced_through.offset);
+    put_le32(at + 16, content->bytes);
+    put_le32(at + 20, content->records);
+    if (is_chain) {
+        put_le64(at + 24, content->chain);
+        put_le64(at + 32, content->follows);
+    }
+    return begin_crc(to, length);
 }
 
 size_t wal_record_finish(uint8_t *at, struct wal_position place, uint64_t salt)
@@ -184,7 +191,7 @@ size_t wal_record_length(const uint8_t header[WAL_RECORD_HEADER_BYTES])
 {
     size_t length = get_le32(header + RECORD_LENGTH);
     uint32_t type = get_le32(header + RECORD_TYPE);
-    bool possible = type >= WAL_RECORD_GROUP && type <= WAL_RECORD_RESET &&
+    bool possible = type >= WAL_RECORD_GROUP && type <= WAL_RECORD_CHAIN &&
                     length <= WAL_ENTRY_FIXED_BYTES + ENTRY_BYTES_MAX;
     return possible ? WAL_RECORD_HEADER_BYTES + length : 0;
 }
@@ -212,15 +219,19 @@ bool wal_record_check(struct slice bytes, struct wal_position place, uint64_t sa
 bool wal_group_get(const struct wal_record *record, struct wal_group_content *out)
 {
     const uint8_t *content = record->content.data;
-    if (record->type != WAL_RECORD_GROUP || record->content.length != WAL_GROUP_CONTENT_BYTES) {
+    bool is_chain = record->type == WAL_RECORD_CHAIN;
+    size_t length = is_chain ? WAL_CHAIN_CONTENT_BYTES : WAL_GROUP_CONTENT_BYTES;
+    if ((!is_chain && record->type != WAL_RECORD_GROUP) || record->content.length != length) {
         return false;
     }
     *out = (struct wal_group_content){
         .synced_through = {.file = get_le64(content), .offset = get_le64(content + 8)},
         .bytes = get_le32(content + 16),
         .records = get_le32(content + 20),
+        .chain = is_chain ? get_le64(content + 24) : 0,
+        .follows = is_chain ? get_le64(content + 32) : 0,
     };
-    return out->bytes <= WAL_GROUP_BYTES_MAX && out->records > 0;
+    return out->bytes <= WAL_GROUP_BYTES_MAX && out->records > 0 && is_chain == (out->chain != 0);
 }
 
 bool wal_entry_get(const struct wal_record *record, struct wal_entry *out)

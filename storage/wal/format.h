@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The bytes of a segment file, as storage/FORMAT.md gives them: a head block, then
- * groups of records, each group beginning at a block. Pure functions.
+ * groups of records, each group beginning at a block, and chains: a group and, behind
+ * it without a gap, single records that were not synced. Pure functions.
  */
 #ifndef ESTREAT_STORAGE_WAL_FORMAT_H
 #define ESTREAT_STORAGE_WAL_FORMAT_H
@@ -10,15 +11,18 @@
 #include "base/status.h"
 #include "storage/wal/wal.h"
 
-#define WAL_VERSION 1U
+#define WAL_VERSION_GROUPS 1U /* groups alone: what a log that is always synced has */
+#define WAL_VERSION_CHAINS 2U
 /* What disks write whole: a torn write of a later group cannot reach into an earlier one. */
 #define WAL_BLOCK_BYTES 512U
 #define WAL_RECORD_HEADER_BYTES 12U
 #define WAL_GROUP_CONTENT_BYTES 24U
+#define WAL_CHAIN_CONTENT_BYTES 40U
 #define WAL_ENTRY_FIXED_BYTES 20U
 #define WAL_PAIR_BYTES 16U /* HARD_STATE, TRUNCATE, RESET */
 
 #define WAL_GROUP_HEADER_BYTES (WAL_RECORD_HEADER_BYTES + WAL_GROUP_CONTENT_BYTES)
+#define WAL_CHAIN_HEADER_BYTES (WAL_RECORD_HEADER_BYTES + WAL_CHAIN_CONTENT_BYTES)
 #define WAL_PAIR_RECORD_BYTES (WAL_RECORD_HEADER_BYTES + WAL_PAIR_BYTES)
 #define WAL_ENTRY_OVERHEAD_BYTES (WAL_RECORD_HEADER_BYTES + WAL_ENTRY_FIXED_BYTES)
 
@@ -30,6 +34,7 @@ enum wal_record_type {
     WAL_RECORD_TRUNCATE = 4,
     WAL_RECORD_SYNCED = 5,
     WAL_RECORD_RESET = 6,
+    WAL_RECORD_CHAIN = 7, /* in place of GROUP: others may follow it, unsynced */
 };
 
 /* Places are ordered by file, then offset. */
@@ -51,6 +56,7 @@ static inline uint64_t wal_block_up(uint64_t offset)
 /* --- the head ---------------------------------------------------------------------------- */
 
 struct wal_head {
+    uint32_t version;
     uint64_t file;
     uint64_t salt;
     uint8_t identity[WAL_IDENTITY_BYTES_MAX];
@@ -78,8 +84,29 @@ size_t wal_entry_put(uint8_t *to, const struct wal_entry *entry);
 size_t wal_pair_put(uint8_t *to, enum wal_record_type type, uint64_t first, uint64_t second);
 size_t wal_synced_put(uint8_t *to);
 /* `bytes` is what all records after the GROUP record take. */
-size_t wal_group_put(uint8_t *to, struct wal_position synced_through, size_t bytes,
-                     uint32_t records);
+
+/* What a GROUP or CHAIN record says. */
+struct wal_group_content {
+    struct wal_position synced_through;
+    uint32_t bytes; /* that all records after this one take */
+    uint32_t records;
+    uint64_t chain;   /* 0: a GROUP; else a CHAIN, whose records have it in their checksums */
+    uint64_t follows; /* a CHAIN that begins a file: where the one before ended; else 0 */
+};
+size_t wal_group_put(uint8_t *to, const struct wal_group_content *content);
+
+/* Of the GROUP or CHAIN record. */
+static inline size_t wal_group_header_bytes(uint64_t chain)
+{
+    return chain == 0 ? WAL_GROUP_HEADER_BYTES : WAL_CHAIN_HEADER_BYTES;
+}
+
+/* What the checksums of a chain's records cover in place of the salt alone, so that none of an
+ * older chain passes that once was there; 0: no chain. */
+static inline uint64_t wal_chain_salt(uint64_t salt, uint64_t chain)
+{
+    return salt ^ chain;
+}
 
 /* Finishes the checksum of the record at `at`, which goes to `place`. Returns its whole length. */
 size_t wal_record_finish(uint8_t *at, struct wal_position place, uint64_t salt);
@@ -97,11 +124,6 @@ bool wal_record_check(struct slice bytes, struct wal_position place, uint64_t sa
                       struct wal_record *out);
 
 /* The parts of a checked record; false if it is not of that type or not of its shape. */
-struct wal_group_content {
-    struct wal_position synced_through;
-    uint32_t bytes;
-    uint32_t records;
-};
 bool wal_group_get(const struct wal_record *record, struct wal_group_content *out);
 bool wal_entry_get(const struct wal_record *record, struct wal_entry *out);
 bool wal_pair_get(const struct wal_record *record, uint64_t *first, uint64_t *second);

@@ -7,7 +7,7 @@
 
 enum {
     STATE_RECORDS_BYTES = 2 * WAL_PAIR_RECORD_BYTES,
-    FRONT_BYTES = WAL_GROUP_HEADER_BYTES + STATE_RECORDS_BYTES,
+    FRONT_BYTES = WAL_CHAIN_HEADER_BYTES + STATE_RECORDS_BYTES,
     /* A buffer that one burst made larger is given back. */
     CAPACITY_KEPT = 2 * MIB,
     CAPACITY_FIRST = 128 * KIB,
@@ -151,38 +151,73 @@ void wal_group_forget_above(struct wal_group *group, uint64_t last_index)
     }
 }
 
-size_t wal_group_disk_bytes(const struct wal_group *group)
+/* Where in the buffer its bytes on disk begin. */
+static size_t begin_of(enum wal_group_form form)
 {
-    return (size_t)wal_block_up(group->length);
+    switch (form) {
+    case GROUP_FORM_GROUP:
+        return FRONT_BYTES - STATE_RECORDS_BYTES - WAL_GROUP_HEADER_BYTES;
+    case GROUP_FORM_CHAIN:
+        return FRONT_BYTES - STATE_RECORDS_BYTES - WAL_CHAIN_HEADER_BYTES;
+    default:
+        CHECK(form == GROUP_FORM_LINKS);
+        return FRONT_BYTES;
+    }
 }
 
-static void finish_checksums(struct wal_group *group, struct wal_position place, uint64_t salt)
+size_t wal_group_disk_bytes(const struct wal_group *group, enum wal_group_form form)
 {
-    size_t at = 0;
+    size_t bytes = group->length - begin_of(form);
+    return form == GROUP_FORM_GROUP ? (size_t)wal_block_up(bytes) : bytes;
+}
+
+/* The first record's checksum, if it is a header, is none of the chain's. */
+static void finish_checksums(struct wal_group *group, const struct wal_group_place *to)
+{
+    size_t begin = begin_of(to->form);
+    size_t at = begin;
     uint32_t records = 0;
     while (at < group->length) {
-        struct wal_position here = {.file = place.file, .offset = place.offset + at};
+        struct wal_position here = {.file = to->place.file,
+                                    .offset = to->place.offset + (at - begin)};
+        bool is_header = at == begin && to->form != GROUP_FORM_LINKS;
+        uint64_t salt = is_header ? to->salt : wal_chain_salt(to->salt, to->chain);
         at += wal_record_finish(group->data + at, here, salt);
-        records++;
+        records += is_header ? 0 : 1;
     }
     CHECK(at == group->length);
-    CHECK(records == group->records + 1);
+    CHECK(records == group->records);
 }
 
-struct slice wal_group_seal(struct wal_group *group, struct wal_position place,
-                            struct wal_position synced_through, uint64_t salt)
+static void put_front(struct wal_group *group, const struct wal_group_place *to)
+{
+    uint8_t *at = group->data + begin_of(to->form);
+    uint8_t *state = group->data + FRONT_BYTES - STATE_RECORDS_BYTES;
+    CHECK(to->place.offset % WAL_BLOCK_BYTES == 0);
+    state += wal_pair_put(state, WAL_RECORD_HARD_STATE, group->begin.term,
+                          PLANTED(PURGE_VOTE) ? 0 : group->begin.vote);
+    (void)wal_pair_put(state, WAL_RECORD_TRUNCATE, group->begin.last_index, group->begin.last_term);
+    group->records += 2;
+    const struct wal_group_content content = {
+        .synced_through = to->synced_through,
+        .bytes = (uint32_t)(group->length - (FRONT_BYTES - STATE_RECORDS_BYTES)),
+        .records = group->records,
+        .chain = to->chain,
+        .follows = to->follows,
+    };
+    (void)wal_group_put(at, &content);
+}
+
+struct slice wal_group_seal(struct wal_group *group, const struct wal_group_place *to)
 {
     CHECK(group->records > 0);
-    CHECK(place.offset % WAL_BLOCK_BYTES == 0);
-    uint8_t *at = group->data + WAL_GROUP_HEADER_BYTES;
-    at += wal_pair_put(at, WAL_RECORD_HARD_STATE, group->begin.term,
-                       PLANTED(PURGE_VOTE) ? 0 : group->begin.vote);
-    (void)wal_pair_put(at, WAL_RECORD_TRUNCATE, group->begin.last_index, group->begin.last_term);
-    group->records += 2;
-    size_t bytes = group->length - WAL_GROUP_HEADER_BYTES;
-    (void)wal_group_put(group->data, synced_through, bytes, group->records);
-    finish_checksums(group, place, salt);
-    size_t padded = wal_group_disk_bytes(group);
-    memset(group->data + group->length, 0, padded - group->length);
-    return slice_of(group->data, padded);
+    CHECK((to->form == GROUP_FORM_GROUP) == (to->chain == 0));
+    if (to->form != GROUP_FORM_LINKS) {
+        put_front(group, to);
+    }
+    finish_checksums(group, to);
+    size_t begin = begin_of(to->form);
+    size_t bytes = wal_group_disk_bytes(group, to->form);
+    memset(group->data + group->length, 0, begin + bytes - group->length);
+    return slice_of(group->data + begin, bytes);
 }

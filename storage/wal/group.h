@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Group: what one write and one fdatasync make durable: records one after the
- * other in one buffer, as they will be on disk but for their checksums' last part,
- * since the place is not known before the group is written. Room for the GROUP
- * record, and for the state records that each group begins with, is kept in front.
+ * Group: what one write brings, and one fdatasync if it is asked for: records one after
+ * the other in one buffer, as they will be on disk but for their checksums' last part,
+ * since the place is not known before the group is written. Room for the GROUP or CHAIN
+ * record, and for the state records that such a group begins with, is kept in front.
  *
  * One thread at a time.
  */
@@ -25,6 +25,23 @@ struct wal_group_point {
     uint64_t index;
     size_t offset; /* in the buffer */
     bool fresh;    /* the entry before it is not right before it on disk */
+};
+
+/* What a group is on disk. */
+enum wal_group_form {
+    GROUP_FORM_GROUP, /* begins at a block, is padded to the next one */
+    GROUP_FORM_CHAIN, /* begins at a block; links may follow it */
+    GROUP_FORM_LINKS, /* its records alone, right behind those of the chain */
+};
+
+/* Where it goes, and what it says of the log before it. */
+struct wal_group_place {
+    enum wal_group_form form;
+    struct wal_position place;
+    struct wal_position synced_through;
+    uint64_t salt;
+    uint64_t chain;   /* 0 for a GROUP */
+    uint64_t follows; /* a CHAIN's */
 };
 
 struct wal_group {
@@ -64,11 +81,11 @@ void wal_group_synced(struct wal_group *group);
 void wal_group_forget_above(struct wal_group *group, uint64_t last_index);
 
 /* Bytes on disk, padding included. */
-size_t wal_group_disk_bytes(const struct wal_group *group);
+size_t wal_group_disk_bytes(const struct wal_group *group, enum wal_group_form form);
 
-/* Puts the GROUP record and the state before the group in front, finishes all checksums for `place`
- * and pads. Once. Returns what to write there; valid until the group is changed. */
-struct slice wal_group_seal(struct wal_group *group, struct wal_position place,
-                            struct wal_position synced_through, uint64_t salt);
+/* Puts what the form wants in front (the GROUP or CHAIN record and the state before the group),
+ * finishes all checksums and pads. Once. Returns what to write there; valid until the group is
+ * changed. */
+struct slice wal_group_seal(struct wal_group *group, const struct wal_group_place *to);
 
 #endif

@@ -205,6 +205,16 @@ void wal_index_find(const struct wal_index *index, uint64_t at, struct wal_stret
     CHECK(out->end_index > at);
 }
 
+struct wal_segment *wal_index_unsynced(const struct wal_index *index, uint64_t file_id)
+{
+    for (size_t i = 0; i < index->count && index->segments[i]->file_id < file_id; i++) {
+        if (index->segments[i]->file != NULL) {
+            return index->segments[i];
+        }
+    }
+    return NULL;
+}
+
 bool wal_index_has_file(const struct wal_index *index, uint64_t file_id)
 {
     for (size_t i = 0; i < index->count; i++) {

@@ -21,12 +21,14 @@ struct wal_point {
     uint64_t index;     /* of the entry */
     uint64_t offset;    /* of its record in the file */
     uint64_t group_end; /* where the records of its group end */
+    uint64_t chain;     /* that its records belong to; 0: none */
 };
 
 struct wal_segment {
     uint64_t file_id;
+    uint32_t version;  /* of its format */
     uint64_t bytes;    /* of the file */
-    struct file *file; /* the writer's, owned; NULL when it is not written any more */
+    struct file *file; /* the writer's, owned; NULL when it is not written any more, and synced */
     struct wal_point *points;
     size_t point_count;
     size_t point_capacity;
@@ -89,6 +91,9 @@ struct wal_stretch {
 
 /* The stretch that holds entry `at`, which is in [first_index, last_index]. */
 void wal_index_find(const struct wal_index *index, uint64_t at, struct wal_stretch *out);
+
+/* The oldest segment below `file_id` that is not synced; NULL if all are. */
+struct wal_segment *wal_index_unsynced(const struct wal_index *index, uint64_t file_id);
 
 bool wal_index_has_file(const struct wal_index *index, uint64_t file_id);
 

@@ -5,14 +5,19 @@
  * A group's way: `pending` collects; wal_submit makes it `flight`; then
  *
  *   flight        wal_submit          the I/O queue   wal_finish
- *   NONE          WRITING or WAITING  -               -
+ *   NONE          WRITING or a wait   -               -
  *   WAITING       -                   -               -           for a segment file
- *     file made                       WRITING         -
+ *     file made                       WRITING         -           (or SYNCING)
  *     no room                         FAILED          -
+ *   SYNCING       -                   -               -           for older segments' syncs
+ *     all synced                      WRITING         -           (or WAITING)
+ *     one failed                      FAILED          -
  *   WRITING       -                   FINISHED        -
  *   FINISHED      -                   -               NONE
  *   FAILED        -                   -               STALLED (no room), else poison
- *   STALLED       WRITING or WAITING  -               -
+ *   STALLED       WRITING or a wait   -               -
+ *
+ * Of a log that is always synced `synced` is `end` and `chain` 0, and nothing is ever SYNCING.
  */
 #ifndef ESTREAT_STORAGE_WAL_INSIDE_H
 #define ESTREAT_STORAGE_WAL_INSIDE_H
@@ -28,6 +33,7 @@
 enum wal_flight_state {
     FLIGHT_NONE,
     FLIGHT_WAITING,
+    FLIGHT_SYNCING,
     FLIGHT_WRITING,
     FLIGHT_FINISHED,
     FLIGHT_FAILED,
@@ -42,7 +48,7 @@ struct wal {
     /* the owner's */
     struct wal_terms terms;   /* with what is pending */
     struct wal_state state;   /* likewise */
-    struct wal_state durable; /* after the last finished group */
+    struct wal_state written; /* after the last finished group */
     struct wal_group groups[2];
     struct wal_group *pending;
     bool fresh;    /* the next entry does not follow the last one on disk */
@@ -57,10 +63,16 @@ struct wal {
     /* under the mutex; the owner, who alone changes them, reads `index.first_index` without */
     struct wal_index index;
     struct wal_files files;
-    struct wal_position end; /* of what is durable: where the next group goes */
+    struct wal_position end;    /* of what is written: the next group goes here or behind */
+    struct wal_position synced; /* of what is durable */
+    uint64_t chain;             /* that of what is not; 0: all is durable */
+    bool unsynced_cuts;         /* what is not removes entries */
     enum wal_flight_state flight_state;
     struct wal_group *flight; /* the other group; NULL when nothing is under way */
     struct wal_position flight_end;
+    enum wal_group_form flight_form;
+    uint64_t flight_chain;
+    bool flight_sync;
     struct io_write write;
     enum status flight_status; /* FINISHED, FAILED */
     struct error flight_error;
@@ -70,7 +82,8 @@ struct wal {
 
 /* --- flight.c: what happens to a frozen group -------------------------------------------- */
 
-/* The hook of wal_files: true if the flight failed, of which the owner is to be told. */
+/* The hook of wal_files, after each thing that a flight may wait for: true if the flight failed, of
+ * which the owner is to be told. */
 bool wal_flight_attempted_locked(void *wal);
 
 /* In NONE or STALLED: begins to write `flight`, or to wait for a segment. RESOURCE_EXHAUSTED

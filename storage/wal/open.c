@@ -36,12 +36,14 @@ static enum status init(struct wal *wal, const struct wal_options *options, stru
                                     .mutex = &wal->mutex,
                                     .changed = &wal->changed,
                                     .dir = wal->dir,
+                                    .index = &wal->index,
                                     .segment_bytes = segment_bytes,
                                     .attempted_locked = wal_flight_attempted_locked,
                                     .context = wal,
                                     .notify = options->on_complete,
                                     .notify_context = options->context};
     struct wal_head *head = &wal->files.head;
+    head->version = options->unsynced ? WAL_VERSION_CHAINS : WAL_VERSION_GROUPS;
     head->identity_length = options->identity.length;
     if (head->identity_length > 0) {
         memcpy(head->identity, options->identity.data, head->identity_length);
@@ -86,9 +88,17 @@ static void adopt(struct wal *wal, struct wal_scan *scan)
         wal->state.term = wal->state.last_term;
     }
     wal->end = scan->end;
+    wal->synced = scan->end;
     wal->fresh = scan->fresh;
     wal->attested = scan->attested;
     wal->files.head.salt = scan->salt;
+    if (scan->next != NULL && scan->next->version < wal->files.head.version) {
+        file_close(scan->next->file); /* empty, and to be made anew */
+        scan->next->file = NULL;
+        scan->next->next = scan->gone;
+        scan->gone = scan->next;
+        scan->next = NULL;
+    }
     wal->files.next = scan->next;
     wal_files_retire_locked(&wal->files, scan->gone);
     wal_index_init(&scan->index, scan->alloc);
@@ -111,12 +121,30 @@ static enum status begin_new(struct wal *wal, struct error *err)
     if (status == STATUS_OK) {
         wal_index_add(&wal->index, segment);
         wal->end = (struct wal_position){.file = 1, .offset = WAL_BLOCK_BYTES};
+        wal->synced = wal->end;
         wal->attested = true; /* there is nothing yet */
     }
     return status;
 }
 
-static enum status find_log(struct wal *wal, struct wal_recovered *recovered, struct error *err)
+/* Entries that were not synced may all be gone, and with them what the log's first segment began
+ * with; then it begins where storage ends. A vote may not be lost that way. */
+static enum status check_kind(struct wal *wal, const struct wal_scan *scan, uint64_t snapshot_index,
+                              struct error *err)
+{
+    if (wal->options.unsynced && wal->state.term > 0) {
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%.300s: the log of a node, which must be synced", wal->dir);
+    }
+    if (scan->headless && snapshot_index == 0) {
+        return error_set(err, STATUS_CORRUPT, "%.300s: no log before segment %llx, which is empty",
+                         wal->dir, (unsigned long long)wal->end.file);
+    }
+    return STATUS_OK;
+}
+
+static enum status find_log(struct wal *wal, uint64_t snapshot_index,
+                            struct wal_recovered *recovered, struct error *err)
 {
     struct wal_scan scan = {.fs = wal->options.fs,
                             .alloc = wal->options.alloc,
@@ -131,9 +159,8 @@ static enum status find_log(struct wal *wal, struct wal_recovered *recovered, st
         recovered->existed = scan.existed;
         recovered->cut_bytes = scan.cut_bytes;
         adopt(wal, &scan);
-        if (!recovered->existed) {
-            status = begin_new(wal, err);
-        }
+        status =
+            recovered->existed ? check_kind(wal, &scan, snapshot_index, err) : begin_new(wal, err);
     }
     wal_scan_release(&scan);
     return status;
@@ -213,10 +240,10 @@ enum status wal_open(const struct wal_options *options, uint64_t snapshot_index,
     with_alloc.alloc = alloc;
     enum status status = init(wal, &with_alloc, err);
     if (status == STATUS_OK) {
-        status = find_log(wal, &found, err);
+        status = find_log(wal, snapshot_index, &found, err);
     }
     if (status == STATUS_OK) {
-        wal->durable = wal->state;
+        wal->written = wal->state;
         wal_group_clear(wal->pending, wal->state);
         status = connect(wal, snapshot_index, snapshot_term, &found, err);
     }

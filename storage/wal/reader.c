@@ -117,14 +117,22 @@ static enum status bytes_at(struct wal_reader *reader, uint64_t offset, size_t l
 
 /* --- records ----------------------------------------------------------------------------- */
 
+/* Where a walk is. */
+struct place {
+    uint64_t offset;
+    uint64_t group_end; /* records follow up to here for sure */
+    uint64_t chain;     /* that they, and links behind them, belong to; 0: none */
+};
+
 static enum outcome group_begins(struct wal_reader *reader, const struct reading *reading,
-                                 uint64_t offset, uint64_t *group_end, struct error *err)
+                                 struct place *at, struct error *err)
 {
+    uint64_t offset = wal_block_up(at->offset);
     struct slice bytes = {.length = 0};
     struct wal_record record;
     struct wal_group_content content;
     struct wal_position place = {.file = reader->file_id, .offset = offset};
-    if (bytes_at(reader, offset, WAL_GROUP_HEADER_BYTES, reading->limit, &bytes, err) !=
+    if (bytes_at(reader, offset, WAL_CHAIN_HEADER_BYTES, reading->limit, &bytes, err) !=
         STATUS_OK) {
         return OUTCOME_ERROR;
     }
@@ -132,18 +140,22 @@ static enum outcome group_begins(struct wal_reader *reader, const struct reading
         !wal_group_get(&record, &content)) {
         return OUTCOME_BAD;
     }
-    *group_end = offset + WAL_GROUP_HEADER_BYTES + content.bytes;
+    at->offset = offset + wal_group_header_bytes(content.chain);
+    at->group_end = at->offset + content.bytes;
+    at->chain = content.chain;
     return OUTCOME_GOOD;
 }
 
 /* The record at `offset`, whole; its checksum is verified unless it is only to be walked over. */
 static enum outcome record_at(struct wal_reader *reader, const struct reading *reading,
-                              uint64_t offset, uint64_t group_end, bool verify,
-                              struct wal_record *out, size_t *length, struct error *err)
+                              const struct place *at, bool verify, struct wal_record *out,
+                              size_t *length, struct error *err)
 {
     struct slice bytes = {.length = 0};
+    uint64_t offset = at->offset;
     struct wal_position place = {.file = reader->file_id, .offset = offset};
-    uint64_t limit = group_end < reading->limit ? group_end : reading->limit;
+    uint64_t salt = wal_chain_salt(reader->salt, at->chain);
+    uint64_t limit = at->group_end < reading->limit ? at->group_end : reading->limit;
     if (bytes_at(reader, offset, WAL_RECORD_HEADER_BYTES, limit, &bytes, err) != STATUS_OK) {
         return OUTCOME_ERROR;
     }
@@ -160,7 +172,7 @@ static enum outcome record_at(struct wal_reader *reader, const struct reading *r
         return OUTCOME_BAD;
     }
     if (verify) {
-        return wal_record_check(bytes, place, reader->salt, out) ? OUTCOME_GOOD : OUTCOME_BAD;
+        return wal_record_check(bytes, place, salt, out) ? OUTCOME_GOOD : OUTCOME_BAD;
     }
     out->type = (enum wal_record_type)get_le32(bytes.data + 4);
     out->content = slice_from(bytes, WAL_RECORD_HEADER_BYTES);
@@ -182,6 +194,24 @@ static enum status deliver(struct reading *reading, const struct wal_entry *entr
     return status;
 }
 
+/* Behind the last record that was known to follow: a link, which only its checksum tells from what
+ * was there before, or a group. */
+static enum outcome go_on(struct wal_reader *reader, const struct reading *reading,
+                          struct place *at, struct error *err)
+{
+    struct wal_record record;
+    struct place link = {.offset = at->offset, .group_end = UINT64_MAX, .chain = at->chain};
+    size_t length = 0;
+    enum outcome outcome = OUTCOME_BAD;
+    if (at->chain != 0) {
+        outcome = record_at(reader, reading, &link, true, &record, &length, err);
+    }
+    if (outcome == OUTCOME_GOOD) {
+        at->group_end = at->offset + length;
+    }
+    return outcome == OUTCOME_BAD ? group_begins(reader, reading, at, err) : outcome;
+}
+
 /* Walks the stretch. *bad is set if a record did not do, with its offset; *full when bytes_max is
  * reached. */
 static enum status walk(struct wal_reader *reader, struct reading *reading, bool *full, bool *bad,
@@ -190,37 +220,40 @@ static enum status walk(struct wal_reader *reader, struct reading *reading, bool
     const struct wal_stretch *stretch = &reading->stretch;
     uint64_t expected = stretch->point.index;
     uint64_t end_index = stretch->end_index < reading->to ? stretch->end_index : reading->to;
-    uint64_t group_end = stretch->point.group_end;
-    *offset = stretch->point.offset;
+    struct place at = {.offset = stretch->point.offset,
+                       .group_end = stretch->point.group_end,
+                       .chain = stretch->point.chain};
     while (expected < end_index && !*full) {
         struct wal_record record;
         struct wal_entry entry;
         size_t length = 0;
+        bool wanted = expected >= reading->next;
         enum outcome outcome = OUTCOME_GOOD;
-        if (*offset >= group_end) {
-            *offset = wal_block_up(*offset);
-            outcome = group_begins(reader, reading, *offset, &group_end, err);
-            length = WAL_GROUP_HEADER_BYTES;
-        } else {
-            bool wanted = expected >= reading->next;
-            outcome = record_at(reader, reading, *offset, group_end, wanted, &record, &length, err);
-            if (outcome == OUTCOME_GOOD && record.type == WAL_RECORD_ENTRY) {
-                outcome = wal_entry_get(&record, &entry) && entry.index == expected ? OUTCOME_GOOD
-                                                                                    : OUTCOME_BAD;
-            }
-            if (outcome == OUTCOME_GOOD && record.type == WAL_RECORD_ENTRY) {
-                enum status status = wanted ? deliver(reading, &entry, full, err) : STATUS_OK;
-                if (status != STATUS_OK) {
-                    return status;
-                }
-                expected++;
-            }
+        *offset = at.offset;
+        if (at.offset >= at.group_end) {
+            *offset = at.chain == 0 ? wal_block_up(at.offset) : at.offset;
+            outcome = go_on(reader, reading, &at, err);
+        }
+        if (outcome == OUTCOME_GOOD) {
+            *offset = at.offset;
+            outcome = record_at(reader, reading, &at, wanted, &record, &length, err);
+        }
+        if (outcome == OUTCOME_GOOD && record.type == WAL_RECORD_ENTRY) {
+            outcome = wal_entry_get(&record, &entry) && entry.index == expected ? OUTCOME_GOOD
+                                                                                : OUTCOME_BAD;
         }
         if (outcome != OUTCOME_GOOD) {
             *bad = outcome == OUTCOME_BAD;
             return outcome == OUTCOME_BAD ? STATUS_CORRUPT : err->status;
         }
-        *offset += length;
+        if (record.type == WAL_RECORD_ENTRY) {
+            enum status status = wanted ? deliver(reading, &entry, full, err) : STATUS_OK;
+            if (status != STATUS_OK) {
+                return status;
+            }
+            expected++;
+        }
+        at.offset += length;
     }
     return STATUS_OK;
 }

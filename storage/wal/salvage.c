@@ -99,6 +99,33 @@ static void take_records(struct after *after, struct slice records)
     }
 }
 
+/* The links behind a CHAIN group; `after` may be NULL. *next is where to look for a group. */
+static enum status take_links(struct wal_scanner *scanner, struct after *after,
+                              const struct wal_scanner_group *group, uint64_t *next,
+                              struct error *err)
+{
+    uint64_t end = group->end;
+    uint64_t chain = group->content.chain;
+    bool found = true;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && found) {
+        struct wal_scanner_group link;
+        status = wal_scanner_link(scanner, chain, end, &link, &found, err);
+        if (status == STATUS_OK && found) {
+            end = link.end;
+            if (after != NULL) {
+                take_records(after, link.records);
+            }
+        }
+    }
+    struct wal_position place = {.file = scanner->files[scanner->at].id, .offset = end};
+    if (after != NULL && wal_position_before(place, after->attested)) {
+        after->known = false; /* a link, or the end of the chain, which the next group tells */
+    }
+    *next = wal_block_up(end);
+    return status;
+}
+
 /* One block: a group that begins here, or none. Returns where to look next. */
 static enum status take_block(struct wal_scanner *scanner, struct after *after, uint64_t offset,
                               bool only_attested, uint64_t *next, struct error *err)
@@ -117,7 +144,10 @@ static enum status take_block(struct wal_scanner *scanner, struct after *after, 
         after->attested = group.content.synced_through;
     }
     if (whole) {
-        *next = wal_block_up(offset + WAL_GROUP_HEADER_BYTES + group.content.bytes);
+        *next = wal_block_up(group.end);
+    }
+    if (only_attested && whole && group.content.chain != 0) {
+        return take_links(scanner, NULL, &group, next, err);
     }
     if (only_attested) {
         return STATUS_OK;
@@ -126,11 +156,13 @@ static enum status take_block(struct wal_scanner *scanner, struct after *after, 
     if (whole) {
         (void)take_head(after, &records);
         take_records(after, records);
-    } else if (wal_position_before(place, after->attested)) {
+        return group.content.chain == 0 ? STATUS_OK : take_links(scanner, after, &group, next, err);
+    }
+    if (wal_position_before(place, after->attested)) {
         after->known = false; /* here was a group, or the end of a file that the next one tells */
     } else if (begins) {
         /* A write that did not end: what it was to add was never durable. */
-        records.length = (size_t)(bad - offset - WAL_GROUP_HEADER_BYTES);
+        records.length = (size_t)(bad - group.records_offset);
         (void)take_head(after, &records);
     }
     return STATUS_OK;
@@ -143,7 +175,7 @@ static enum status walk(struct wal_scanner *scanner, size_t at, uint64_t offset,
     enum status status = STATUS_OK;
     for (size_t i = at; i < scanner->count && status == STATUS_OK; i++) {
         status = wal_scanner_open(scanner, i, err);
-        uint64_t here = i == at ? offset : WAL_BLOCK_BYTES;
+        uint64_t here = i == at ? wal_block_up(offset) : WAL_BLOCK_BYTES;
         while (status == STATUS_OK && here + WAL_GROUP_HEADER_BYTES <= scanner->files[i].bytes) {
             status = take_block(scanner, after, here, only_attested, &here, err);
         }
@@ -226,7 +258,13 @@ enum status wal_salvage_look(const struct wal_options *options, struct wal_salva
 static enum status make_group(struct wal_group *group, const struct wal_salvage *salvage,
                               struct slice *out, struct error *err)
 {
-    struct wal_position place = {.file = salvage->file, .offset = salvage->offset};
+    const struct wal_position end_before = {.file = salvage->file, .offset = salvage->offset};
+    const struct wal_group_place to = {
+        .form = GROUP_FORM_GROUP,
+        .place = {.file = salvage->file, .offset = wal_block_up(salvage->offset)},
+        .synced_through = end_before,
+        .salt = salvage->salt,
+    };
     const struct wal_state state = {.last_index = salvage->last_index,
                                     .last_term = salvage->last_term,
                                     .term = salvage->term,
@@ -235,7 +273,7 @@ static enum status make_group(struct wal_group *group, const struct wal_salvage 
     enum status status = wal_group_reserve(group, WAL_PAIR_RECORD_BYTES, 0, err);
     if (status == STATUS_OK) {
         wal_group_pair(group, WAL_RECORD_HARD_STATE, state.term, state.vote);
-        *out = wal_group_seal(group, place, place, salvage->salt);
+        *out = wal_group_seal(group, &to);
     }
     return status;
 }
@@ -249,9 +287,13 @@ static enum status is_cut(struct wal_scanner *scanner, size_t at, uint64_t offse
     CHECK(group.length == sizeof found);
     enum status status = wal_scanner_open(scanner, at, err);
     if (status == STATUS_OK) {
-        status = file_read(scanner->file, offset, found, sizeof found, &got, err);
+        status = file_read(scanner->file, wal_block_up(offset), found, sizeof found, &got, err);
     }
     *done = status == STATUS_OK && slice_equal(slice_of(found, got), group);
+    if (status == STATUS_OK && !*done) {
+        enum status head = wal_scanner_check_head(scanner, NULL); /* learns version and size */
+        status = head == STATUS_CORRUPT ? STATUS_OK : head;
+    }
     return status == STATUS_OK ? file_size(scanner->file, &scanner->files[at].bytes, err) : status;
 }
 
@@ -287,7 +329,11 @@ static enum status write_new(struct wal_scanner *scanner, const char *path,
                              struct error *err)
 {
     uint8_t block[WAL_BLOCK_BYTES];
-    struct wal_head head = {.file = salvage->file, .salt = salvage->salt};
+    /* A file whose own head is bad has nothing in it that is kept. */
+    uint32_t version = scanner->files[scanner->at].version;
+    struct wal_head head = {.version = version == 0 ? WAL_VERSION_GROUPS : version,
+                            .file = salvage->file,
+                            .salt = salvage->salt};
     struct slice identity = scanner->scan->identity;
     CHECK(identity.length <= sizeof head.identity);
     head.identity_length = identity.length;
@@ -295,7 +341,7 @@ static enum status write_new(struct wal_scanner *scanner, const char *path,
         memcpy(head.identity, identity.data, identity.length);
     }
     wal_head_encode(&head, block);
-    uint64_t bytes = salvage->offset + group.length;
+    uint64_t bytes = wal_block_up(salvage->offset) + group.length;
     bytes = bytes > scanner->files[scanner->at].bytes ? bytes : scanner->files[scanner->at].bytes;
     struct file *file = NULL;
     enum status status =
@@ -311,7 +357,7 @@ static enum status write_new(struct wal_scanner *scanner, const char *path,
         status = copy(scanner, file, salvage->offset, err);
     }
     if (status == STATUS_OK) {
-        status = file_write(file, salvage->offset, group, err);
+        status = file_write(file, wal_block_up(salvage->offset), group, err);
     }
     if (status == STATUS_OK) {
         status = file_sync(file, err);

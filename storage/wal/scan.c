@@ -62,7 +62,8 @@ static enum status apply_entry(struct wal_scanner *scanner, const struct wal_ent
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the log's index");
     }
     wal_terms_append(&scan->terms, entry->term);
-    struct wal_point point = {.index = entry->index, .offset = offset, .group_end = group_end};
+    struct wal_point point = {
+        .index = entry->index, .offset = offset, .group_end = group_end, .chain = scanner->chain};
     wal_segment_note(segment, point, scan->fresh);
     scan->index.last_index = entry->index;
     scan->fresh = false;
@@ -104,8 +105,10 @@ enum status wal_scan_apply(struct wal_scanner *scanner, const struct wal_scanner
 {
     struct wal_scan *scan = scanner->scan;
     struct slice rest = group->records;
-    uint64_t offset = group->offset + WAL_GROUP_HEADER_BYTES;
+    uint64_t offset = group->records_offset;
     uint64_t group_end = offset + group->records.length;
+    scanner->chain = group->content.chain;
+    scanner->any_group = false;
     enum status status = STATUS_OK;
     while (rest.length > 0 && status == STATUS_OK) {
         size_t length = wal_record_length(rest.data); /* wal_scanner_group() has checked it */
@@ -117,11 +120,11 @@ enum status wal_scan_apply(struct wal_scanner *scanner, const struct wal_scanner
                 slice_of(rest.data + WAL_RECORD_HEADER_BYTES, length - WAL_RECORD_HEADER_BYTES),
         };
         status = apply_record(scanner, &record, offset, group_end, err);
-        scan->attested = record.type == WAL_RECORD_SYNCED;
+        scan->attested = record.type == WAL_RECORD_SYNCED && group->content.chain == 0;
         rest = slice_from(rest, length);
         offset += length;
     }
-    if (wal_position_before(scanner->synced, group->content.synced_through)) {
+    if (!group->is_link && wal_position_before(scanner->synced, group->content.synced_through)) {
         scanner->synced = group->content.synced_through;
     }
     return status;
@@ -140,11 +143,13 @@ enum status wal_scan_enter(struct wal_scanner *scanner, size_t at, struct error 
     if (segment == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a segment");
     }
+    segment->version = file->version;
     wal_index_add(&scan->index, segment);
     return STATUS_OK;
 }
 
-/* All groups of the file. *end is where they end, *bad the first record that is not sound. */
+/* All groups and links of the file. *end is where they end, *bad the first record that is not
+ * sound. */
 static enum status scan_segment(struct wal_scanner *scanner, size_t at, uint64_t *end,
                                 uint64_t *bad, struct error *err)
 {
@@ -156,12 +161,12 @@ static enum status scan_segment(struct wal_scanner *scanner, size_t at, uint64_t
     while (status == STATUS_OK) {
         struct wal_scanner_group group;
         bool found = false;
-        status = wal_scanner_group(scanner, offset, &group, &found, bad, err);
+        status = wal_scanner_next(scanner, offset, &group, &found, bad, err);
         if (status != STATUS_OK || !found) {
             break;
         }
         status = wal_scan_apply(scanner, &group, err);
-        offset = wal_block_up(offset + WAL_GROUP_HEADER_BYTES + group.content.bytes);
+        offset = group.end;
     }
     *end = offset;
     return status;
@@ -241,10 +246,39 @@ static enum status keep_tail(struct wal_scanner *scanner, size_t last, struct er
         if (scan->next == NULL) {
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a segment");
         }
+        scan->next->version = file->version;
         scanner->file = NULL;
     }
-    for (size_t i = last + 2; i < scanner->count && status == STATUS_OK; i++) {
-        status = wal_scanner_retire(scanner, &scanner->files[i], err);
+    return STATUS_OK;
+}
+
+/* Segments behind the end, of a chain that a crash cut in an older one. They go durably: if what is
+ * next written there were lost, and all before it purged, the old chain would be the log. The
+ * newest goes first, since what is before a gap would be taken for what a purge was removing. */
+static enum status remove_behind(struct wal_scanner *scanner, size_t last, struct error *err)
+{
+    struct wal_scan *scan = scanner->scan;
+    struct wal_scanner_group group;
+    uint64_t bad = 0;
+    bool used = false; /* the one that may have been made ahead */
+    enum status status = STATUS_OK;
+    if (last + 1 < scanner->count && scanner->files[last + 1].version == WAL_VERSION_CHAINS) {
+        status = wal_scanner_open(scanner, last + 1, err);
+        if (status == STATUS_OK) {
+            status = wal_scanner_group(scanner, WAL_BLOCK_BYTES, &group, &used, &bad, err);
+        }
+    }
+    size_t kept = used ? last + 1 : last + 2;
+    for (; scanner->count > kept && status == STATUS_OK; scanner->count--) {
+        size_t i = scanner->count;
+        char path[PATH_BYTES_MAX];
+        status = wal_segment_path(path, scan->dir, scanner->files[i - 1].id, err);
+        if (status == STATUS_OK) {
+            status = fs_unlink(scan->fs, path, err);
+        }
+        if (status == STATUS_OK) {
+            status = fs_sync_dir(scan->fs, scan->dir, err);
+        }
     }
     return status;
 }
@@ -258,14 +292,20 @@ static enum status scan_log(struct wal_scanner *scanner, struct error *err)
     if (status != STATUS_OK) {
         return status;
     }
-    /* The first segment of all may be empty still; of others, purging leaves one with groups. */
-    if (!scanner->established && scanner->files[0].id != 1) {
+    /* The first segment of all may be empty still; of others, purging leaves one with groups, but
+     * where those need not be durable. */
+    bool empty = !scanner->established && scanner->files[0].id != 1;
+    scan->headless = empty && scanner->files[0].version == WAL_VERSION_CHAINS;
+    if (empty && !scan->headless) {
         return error_set(err, STATUS_CORRUPT, "%.300s: no log before segment %llx, which is empty",
                          scan->dir, (unsigned long long)scanner->files[0].id);
     }
     scan->state.last_index = scan->terms.last_index;
     scan->state.last_term = wal_terms_last(&scan->terms);
     status = make_durable(scanner, last, err);
+    if (status == STATUS_OK) {
+        status = remove_behind(scanner, last, err);
+    }
     return status == STATUS_OK ? keep_tail(scanner, last, err) : status;
 }
 

@@ -2,9 +2,9 @@
  *
  * Scan: reads a log directory through and rebuilds what the owner keeps in memory.
  *
- * Where a group is not sound there are three cases:
+ * Where neither a group nor a link of the chain is sound there are three cases:
  * - the next segment begins with a group that says that the log was durable up to
- *   exactly here: the segment ended here;
+ *   exactly here, or that goes on with the chain from exactly here: the segment ended here;
  * - some later group says that the log was durable beyond: damage, CORRUPT;
  * - else it is a write that did not end: the log ends here.
  */
@@ -31,6 +31,7 @@ struct wal_scan {
     struct wal_position end;  /* where the next group goes */
     bool existed;             /* there were segments; the rest is set only then */
     bool fresh;               /* the next entry does not follow the last one on disk */
+    bool headless;            /* nothing is left of a log that was not synced */
     bool attested;            /* the end says itself that the log is durable */
     uint64_t salt;
     uint64_t cut_bytes;

@@ -221,6 +221,7 @@ enum status wal_scanner_check_head(struct wal_scanner *scanner, struct error *er
                          "%.300s: offset 0: the head is that of another file (%llu)", scanner->path,
                          (unsigned long long)head.file);
     }
+    file->version = head.version;
     scan->salt = head.salt;
     scanner->has_salt = true;
     return STATUS_OK;
@@ -248,14 +249,14 @@ enum status wal_scanner_check_heads(struct wal_scanner *scanner, struct error *e
 
 /* --- groups ------------------------------------------------------------------------------ */
 
-/* A sound GROUP record at `offset`; *found is false if there is none. */
+/* A sound GROUP or CHAIN record at `offset`; *found is false if there is none. */
 static enum status group_header_at(struct wal_scanner *scanner, uint64_t offset,
                                    struct wal_group_content *out, bool *found, struct error *err)
 {
     struct slice bytes;
     struct wal_record record;
     struct wal_position place = {.file = scanner->files[scanner->at].id, .offset = offset};
-    enum status status = bytes_at(scanner, offset, WAL_GROUP_HEADER_BYTES, &bytes, err);
+    enum status status = bytes_at(scanner, offset, WAL_CHAIN_HEADER_BYTES, &bytes, err);
     if (status != STATUS_OK) {
         return status;
     }
@@ -275,21 +276,26 @@ enum status wal_scanner_group(struct wal_scanner *scanner, uint64_t offset,
     if (status != STATUS_OK || !*found) {
         return status;
     }
-    size_t length = WAL_GROUP_HEADER_BYTES + out->content.bytes;
+    size_t header = wal_group_header_bytes(out->content.chain);
+    size_t length = header + out->content.bytes;
+    uint64_t salt = wal_chain_salt(scanner->scan->salt, out->content.chain);
     status = bytes_at(scanner, offset, length, &whole, err);
     if (status != STATUS_OK) {
         return status;
     }
+    out->is_link = false;
     out->offset = offset;
-    out->records = slice_from(whole, WAL_GROUP_HEADER_BYTES);
+    out->records_offset = offset + header;
+    out->end = out->content.chain == 0 ? wal_block_up(offset + length) : offset + length;
     *found = whole.length == length;
+    out->records = slice_from(whole, header);
     struct slice rest = out->records;
     uint32_t records = 0;
-    *bad = offset + WAL_GROUP_HEADER_BYTES;
+    *bad = out->records_offset;
     while (*found && rest.length > 0) {
         struct wal_record record;
         struct wal_position place = {.file = file_id, .offset = *bad};
-        *found = wal_record_check(rest, place, scanner->scan->salt, &record);
+        *found = wal_record_check(rest, place, salt, &record);
         if (*found) {
             size_t step = WAL_RECORD_HEADER_BYTES + record.content.length;
             rest = slice_from(rest, step);
@@ -298,6 +304,74 @@ enum status wal_scanner_group(struct wal_scanner *scanner, uint64_t offset,
         }
     }
     *found = *found && records == out->content.records;
+    return STATUS_OK;
+}
+
+enum status wal_scanner_link(struct wal_scanner *scanner, uint64_t chain, uint64_t offset,
+                             struct wal_scanner_group *out, bool *found, struct error *err)
+{
+    struct slice bytes;
+    struct wal_record record;
+    struct wal_position place = {.file = scanner->files[scanner->at].id, .offset = offset};
+    uint64_t salt = wal_chain_salt(scanner->scan->salt, chain);
+    *found = false;
+    enum status status = bytes_at(scanner, offset, WAL_RECORD_HEADER_BYTES, &bytes, err);
+    if (status != STATUS_OK || bytes.length < WAL_RECORD_HEADER_BYTES) {
+        return status;
+    }
+    size_t length = wal_record_length(bytes.data);
+    if (length == 0) {
+        return STATUS_OK;
+    }
+    status = bytes_at(scanner, offset, length, &bytes, err);
+    if (status != STATUS_OK || !wal_record_check(bytes, place, salt, &record)) {
+        return status;
+    }
+    *found = record.type != WAL_RECORD_GROUP && record.type != WAL_RECORD_CHAIN;
+    *out = (struct wal_scanner_group){.is_link = true,
+                                      .content.chain = chain,
+                                      .records = slice_of(bytes.data, length),
+                                      .offset = offset,
+                                      .records_offset = offset,
+                                      .end = offset + length};
+    return STATUS_OK;
+}
+
+/* Behind a chain, and where one begins, the group must say that all before it is durable. */
+static bool follows_here(const struct wal_scanner *scanner, uint64_t offset,
+                         const struct wal_group_content *content)
+{
+    struct wal_position says = content->synced_through;
+    bool begins_file = offset == WAL_BLOCK_BYTES;
+    bool needs = scanner->chain != 0 || content->chain != 0;
+    return begins_file || !needs || scanner->any_group ||
+           (says.file == scanner->files[scanner->at].id && says.offset == offset);
+}
+
+enum status wal_scanner_next(struct wal_scanner *scanner, uint64_t offset,
+                             struct wal_scanner_group *out, bool *found, uint64_t *bad,
+                             struct error *err)
+{
+    uint64_t bad_group = 0;
+    enum status status = STATUS_OK;
+    *found = false;
+    *bad = offset;
+    if (scanner->chain != 0 && offset > WAL_BLOCK_BYTES) {
+        status = wal_scanner_link(scanner, scanner->chain, offset, out, found, err);
+    }
+    if (status != STATUS_OK || *found) {
+        return status;
+    }
+    status = wal_scanner_group(scanner, wal_block_up(offset), out, found, &bad_group, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool begins = bad_group > wal_block_up(offset); /* its header is sound */
+    bool follows = begins && follows_here(scanner, offset, &out->content);
+    *found = *found && follows;
+    if (follows) {
+        *bad = bad_group;
+    }
     return STATUS_OK;
 }
 
@@ -332,7 +406,7 @@ enum status wal_scanner_check_not_damage(struct wal_scanner *scanner, size_t at,
         bool found = false;
         enum status status = wal_scanner_open(scanner, i, err);
         if (status == STATUS_OK) {
-            uint64_t from = i == at ? offset + WAL_BLOCK_BYTES : WAL_BLOCK_BYTES;
+            uint64_t from = i == at ? wal_block_up(offset + 1) : WAL_BLOCK_BYTES;
             status = find_attestation(scanner, from, place, &found, &says, err);
         }
         if (status != STATUS_OK) {
@@ -374,8 +448,11 @@ enum status wal_scanner_goes_on(struct wal_scanner *scanner, size_t at, struct w
         status = wal_scanner_group(scanner, WAL_BLOCK_BYTES, &group, out, &bad, err);
     }
     if (status == STATUS_OK && *out) {
-        *out = group.content.synced_through.file == place.file &&
-               group.content.synced_through.offset == place.offset;
+        bool durable = group.content.synced_through.file == place.file &&
+                       group.content.synced_through.offset == place.offset;
+        bool goes_on = group.content.chain != 0 && group.content.follows == place.offset &&
+                       (durable || group.content.chain == scanner->chain);
+        *out = group.content.chain == 0 ? durable : goes_on;
     }
     return status;
 }

@@ -10,14 +10,18 @@
 
 struct wal_scanner_file {
     uint64_t id;
+    uint32_t version; /* 0: its head is not known */
     uint64_t bytes;
 };
 
-/* A group whose records are all sound. */
+/* A group whose records are all sound; or a link: one record of a chain behind its group. */
 struct wal_scanner_group {
-    struct wal_group_content content;
-    struct slice records; /* in the window */
-    uint64_t offset;      /* of the GROUP record */
+    bool is_link;
+    struct wal_group_content content; /* a link: only `chain` */
+    struct slice records;             /* in the window */
+    uint64_t offset;                  /* of the GROUP or CHAIN record, or the link */
+    uint64_t records_offset;
+    uint64_t end; /* where a link may follow; from the next block on, a group */
 };
 
 struct wal_scanner {
@@ -28,7 +32,9 @@ struct wal_scanner {
     size_t temporary_count;
     struct wal_position synced; /* the furthest that a group said to be durable */
     bool read_only;             /* files are opened for reading alone: for tools */
+    uint64_t chain;             /* that links may go on with after the last group; 0: none */
     bool established;           /* the log's place is known */
+    bool any_group;             /* behind damage: the next group need not follow what was before */
     /* Damage is looked past (salvage.c), and not an error. */
     bool lenient;
     bool blames_next; /* of the last damage: it is the next file that begins with it */
@@ -60,14 +66,26 @@ enum status wal_scanner_check_head(struct wal_scanner *scanner, struct error *er
 enum status wal_scanner_open(struct wal_scanner *scanner, size_t at, struct error *err) MUST_USE;
 void wal_scanner_close(struct wal_scanner *scanner);
 
+/* What comes after what ended at `offset` of the open file: a link, or a group from the next block
+ * on which says that it follows. Errors and results as wal_scanner_group(). */
+enum status wal_scanner_next(struct wal_scanner *scanner, uint64_t offset,
+                             struct wal_scanner_group *out, bool *found, uint64_t *bad,
+                             struct error *err) MUST_USE;
+
+/* The link of that chain at `offset` of the open file, as wal_scanner_group(). */
+enum status wal_scanner_link(struct wal_scanner *scanner, uint64_t chain, uint64_t offset,
+                             struct wal_scanner_group *out, bool *found,
+                             struct error *err) MUST_USE;
+
 /* The group at `offset` of the open file, valid until the next call. Else *found is false and *bad
  * the offset of the first record that is not sound. */
 enum status wal_scanner_group(struct wal_scanner *scanner, uint64_t offset,
                               struct wal_scanner_group *out, bool *found, uint64_t *bad,
                               struct error *err) MUST_USE;
 
-/* True if the segment after `at` begins with a group that says that the log ended at `place`. It
- * must be whole: if it is torn, the log ends at `place`, and the next group will say so anew. */
+/* True if the segment after `at` begins with a group that says that the log ended at `place`, or
+ * with the chain that the scanner is in, from there on. It must be whole: if it is torn, the log
+ * ends at `place`, and the next group will say so anew. */
 enum status wal_scanner_goes_on(struct wal_scanner *scanner, size_t at, struct wal_position place,
                                 bool *out, struct error *err) MUST_USE;
 

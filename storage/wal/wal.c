@@ -13,6 +13,13 @@ static enum status poisoned(const struct wal *wal, struct error *err)
     return wal->poison;
 }
 
+static void poison(struct wal *wal, enum status status, const struct error *why)
+{
+    wal->poison = status;
+    wal->poison_error = *why;
+    wal->poison_error.status = status;
+}
+
 /* --- collecting -------------------------------------------------------------------------- */
 
 /* Readers see at once that entries are gone; the records that say so to the disk are the
@@ -110,6 +117,7 @@ enum status wal_append(struct wal *wal, const struct wal_entry *entries, size_t 
 
 enum status wal_set_hard_state(struct wal *wal, uint64_t term, uint64_t vote, struct error *err)
 {
+    CHECK(!wal->options.unsynced);
     if (wal->poison != STATUS_OK) {
         return poisoned(wal, err);
     }
@@ -169,8 +177,9 @@ static void swap_locked(struct wal *wal)
     wal_group_clear(other, wal->state);
 }
 
-enum status wal_submit(struct wal *wal, struct error *err)
+static enum status submit(struct wal *wal, bool sync, struct error *err)
 {
+    struct error own = ERROR_INIT;
     if (wal->poison != STATUS_OK) {
         return poisoned(wal, err);
     }
@@ -180,8 +189,10 @@ enum status wal_submit(struct wal *wal, struct error *err)
     mutex_lock(&wal->mutex);
     if (wal->flight == NULL) {
         swap_locked(wal);
+        wal->flight_sync = false;
     }
-    enum status status = wal_flight_start_locked(wal, err);
+    wal->flight_sync = wal->flight_sync || sync;
+    enum status status = wal_flight_start_locked(wal, &own);
     if (status != STATUS_OK) {
         wal->flight_state = FLIGHT_STALLED;
     }
@@ -189,21 +200,39 @@ enum status wal_submit(struct wal *wal, struct error *err)
     mutex_unlock(&wal->mutex);
     if (status == STATUS_OK) {
         wal_files_kick(&wal->files);
+    } else if (status != STATUS_RESOURCE_EXHAUSTED) {
+        poison(wal, status, &own);
+    }
+    if (status != STATUS_OK && err != NULL) {
+        *err = own;
     }
     return status;
+}
+
+enum status wal_submit(struct wal *wal, struct error *err)
+{
+    return submit(wal, true, err);
+}
+
+enum status wal_submit_unsynced(struct wal *wal, struct error *err)
+{
+    CHECK(wal->options.unsynced);
+    return submit(wal, false, err);
 }
 
 static void count_group(struct wal *wal)
 {
     struct wal_metrics *metrics = &wal->metrics;
-    histogram_record(&metrics->fdatasync_ns, wal->write.sync_ns);
+    if (wal->flight_sync) {
+        histogram_record(&metrics->fdatasync_ns, wal->write.sync_ns);
+    }
     histogram_record(&metrics->group_entries, wal->flight->entries);
     histogram_record(&metrics->group_bytes, wal->write.data.length);
     counter_add(&metrics->entries, wal->flight->entries);
     counter_add(&metrics->bytes, wal->write.data.length);
 }
 
-/* The flight's entries are durable: readers may have those that were not removed meanwhile. */
+/* The flight is written: readers may have those of its entries that were not removed meanwhile. */
 static void publish_locked(struct wal *wal)
 {
     struct wal_group *flight = wal->flight;
@@ -217,11 +246,20 @@ static void publish_locked(struct wal *wal)
             .index = from->index,
             .offset = wal->write.offset + (uint64_t)(flight->data + from->offset - written),
             .group_end = end,
+            .chain = wal->flight_chain,
         };
         wal_segment_note(segment, point, from->fresh);
     }
     wal->index.last_index = flight->readable_last;
     wal->end = wal->flight_end;
+    if (wal->flight_sync) {
+        wal->synced = wal->end;
+        wal->chain = 0;
+        wal->unsynced_cuts = false;
+    } else {
+        wal->chain = wal->flight_chain;
+        wal->unsynced_cuts = wal->unsynced_cuts || flight->cuts;
+    }
     CHECK(wal->index.last_index + 1 >= wal->index.first_index);
     CHECK(wal->index.last_index <= wal->terms.last_index);
 }
@@ -266,8 +304,7 @@ enum status wal_finish(struct wal *wal, struct wal_durable *out, struct error *e
              * reserved file may not. */
             status = status == STATUS_RESOURCE_EXHAUSTED ? STATUS_INTERNAL : status;
             own.status = status;
-            wal->poison = status;
-            wal->poison_error = own;
+            poison(wal, status, &own);
         }
         if (err != NULL) {
             *err = own;
@@ -275,17 +312,35 @@ enum status wal_finish(struct wal *wal, struct wal_durable *out, struct error *e
         return status;
     }
     count_group(wal);
-    wal->durable = wal->flight->end;
-    wal->attested = wal->flight->synced_only;
+    wal->written = wal->flight->end;
+    wal->attested = wal->flight->synced_only && wal->flight_form == GROUP_FORM_GROUP;
     mutex_lock(&wal->mutex);
-    wal_group_clear(wal->flight, wal->durable);
+    wal_group_clear(wal->flight, wal->written);
     wal->flight = NULL;
     mutex_unlock(&wal->mutex);
-    *out = (struct wal_durable){.index = wal->durable.last_index,
-                                .entry_term = wal->durable.last_term,
-                                .term = wal->durable.term,
-                                .vote = wal->durable.vote};
+    *out = (struct wal_durable){.index = wal->written.last_index,
+                                .entry_term = wal->written.last_term,
+                                .term = wal->written.term,
+                                .vote = wal->written.vote};
     return STATUS_OK;
+}
+
+void wal_forget(struct wal *wal)
+{
+    CHECK(!wal->busy);
+    CHECK(!wal->pending->cuts);
+    mutex_lock(&wal->mutex);
+    if (wal->flight != NULL) {
+        CHECK(!wal->flight->cuts);
+        wal_group_clear(wal->flight, wal->written);
+        wal->flight = NULL;
+        wal->flight_state = FLIGHT_NONE;
+    }
+    mutex_unlock(&wal->mutex);
+    wal_group_clear(wal->pending, wal->written);
+    wal_terms_truncate(&wal->terms, wal->written.last_index);
+    wal->state = wal->written;
+    wal->fresh = true;
 }
 
 enum status wal_idle(struct wal *wal, struct error *err)
@@ -317,6 +372,10 @@ enum status wal_purge(struct wal *wal, uint64_t index, struct error *err)
         return STATUS_OK;
     }
     mutex_lock(&wal->mutex);
+    if (wal->unsynced_cuts) {
+        mutex_unlock(&wal->mutex);
+        return STATUS_OK;
+    }
     index = index < wal->index.last_index ? index : wal->index.last_index;
     struct wal_segment *gone = wal_index_purge(&wal->index, index, wal->end.file);
     bool any = gone != NULL;

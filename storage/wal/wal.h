@@ -17,6 +17,12 @@
  *   handles of its own, and takes the WAL's lock only to look positions up.
  * - The I/O queue's and the executor's threads, inside.
  *
+ * Without syncs: an owner that sets options.unsynced may submit groups that are written
+ * alone (wal_submit_unsynced). A crash of the machine may lose them, the last ones first; then
+ * the log ends behind some record of theirs. The next group that is synced makes them durable
+ * with itself. They cost no more than their bytes, and neither are files filled with zeros for
+ * them, nor reused.
+ *
  * Invariants
  * - Indexes are dense. The log is [wal_first_index, wal_last_index]; one that is
  *   empty has last = first - 1 and still knows the term of `last`.
@@ -79,6 +85,7 @@ struct wal_options {
     struct executor *executor; /* makes and removes files [none: the owner's thread does] */
     const char *dir;           /* copied; made if absent (its parent is there). The caller locks. */
     uint64_t segment_bytes;    /* [WAL_SEGMENT_BYTES_DEFAULT] at least WAL_SEGMENT_BYTES_MIN */
+    bool unsynced;             /* wal_submit_unsynced() is used; no hard state then */
     struct slice identity;     /* cluster and node; copied; up to WAL_IDENTITY_BYTES_MAX */
 
     /* Called once for each wal_submit() or wal_idle() that began something, on a thread of the I/O
@@ -159,14 +166,23 @@ bool wal_busy(const struct wal *wal);
  * returns). RESOURCE_EXHAUSTED (memory): nothing began, and it may be tried again. */
 enum status wal_submit(struct wal *wal, struct error *err) MUST_USE;
 
+/* As wal_submit(), without the sync: what wal_finish() then tells of is written and can be read,
+ * but not durable before a later group was synced. Requires options.unsynced. */
+enum status wal_submit_unsynced(struct wal *wal, struct error *err) MUST_USE;
+
 /* After on_complete. Ends the group and says what is durable now. An error is poison, but for
  * RESOURCE_EXHAUSTED: there was no room for a new segment file. Then the group is pending again,
  * and the next wal_submit tries it alone: what was appended after it is a group of its own, and
  * *out tells of the first one only. Poison never has that status. */
 enum status wal_finish(struct wal *wal, struct wal_durable *out, struct error *err) MUST_USE;
 
-/* For quiet moments: makes a SYNCED record pending and submits it, if the last group is durable,
- * nothing attests it yet and nothing is under way or pending. */
+/* Forgets what was collected, and a group that found no room: the log is as wal_finish() told last.
+ * Requires that nothing is under way, and that nothing of it removes entries. */
+void wal_forget(struct wal *wal);
+
+/* For quiet moments: makes a SYNCED record pending and submits it, if nothing attests the last
+ * group yet and nothing is under way or pending. If the last group was not synced this only makes
+ * it durable, and the next call attests it. */
 enum status wal_idle(struct wal *wal, struct error *err) MUST_USE;
 
 /* Entries up to `index` are not needed any more: removes (or reuses) the files that hold only

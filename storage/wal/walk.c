@@ -79,7 +79,7 @@ static enum status show_records(struct walker *walker, const struct wal_scanner_
     const struct wal_walk_options *options = walker->options;
     struct slice rest = group->records;
     struct wal_position place = {.file = walker->scanner.files[walker->scanner.at].id,
-                                 .offset = group->offset + WAL_GROUP_HEADER_BYTES};
+                                 .offset = group->records_offset};
     enum status status = STATUS_OK;
     while (rest.length > 0 && status == STATUS_OK) {
         size_t length = wal_record_length(rest.data); /* wal_scanner_group() has checked it */
@@ -110,8 +110,8 @@ static enum status show_group(struct walker *walker, const struct wal_scanner_gr
     const struct wal_walk_options *options = walker->options;
     struct wal_position place = {.file = walker->scanner.files[walker->scanner.at].id,
                                  .offset = group->offset};
-    walker->out->groups++;
-    if (options->on_group != NULL) {
+    walker->out->groups += group->is_link ? 0 : 1;
+    if (!group->is_link && options->on_group != NULL) {
         enum status status = options->on_group(options->context, place, &group->content, err);
         if (status != STATUS_OK) {
             return status;
@@ -120,7 +120,15 @@ static enum status show_group(struct walker *walker, const struct wal_scanner_gr
     return show_records(walker, group, err);
 }
 
-/* The sound group at `offset`: shown, and held against what came before. */
+/* The next group says anew where the log stands; what links before it say, nobody knows. */
+static void lose_place(struct wal_scanner *scanner)
+{
+    scanner->established = false;
+    scanner->chain = 0;
+    scanner->any_group = true;
+}
+
+/* A sound group or link: shown, and held against what came before. */
 static enum status take_group(struct walker *walker, const struct wal_scanner_group *group,
                               struct error *err)
 {
@@ -132,7 +140,7 @@ static enum status take_group(struct walker *walker, const struct wal_scanner_gr
     status = wal_scan_apply(&walker->scanner, group, &fault);
     if (status == STATUS_CORRUPT) {
         tell(walker, &fault);
-        walker->scanner.established = false; /* the next group says anew where the log stands */
+        lose_place(&walker->scanner);
         return STATUS_OK;
     }
     if (status != STATUS_OK && err != NULL) {
@@ -179,7 +187,7 @@ static enum status look_past(struct walker *walker, size_t at, uint64_t *offset,
     status = wal_scanner_check_not_damage(scanner, at, *offset, bad, &fault);
     if (status == STATUS_CORRUPT && scanner->blames_next) {
         walker->next_begins_badly = fault;
-        scanner->established = false;
+        lose_place(scanner);
         *out = AFTER_NEXT_FILE;
         return STATUS_OK;
     }
@@ -191,11 +199,11 @@ static enum status look_past(struct walker *walker, size_t at, uint64_t *offset,
         return status;
     }
     tell(walker, &fault);
-    scanner->established = false;
+    lose_place(scanner);
     bool found = false;
     status = wal_scanner_open(scanner, at, err);
     if (status == STATUS_OK) {
-        status = find_group(walker, *offset + WAL_BLOCK_BYTES, offset, &found, err);
+        status = find_group(walker, wal_block_up(*offset + 1), offset, &found, err);
     }
     *out = found ? AFTER_HERE : AFTER_NEXT_FILE;
     return status;
@@ -219,6 +227,7 @@ static enum status walk_segment(struct walker *walker, size_t at, bool *ends, st
     if (status == STATUS_OK && walker->options->on_segment != NULL) {
         struct wal_head head = walker->scan.head;
         head.file = scanner->files[at].id;
+        head.version = scanner->files[at].version;
         status = walker->options->on_segment(walker->options->context, &head,
                                              scanner->files[at].bytes, err);
     }
@@ -230,11 +239,10 @@ static enum status walk_segment(struct walker *walker, size_t at, bool *ends, st
         bool found = false;
         uint64_t bad = 0;
         uint64_t faults = walker->out->faults;
-        status = wal_scanner_group(scanner, offset, &group, &found, &bad, err);
+        status = wal_scanner_next(scanner, offset, &group, &found, &bad, err);
         if (status == STATUS_OK && found) {
-            uint64_t end = wal_block_up(offset + WAL_GROUP_HEADER_BYTES + group.content.bytes);
             status = take_group(walker, &group, err);
-            offset = end;
+            offset = group.end;
         } else if (status == STATUS_OK) {
             status = look_past(walker, at, &offset, bad, &after, err);
         }
@@ -255,7 +263,8 @@ static enum status walk_all(struct walker *walker, struct error *err)
         status = walk_segment(walker, at, &ends, err);
     }
     if (status == STATUS_OK && walker->options->only == 0 && walker->out->faults == 0 &&
-        !scanner->established && scanner->count > 0 && scanner->files[0].id != 1) {
+        !scanner->established && scanner->count > 0 && scanner->files[0].id != 1 &&
+        scanner->files[0].version != WAL_VERSION_CHAINS) {
         struct error fault = ERROR_INIT;
         (void)error_set(&fault, STATUS_CORRUPT,
                         "%.300s: no log before segment %llx, which is empty", walker->options->dir,

@@ -19,37 +19,47 @@ enum { SEGMENT_BYTES = 2048, BODY_BYTES = SEGMENT_BYTES - WAL_BLOCK_BYTES, SEGME
 /* --- checksums made good --------------------------------------------------------------------- */
 
 /* The record at `at`, of `length` bytes, which goes to `place`: as wal_record_finish() would. */
-static void seal_record(uint8_t *at, size_t length, struct wal_position place)
+static void seal_record(uint8_t *at, size_t length, struct wal_position place, uint64_t salt)
 {
     uint8_t where[24];
     put_le64(where, place.file);
     put_le64(where + 8, place.offset);
-    put_le64(where + 16, SALT);
+    put_le64(where + 16, salt);
     uint32_t crc = crc32c_extend(0, at, 8);
     crc = crc32c_extend(crc, at + WAL_RECORD_HEADER_BYTES, length - WAL_RECORD_HEADER_BYTES);
     put_le32(at + 8, crc32c_extend(crc, where, sizeof where));
 }
 
-static void seal_group(uint8_t *segment, uint64_t file, size_t offset)
+/* The group at `offset`, and what may be links behind it. Returns where the next one may be. */
+static size_t seal_group(uint8_t *segment, uint64_t file, size_t offset)
 {
-    size_t end = offset + WAL_GROUP_HEADER_BYTES + get_le32(segment + offset + 28);
-    end = end < SEGMENT_BYTES ? end : SEGMENT_BYTES;
-    size_t length = WAL_GROUP_HEADER_BYTES;
+    const uint8_t *group = segment + offset;
+    bool is_chain = get_le32(group + 4) == WAL_RECORD_CHAIN;
+    uint64_t chain = is_chain ? get_le64(group + 36) : 0;
+    size_t length = wal_group_header_bytes(is_chain ? 1 : 0);
+    size_t end = offset + length + get_le32(group + 28);
+    end = end < SEGMENT_BYTES && !is_chain ? end : SEGMENT_BYTES;
+    uint64_t salt = SALT;
     while (length > 0 && length <= end - offset) {
         struct wal_position place = {.file = file, .offset = offset};
-        seal_record(segment + offset, length, place);
+        seal_record(segment + offset, length, place, salt);
+        salt = wal_chain_salt(SALT, chain);
         offset += length;
         length = end - offset < WAL_RECORD_HEADER_BYTES ? 0 : wal_record_length(segment + offset);
     }
+    return wal_block_up(offset);
 }
 
 static void seal(uint8_t *segment, uint64_t file)
 {
-    for (size_t offset = WAL_BLOCK_BYTES; offset < SEGMENT_BYTES; offset += WAL_BLOCK_BYTES) {
+    size_t offset = WAL_BLOCK_BYTES;
+    while (offset < SEGMENT_BYTES) {
         const uint8_t *at = segment + offset;
-        if (get_le32(at) == WAL_GROUP_CONTENT_BYTES && get_le32(at + 4) == WAL_RECORD_GROUP) {
-            seal_group(segment, file, offset);
-        }
+        uint32_t length = get_le32(at);
+        uint32_t type = get_le32(at + 4);
+        bool is_group = (length == WAL_GROUP_CONTENT_BYTES && type == WAL_RECORD_GROUP) ||
+                        (length == WAL_CHAIN_CONTENT_BYTES && type == WAL_RECORD_CHAIN);
+        offset = is_group ? seal_group(segment, file, offset) : offset + WAL_BLOCK_BYTES;
     }
 }
 
@@ -122,7 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint64_t i = 0; i < SEGMENTS_MAX && (at < size || i == 0); i++) {
         char name[32];
         size_t length = size - at < BODY_BYTES ? size - at : BODY_BYTES;
-        struct wal_head head = {.file = i + 1, .salt = SALT};
+        struct wal_head head = {
+            .version = WAL_VERSION_GROUPS + data[0] / 128, .file = i + 1, .salt = SALT};
         wal_head_encode(&head, segments[i]);
         memset(segments[i] + WAL_BLOCK_BYTES, 0, BODY_BYTES);
         memcpy(segments[i] + WAL_BLOCK_BYTES, data + at, length);
@@ -137,17 +148,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* A golden log, and one that goes on in a second segment. */
+/* The golden logs, and one that goes on in a second segment. */
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    if (n > 1) {
+    if (n > 2) {
         return false;
     }
     struct buf golden;
     buf_init(&golden, alloc_default(), 1UL << 20);
-    fuzz_golden("log_v1/0000000000000001.wal", &golden);
-    buf_put_u8(out, 1);
-    if (n == 0) {
+    fuzz_golden(n == 2 ? "log_v2/0000000000000001.wal" : "log_v1/0000000000000001.wal", &golden);
+    buf_put_u8(out, n == 2 ? 129 : 1);
+    if (n != 1) {
         buf_append(out, golden.data + WAL_BLOCK_BYTES, 2UL * BODY_BYTES);
     } else {
         /* The last group comes into the second file; it says where the first one ended. */

@@ -6,7 +6,7 @@
  * was again.
  *
  * Everything in the log is attested. What the store holds is `model`, what the log holds the
- * entries [1, log_last].
+ * entries [1, log_last]. With `chains` most of the log's groups were not synced when they came.
  */
 #ifndef ESTREAT_TESTS_STORE_FIXTURE_H
 #define ESTREAT_TESTS_STORE_FIXTURE_H
@@ -219,20 +219,28 @@ static inline void store_build_tables(struct store_fixture *fx, uint64_t seed, u
     store_close_engine(fx);
 }
 
-static inline void store_build_log(struct store_fixture *fx)
+static inline void store_build_log(struct store_fixture *fx, bool chains)
 {
     fx->log.options.dir = STORE_LOG;
+    fx->log.options.unsynced = chains;
     fx->log.entry_bytes = 60;
     fixture_open(&fx->log);
-    fixture_vote(&fx->log, 1, 2);
+    if (!chains) {
+        fixture_vote(&fx->log, 1, 2);
+    }
     uint64_t next = 1;
     for (unsigned group = 0; group < 18; group++) {
         uint64_t from = group % 5 == 4 ? next - 1 : next; /* sometimes a tail is replaced */
         next = from + 1 + group % 4;
         fixture_append(&fx->log, from, next, 1 + group / 5);
-        fixture_commit(&fx->log);
+        if (chains && group % 7 != 3) {
+            fixture_write(&fx->log);
+        } else {
+            fixture_commit(&fx->log);
+        }
     }
     fixture_idle(&fx->log);
+    fixture_idle(&fx->log); /* the first one only makes a chain durable */
     fixture_close(&fx->log);
     fx->log_last = next - 1;
 }
@@ -242,7 +250,8 @@ static inline void store_wait(void *context)
     (void)executor_manual_step(&((struct store_fixture *)context)->executor);
 }
 
-static inline void store_init(struct store_fixture *fx, uint64_t seed, unsigned batches)
+static inline void store_init_log(struct store_fixture *fx, uint64_t seed, unsigned batches,
+                                  bool chains)
 {
     memset(fx, 0, sizeof *fx);
     fixture_init(&fx->log, 4 * KIB);
@@ -253,10 +262,15 @@ static inline void store_init(struct store_fixture *fx, uint64_t seed, unsigned 
     assert_ok(fs_make_dir(fx->fs, "data", &fx->err), &fx->err);
     assert_ok(fs_make_dir(fx->fs, STORE_COPY, &fx->err), &fx->err);
     store_build_tables(fx, seed, batches);
-    store_build_log(fx);
+    store_build_log(fx, chains);
     store_keep(fx, STORE_TABLES);
     store_keep(fx, STORE_LOG);
     store_keep(fx, STORE_COPY);
+}
+
+static inline void store_init(struct store_fixture *fx, uint64_t seed, unsigned batches)
+{
+    store_init_log(fx, seed, batches, false);
 }
 
 static inline void store_release(struct store_fixture *fx)

@@ -11,9 +11,9 @@
 
 /* Under ASan, which takes four times as long, a part of them. */
 #ifdef __SANITIZE_ADDRESS__
-enum { FLIPS = 1000 };
+enum { FLIPS = 1000, STRIDE = 67 };
 #else
-enum { FLIPS = 5000 };
+enum { FLIPS = 5000, STRIDE = 13 };
 #endif
 enum { BATCHES = 60 };
 
@@ -166,11 +166,8 @@ static bool try_flip(const struct store_file_bytes *file, uint64_t bit)
     return damaged;
 }
 
-static void flips_are_found_or_harmless(void **state)
+static void flip_some(uint64_t flips)
 {
-    (void)state;
-    const char *wanted = getenv("ESTREAT_FLIPS");
-    uint64_t flips = wanted == NULL ? FLIPS : strtoull(wanted, NULL, 10);
     uint64_t seed = test_seed();
     struct rng_seeded rng;
     rng_seeded_init(&rng, seed);
@@ -200,6 +197,32 @@ static void flips_are_found_or_harmless(void **state)
     store_release(&fixture);
 }
 
+static void flips_are_found_or_harmless(void **state)
+{
+    (void)state;
+    const char *wanted = getenv("ESTREAT_FLIPS");
+    flip_some(wanted == NULL ? FLIPS : strtoull(wanted, NULL, 10));
+}
+
+/* Bits of a log of chains: each is found, but for those of what no group needs. */
+static void flips_in_chains_are_found(void **state)
+{
+    (void)state;
+    uint64_t flips = 0;
+    uint64_t found = 0;
+    store_init_log(&fixture, 1, 12, true);
+    for (size_t i = 0; i < fixture.count; i++) {
+        const struct store_file_bytes *file = &fixture.files[i];
+        bool is_log = strcmp(file->dir, STORE_LOG) == 0;
+        for (uint64_t bit = 0; is_log && bit < file->bytes.length * 8; bit += STRIDE) {
+            found += try_flip(file, bit) ? 1 : 0;
+            flips++;
+        }
+    }
+    assert_true(found > flips / 3);
+    store_release(&fixture);
+}
+
 /* Every bit of the small files, whose flips are few among all: CURRENT, manifests, heads. */
 static void every_bit_of_what_is_small(void **state)
 {
@@ -225,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flips_are_found_or_harmless),
+        cmocka_unit_test(flips_in_chains_are_found),
         cmocka_unit_test(every_bit_of_what_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
  *
  * Golden stores: the files of a store and of a log, as each released version of the formats makes
  * them, open for ever, and none of their bytes is read otherwise. To make those of a new version:
- * ESTREAT_GOLDEN_DIR=DIR makes this test write them there (DIR/store_v1, DIR/log_v1 exist).
+ * ESTREAT_GOLDEN_DIR=DIR makes this test write them there (DIR/store_v1, DIR/log_v1,
+ * DIR/log_v2 exist).
  *
  * Nothing here may depend on other fixtures: what the files hold must never change.
  */
@@ -26,10 +27,17 @@ static const struct keyspace_options keyspaces[KS_COUNT] = {
     {.name = "growing", .layout = KEYSPACE_APPEND, .codec_new = CODEC_NONE},
 };
 
-static const char *const golden_files[] = {
-    "store_v1/CURRENT",    "store_v1/MANIFEST-000001",    "store_v1/000002.sst",
-    "store_v1/000003.sst", "store_v1/000004.sst",         "store_v1/000005.sst",
-    "store_v1/000006.sst", "log_v1/0000000000000001.wal", "log_v1/0000000000000002.wal"};
+static const char *const golden_files[] = {"store_v1/CURRENT",
+                                           "store_v1/MANIFEST-000001",
+                                           "store_v1/000002.sst",
+                                           "store_v1/000003.sst",
+                                           "store_v1/000004.sst",
+                                           "store_v1/000005.sst",
+                                           "store_v1/000006.sst",
+                                           "log_v1/0000000000000001.wal",
+                                           "log_v1/0000000000000002.wal",
+                                           "log_v2/0000000000000001.wal",
+                                           "log_v2/0000000000000002.wal"};
 enum { GOLDEN_FILES = sizeof golden_files / sizeof golden_files[0] };
 
 static struct slice key_of(char out[32], unsigned key)
@@ -195,6 +203,54 @@ static void make_log(struct world *world)
     world->log = NULL;
 }
 
+static void write_entry(struct world *world, uint64_t index)
+{
+    char bytes[32];
+    struct wal_durable durable;
+    struct wal_entry entry = entry_of(bytes, index, entry_term(index));
+    assert_ok(wal_append(world->log, &entry, 1, &world->err), &world->err);
+    assert_ok(wal_submit_unsynced(world->log, &world->err), &world->err);
+    (void)io_queue_manual_complete_all(&world->io);
+    assert_ok(wal_finish(world->log, &durable, &world->err), &world->err);
+}
+
+static void idle(struct world *world)
+{
+    struct wal_durable durable;
+    assert_ok(wal_idle(world->log, &world->err), &world->err);
+    (void)io_queue_manual_complete_all(&world->io);
+    assert_ok(wal_finish(world->log, &durable, &world->err), &world->err);
+}
+
+static void be_version_2(struct world *world)
+{
+    world->log_options.dir = "log_v2";
+    world->log_options.unsynced = true;
+    rng_seeded_init(&world->rng, 2);
+}
+
+/* Two chains, each made durable by a sync, and the attestation. */
+static void make_log_v2(struct world *world)
+{
+    char bytes[32];
+    be_version_2(world);
+    assert_ok(wal_open(&world->log_options, 0, 0, &world->recovered, &world->log, &world->err),
+              &world->err);
+    for (uint64_t index = 1; index <= 7; index++) {
+        write_entry(world, index);
+    }
+    struct wal_entry entry = entry_of(bytes, 8, entry_term(8));
+    assert_ok(wal_append(world->log, &entry, 1, &world->err), &world->err);
+    commit(world);
+    for (uint64_t index = 9; index <= ENTRIES; index++) {
+        write_entry(world, index);
+    }
+    idle(world);
+    idle(world);
+    wal_close(world->log);
+    world->log = NULL;
+}
+
 /* --- files --------------------------------------------------------------------------------- */
 
 static void read_file(struct fs *fs, const char *path, struct buf *out)
@@ -225,6 +281,7 @@ static void load_golden(struct world *world)
 {
     assert_ok(fs_make_dir(world->fs, "store_v1", &world->err), &world->err);
     assert_ok(fs_make_dir(world->fs, "log_v1", &world->err), &world->err);
+    assert_ok(fs_make_dir(world->fs, "log_v2", &world->err), &world->err);
     for (size_t i = 0; i < GOLDEN_FILES; i++) {
         char path[PATH_BYTES_MAX];
         struct buf bytes;
@@ -289,12 +346,24 @@ static enum status each_entry(void *context, const struct wal_entry *entry, stru
     return STATUS_OK;
 }
 
+/* All entries are there. */
+static void assert_log(struct world *world)
+{
+    struct wal_reader *reader = NULL;
+    uint64_t next = 1;
+    assert_int_equal(world->recovered.last_index, ENTRIES);
+    assert_int_equal(world->recovered.cut_bytes, 0);
+    assert_ok(wal_reader_open(world->log, &reader, &world->err), &world->err);
+    assert_ok(wal_read(reader, 1, ENTRIES + 1, SIZE_MAX, each_entry, &next, &world->err),
+              &world->err);
+    assert_int_equal(next, ENTRIES + 1);
+    wal_reader_close(reader);
+}
+
 /* A log of version 1 opens, with its vote and all its entries. */
 static void log_of_version_1_opens(void **state)
 {
     struct world world;
-    struct wal_reader *reader = NULL;
-    uint64_t next = 1;
     (void)state;
     begin(&world);
     load_golden(&world);
@@ -302,19 +371,33 @@ static void log_of_version_1_opens(void **state)
               &world.err);
     assert_int_equal(world.recovered.term, 3);
     assert_int_equal(world.recovered.vote, 2);
-    assert_int_equal(world.recovered.last_index, ENTRIES);
-    assert_int_equal(world.recovered.cut_bytes, 0);
-    assert_ok(wal_reader_open(world.log, &reader, &world.err), &world.err);
-    assert_ok(wal_read(reader, 1, ENTRIES + 1, SIZE_MAX, each_entry, &next, &world.err),
-              &world.err);
-    assert_int_equal(next, ENTRIES + 1);
-    wal_reader_close(reader);
+    assert_log(&world);
     end(&world);
 }
 
-/* The tool finds nothing wrong with either. */
-static void version_1_is_sound(void **state)
+/* One of version 2, too, also for an owner that syncs always. */
+static void log_of_version_2_opens(void **state)
 {
+    (void)state;
+    for (unsigned unsynced = 0; unsynced < 2; unsynced++) {
+        struct world world;
+        begin(&world);
+        load_golden(&world);
+        be_version_2(&world);
+        world.log_options.unsynced = unsynced == 1;
+        assert_ok(wal_open(&world.log_options, 0, 0, &world.recovered, &world.log, &world.err),
+                  &world.err);
+        assert_int_equal(world.recovered.term, 0);
+        assert_log(&world);
+        end(&world);
+    }
+}
+
+/* The tool finds nothing wrong with any. */
+static void golden_is_sound(void **state)
+{
+    static const char *const dirs[] = {"store_v1", "log_v1", "log_v2"};
+    static const unsigned parts[] = {5, 4, 3}; /* tables, or groups */
     static struct store_place place;
     struct world world;
     FILE *nowhere = fopen("/dev/null", "w");
@@ -322,28 +405,28 @@ static void version_1_is_sound(void **state)
     assert_non_null(nowhere);
     begin(&world);
     load_golden(&world);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         struct report report = {.lines = nowhere, .messages = nowhere};
         struct verified found;
-        assert_ok(store_place_find(&place, world.fs, alloc_default(),
-                                   i == 0 ? "store_v1" : "log_v1", &world.err),
+        assert_ok(store_place_find(&place, world.fs, alloc_default(), dirs[i], &world.err),
                   &world.err);
         assert_ok(inspect_verify(&place, &report, &found, &world.err), &world.err);
         assert_int_equal(report.faults, 0);
-        assert_int_equal(i == 0 ? found.tables : found.log.groups, i == 0 ? 5 : 4);
+        assert_int_equal(i == 0 ? found.tables : found.log.groups, parts[i]);
     }
     (void)fclose(nowhere);
     end(&world);
 }
 
-/* What is written today is version 1, byte for byte. */
-static void version_1_is_written(void **state)
+/* What is written today is what the files hold, byte for byte. */
+static void golden_is_written(void **state)
 {
     struct world world;
     (void)state;
     begin(&world);
     make_store(&world);
     make_log(&world);
+    make_log_v2(&world);
     for (size_t i = 0; i < GOLDEN_FILES; i++) {
         char path[PATH_BYTES_MAX];
         struct buf golden;
@@ -365,6 +448,7 @@ static void write_golden(const char *directory)
     begin(&world);
     make_store(&world);
     make_log(&world);
+    make_log_v2(&world);
     for (size_t i = 0; i < GOLDEN_FILES; i++) {
         char path[PATH_BYTES_MAX];
         struct buf bytes;
@@ -384,10 +468,9 @@ int main(void)
         write_golden(directory);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(store_of_version_1_opens),
-        cmocka_unit_test(log_of_version_1_opens),
-        cmocka_unit_test(version_1_is_sound),
-        cmocka_unit_test(version_1_is_written),
+        cmocka_unit_test(store_of_version_1_opens), cmocka_unit_test(log_of_version_1_opens),
+        cmocka_unit_test(log_of_version_2_opens),   cmocka_unit_test(golden_is_sound),
+        cmocka_unit_test(golden_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

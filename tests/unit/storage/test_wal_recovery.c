@@ -250,7 +250,7 @@ static void test_newer_version(void **state)
     struct wal_head head;
     assert_ok(wal_head_decode(block, "x", &head, &fx.err), &fx.err);
     assert_int_equal(head.file, 1);
-    block[8] = 2;
+    block[8] = 3;
     put_le32(block + 508, crc32c_extend(0, block, 508));
     assert_status(wal_head_decode(block, "x", &head, &fx.err), STATUS_FAILED_PRECONDITION, &fx.err);
     fixture_release(&fx);

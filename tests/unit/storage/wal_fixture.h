@@ -165,6 +165,22 @@ static inline void fixture_commit(struct wal_fixture *fx)
     assert_ok(fixture_try_commit(fx), &fx->err);
 }
 
+/* Writes what is pending and does not sync it. */
+static inline enum status fixture_try_write(struct wal_fixture *fx)
+{
+    enum status status = wal_submit_unsynced(fx->wal, &fx->err);
+    if (status != STATUS_OK || !wal_busy(fx->wal)) {
+        return status;
+    }
+    (void)io_queue_manual_complete_all(&fx->io);
+    return wal_finish(fx->wal, &fx->durable, &fx->err);
+}
+
+static inline void fixture_write(struct wal_fixture *fx)
+{
+    assert_ok(fixture_try_write(fx), &fx->err);
+}
+
 static inline void fixture_idle(struct wal_fixture *fx)
 {
     assert_ok(wal_idle(fx->wal, &fx->err), &fx->err);
