@@ -136,6 +136,11 @@ enum status engine_background_error(struct engine *engine, struct error *err);
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 
+/* Waits and refuses as engine_write() would, and writes nothing: for an owner that logs the batch
+ * in between. */
+enum status engine_check_write(struct engine *engine, const struct batch *batch,
+                               struct error *err) MUST_USE;
+
 /* True if damage keeps level 0 from being merged and engine_write() will refuse for it until the
  * engine is opened anew. */
 bool engine_is_stuck(struct engine *engine);

@@ -209,7 +209,9 @@ static enum status make_room(struct engine *engine, struct error *err)
     return STATUS_OK;
 }
 
-static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
+/* `last`: the last key of each KEYSPACE_APPEND behind the batch. */
+static enum status admit(struct engine *engine, const struct batch *batch,
+                         struct slice last[KEYSPACES_MAX], struct error *err)
 {
     enum status status = engine_check_failed(engine, err);
     if (status != STATUS_OK) {
@@ -221,12 +223,21 @@ static enum status write_batch(struct engine *engine, const struct batch *batch,
     if (batch->count == 0) {
         return STATUS_OK;
     }
-    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
     status = check_order(engine, batch, last, err);
-    if (status == STATUS_OK) {
-        status = make_room(engine, err);
-    }
-    if (status != STATUS_OK) {
+    return status == STATUS_OK ? make_room(engine, err) : status;
+}
+
+enum status engine_check_write(struct engine *engine, const struct batch *batch, struct error *err)
+{
+    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
+    return admit(engine, batch, last, err);
+}
+
+static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
+{
+    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
+    enum status status = admit(engine, batch, last, err);
+    if (status != STATUS_OK || batch->count == 0) {
         return status;
     }
     uint64_t sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);

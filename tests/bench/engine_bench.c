@@ -2,7 +2,7 @@
  *
  * engine_bench: what the engine does by itself, under the names, flags and result lines
  * of RocksDB's db_bench, and with its keys, values and orders of access: see usage().
- * The engine writes to a log of its own (logged_store.h); one leveled keyspace.
+ * The engine writes to a log of its own (storage/store.h); one leveled keyspace.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 #include "base/check.h"
 #include "base/metrics.h"
 #include "base/rng.h"
-#include "logged_store.h"
+#include "base/sync.h"
+#include "storage/store.h"
 
 enum {
     BENCH_KEY_MIN = 8,
@@ -165,8 +166,7 @@ static enum codec codec_of(const char *name)
 
 /* --- the store ----------------------------------------------------------------------------- */
 
-static struct logged_store store;
-static bool store_is_open;
+static struct store *store;
 static uint8_t values[VALUES_BYTES];
 
 static uint64_t now_ns(void)
@@ -226,12 +226,11 @@ static void remove_store(void)
 static void open_store(bool fresh)
 {
     struct error err = ERROR_INIT;
-    if (store_is_open && !fresh) {
+    if (store != NULL && !fresh) {
         return;
     }
-    if (store_is_open) {
-        store_close(&store);
-    }
+    store_close(store);
+    store = NULL;
     if (fresh && use_existing_db == 0) {
         remove_store();
     }
@@ -242,12 +241,12 @@ static void open_store(bool fresh)
                                         .block_bytes = block_size,
                                         .codec_new = codec,
                                         .codec_old = codec};
-    struct engine_options options = {.memtable_bytes = write_buffer_size,
-                                     .block_cache_bytes = cache_size,
-                                     .keyspaces = &keyspace,
-                                     .keyspace_count = 1};
-    must(store_open(&store, db, &options, &err), &err);
-    store_is_open = true;
+    struct store_options options = {.dir = db,
+                                    .engine = {.memtable_bytes = write_buffer_size,
+                                               .block_cache_bytes = cache_size,
+                                               .keyspaces = &keyspace,
+                                               .keyspace_count = 1}};
+    must(store_open(&options, &store, &err), &err);
 }
 
 /* --- workloads ----------------------------------------------------------------------------- */
@@ -310,7 +309,7 @@ static void do_write(struct worker *worker)
         struct slice name = make_key(number, key);
         batch_clear(&batch);
         batch_put(&batch, 0, name, next_value(worker));
-        must(store_write(&store, &batch, synced, &err), &err);
+        must(store_write(store, &batch, synced, &err), &err);
         count(worker, name.length + value_size);
     }
     batch_release(&batch);
@@ -324,7 +323,7 @@ static void do_read(struct worker *worker)
     for (uint64_t i = 0; i < reads; i++) {
         uint8_t key[BENCH_KEY_MAX + 1];
         struct slice name = make_key(rng_below(&worker->rng.rng, key_count), key);
-        enum status status = engine_get(store.engine, NULL, 0, name, &value, &err);
+        enum status status = engine_get(store_engine(store), NULL, 0, name, &value, &err);
         if (status == STATUS_OK) {
             worker->found++;
             count(worker, name.length + value.length);
@@ -356,7 +355,7 @@ static void walk(struct worker *worker, bool backward)
     struct error err = ERROR_INIT;
     struct engine_iter *iter = NULL;
     struct engine_iter_options options = {.readahead = true};
-    must(engine_iter_new(store.engine, NULL, 0, &options, &iter, &err), &err);
+    must(engine_iter_new(store_engine(store), NULL, 0, &options, &iter, &err), &err);
     backward ? engine_iter_seek_last(iter) : engine_iter_seek_first(iter);
     for (uint64_t i = 0; i < reads && engine_iter_valid(iter); i++) {
         count(worker, take_pair(iter, NULL));
@@ -386,7 +385,7 @@ static void do_seek(struct worker *worker)
         struct slice name = make_key(rng_below(&worker->rng.rng, key_count), key);
         struct engine_iter *iter = NULL;
         size_t bytes = 0;
-        must(engine_iter_new(store.engine, NULL, 0, NULL, &iter, &err), &err);
+        must(engine_iter_new(store_engine(store), NULL, 0, NULL, &iter, &err), &err);
         engine_iter_seek(iter, name);
         if (engine_iter_valid(iter) && slice_equal(engine_iter_key(iter), name)) {
             worker->found++;
@@ -407,7 +406,7 @@ static void do_seek(struct worker *worker)
 static void do_flush(void)
 {
     struct error err = ERROR_INIT;
-    must(store_flush(&store, &err), &err);
+    must(store_flush(store, &err), &err);
 }
 
 static void do_wait(void)
@@ -416,7 +415,7 @@ static void do_wait(void)
     do {
         struct timespec time = {.tv_nsec = SETTLE_NS};
         (void)nanosleep(&time, NULL);
-        engine_stats(store.engine, &stats);
+        engine_stats(store_engine(store), &stats);
     } while (stats.immutable_count > 0 || stats.compaction_due);
 }
 
@@ -424,7 +423,7 @@ static void do_compact(void)
 {
     struct error err = ERROR_INIT;
     do_flush();
-    must(engine_compact(store.engine, &err), &err);
+    must(store_compact(store, &err), &err);
 }
 
 static double per_byte(uint64_t amount, uint64_t bytes)
@@ -446,7 +445,7 @@ static void print_codec(const char *name, const struct engine_codec_stats *codec
 static void do_stats(void)
 {
     struct engine_stats stats;
-    engine_stats(store.engine, &stats);
+    engine_stats(store_engine(store), &stats);
     printf("stats        : %" PRIu64 " tables, %.1f MB; %" PRIu64 " flushes (%.1f MB), %" PRIu64
            " compactions (%.1f MB); stalls %.0f ms\n",
            stats.tables, (double)stats.bytes / 1e6, stats.flushes,
@@ -458,6 +457,7 @@ static void do_stats(void)
             print_codec(codec_name(codec), one);
         }
     }
+    printf("log          : %.1f MB\n", (double)counter_get(&store_log_metrics(store)->bytes) / 1e6);
 }
 
 /* --- running ------------------------------------------------------------------------------- */
@@ -592,8 +592,6 @@ int main(int argc, char **argv)
         }
         name += length + (name[length] == ',' ? 1 : 0);
     }
-    if (store_is_open) {
-        store_close(&store);
-    }
+    store_close(store);
     return 0;
 }
