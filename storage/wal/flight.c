@@ -24,7 +24,7 @@ static void write_done(struct io_write *write)
 static bool fits(const struct wal *wal, const struct wal_segment *segment, uint64_t offset,
                  enum wal_group_form form)
 {
-    bool allowed = form == GROUP_FORM_GROUP || segment->version >= WAL_VERSION_CHAINS;
+    bool allowed = segment->version >= wal->files.head.version;
     return allowed && offset + wal_group_disk_bytes(wal->flight, form) <= segment->bytes;
 }
 

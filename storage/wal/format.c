@@ -145,6 +145,20 @@ size_t wal_entry_put(uint8_t *to, const struct wal_entry *entry)
     return begin_crc(to, length);
 }
 
+size_t wal_next_put(uint8_t *to, const struct wal_entry *entry)
+{
+    CHECK(entry->data.length <= ENTRY_BYTES_MAX);
+    CHECK(wal_is_brief(entry->type));
+    size_t length = WAL_NEXT_FIXED_BYTES + entry->data.length;
+    uint8_t *content = to + WAL_RECORD_HEADER_BYTES;
+    header_put(to, WAL_RECORD_NEXT, length);
+    content[0] = (uint8_t)entry->type;
+    if (entry->data.length > 0) {
+        memcpy(content + WAL_NEXT_FIXED_BYTES, entry->data.data, entry->data.length);
+    }
+    return begin_crc(to, length);
+}
+
 size_t wal_pair_put(uint8_t *to, enum wal_record_type type, uint64_t first, uint64_t second)
 {
     CHECK(type == WAL_RECORD_HARD_STATE || type == WAL_RECORD_TRUNCATE || type == WAL_RECORD_RESET);
@@ -191,7 +205,7 @@ size_t wal_record_length(const uint8_t header[WAL_RECORD_HEADER_BYTES])
 {
     size_t length = get_le32(header + RECORD_LENGTH);
     uint32_t type = get_le32(header + RECORD_TYPE);
-    bool possible = type >= WAL_RECORD_GROUP && type <= WAL_RECORD_CHAIN &&
+    bool possible = type >= WAL_RECORD_GROUP && type <= WAL_RECORD_NEXT &&
                     length <= WAL_ENTRY_FIXED_BYTES + ENTRY_BYTES_MAX;
     return possible ? WAL_RECORD_HEADER_BYTES + length : 0;
 }
@@ -211,8 +225,10 @@ bool wal_record_check(struct slice bytes, struct wal_position place, uint64_t sa
     if (crc != get_le32(bytes.data + RECORD_CRC)) {
         return false;
     }
-    out->type = (enum wal_record_type)get_le32(bytes.data + RECORD_TYPE);
-    out->content = slice_of(bytes.data + WAL_RECORD_HEADER_BYTES, content_length);
+    *out = (struct wal_record){
+        .type = (enum wal_record_type)get_le32(bytes.data + RECORD_TYPE),
+        .content = slice_of(bytes.data + WAL_RECORD_HEADER_BYTES, content_length),
+    };
     return true;
 }
 
@@ -237,6 +253,15 @@ bool wal_group_get(const struct wal_record *record, struct wal_group_content *ou
 bool wal_entry_get(const struct wal_record *record, struct wal_entry *out)
 {
     const uint8_t *content = record->content.data;
+    if (record->type == WAL_RECORD_NEXT && record->content.length >= WAL_NEXT_FIXED_BYTES) {
+        *out = (struct wal_entry){
+            .index = record->before_index + 1,
+            .term = record->before_term,
+            .type = content[0],
+            .data = slice_from(record->content, WAL_NEXT_FIXED_BYTES),
+        };
+        return true;
+    }
     if (record->type != WAL_RECORD_ENTRY || record->content.length < WAL_ENTRY_FIXED_BYTES) {
         return false;
     }

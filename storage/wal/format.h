@@ -19,6 +19,7 @@
 #define WAL_GROUP_CONTENT_BYTES 24U
 #define WAL_CHAIN_CONTENT_BYTES 40U
 #define WAL_ENTRY_FIXED_BYTES 20U
+#define WAL_NEXT_FIXED_BYTES 1U
 #define WAL_PAIR_BYTES 16U /* HARD_STATE, TRUNCATE, RESET */
 
 #define WAL_GROUP_HEADER_BYTES (WAL_RECORD_HEADER_BYTES + WAL_GROUP_CONTENT_BYTES)
@@ -35,6 +36,7 @@ enum wal_record_type {
     WAL_RECORD_SYNCED = 5,
     WAL_RECORD_RESET = 6,
     WAL_RECORD_CHAIN = 7, /* in place of GROUP: others may follow it, unsynced */
+    WAL_RECORD_NEXT = 8,  /* an ENTRY, right above the log's last one and of its term */
 };
 
 /* Places are ordered by file, then offset. */
@@ -81,6 +83,7 @@ bool wal_segment_name_parse(const char *name, uint64_t *file);
  * WAL_ENTRY_OVERHEAD_BYTES + data. The checksum is unfinished: the place is not known yet.
  * Each returns the bytes written. */
 size_t wal_entry_put(uint8_t *to, const struct wal_entry *entry);
+size_t wal_next_put(uint8_t *to, const struct wal_entry *entry);
 size_t wal_pair_put(uint8_t *to, enum wal_record_type type, uint64_t first, uint64_t second);
 size_t wal_synced_put(uint8_t *to);
 /* `bytes` is what all records after the GROUP record take. */
@@ -111,9 +114,18 @@ static inline uint64_t wal_chain_salt(uint64_t salt, uint64_t chain)
 /* Finishes the checksum of the record at `at`, which goes to `place`. Returns its whole length. */
 size_t wal_record_finish(uint8_t *at, struct wal_position place, uint64_t salt);
 
+/* An entry of this type may be a NEXT. */
+static inline bool wal_is_brief(uint32_t type)
+{
+    return type <= UINT8_MAX;
+}
+
 struct wal_record {
     enum wal_record_type type;
     struct slice content; /* borrows the bytes */
+    /* The log's last entry before a NEXT: who walks the log says it. */
+    uint64_t before_index;
+    uint64_t before_term;
 };
 
 /* The length of the record of which `header` is the header, with it; 0 if it cannot be one. */
@@ -125,6 +137,7 @@ bool wal_record_check(struct slice bytes, struct wal_position place, uint64_t sa
 
 /* The parts of a checked record; false if it is not of that type or not of its shape. */
 bool wal_group_get(const struct wal_record *record, struct wal_group_content *out);
+/* Of an ENTRY, and of a NEXT. */
 bool wal_entry_get(const struct wal_record *record, struct wal_entry *out);
 bool wal_pair_get(const struct wal_record *record, uint64_t *first, uint64_t *second);
 

@@ -104,7 +104,7 @@ static void put(struct wal_group *group, size_t bytes)
 }
 
 /* Points are taken as often as the index may want them, whatever the segment holds already. */
-static void note(struct wal_group *group, uint64_t index, bool fresh)
+static void note(struct wal_group *group, const struct wal_entry *entry, bool fresh)
 {
     if (group->point_count > 0 && !fresh) {
         const struct wal_group_point *last = &group->points[group->point_count - 1];
@@ -113,15 +113,17 @@ static void note(struct wal_group *group, uint64_t index, bool fresh)
         }
     }
     CHECK(group->point_count < group->point_capacity);
-    group->points[group->point_count++] =
-        (struct wal_group_point){.index = index, .offset = group->length, .fresh = fresh};
+    group->points[group->point_count++] = (struct wal_group_point){
+        .index = entry->index, .term = entry->term, .offset = group->length, .fresh = fresh};
 }
 
-void wal_group_entry(struct wal_group *group, const struct wal_entry *entry, bool fresh)
+void wal_group_entry(struct wal_group *group, const struct wal_entry *entry, bool fresh, bool next)
 {
     CHECK(group->length + WAL_ENTRY_OVERHEAD_BYTES + entry->data.length <= group->capacity);
-    note(group, entry->index, fresh);
-    put(group, wal_entry_put(group->data + group->length, entry));
+    uint8_t *to = group->data + group->length;
+    note(group, entry, fresh);
+    put(group,
+        next && wal_is_brief(entry->type) ? wal_next_put(to, entry) : wal_entry_put(to, entry));
     group->entries++;
 }
 

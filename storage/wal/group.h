@@ -23,6 +23,7 @@ struct wal_state {
 /* A record that a point may be made of. */
 struct wal_group_point {
     uint64_t index;
+    uint64_t term;
     size_t offset; /* in the buffer */
     bool fresh;    /* the entry before it is not right before it on disk */
 };
@@ -72,7 +73,8 @@ void wal_group_clear(struct wal_group *group, struct wal_state begin);
 enum status wal_group_reserve(struct wal_group *group, size_t bytes, size_t entries,
                               struct error *err) MUST_USE;
 
-void wal_group_entry(struct wal_group *group, const struct wal_entry *entry, bool fresh);
+/* `next`: it may be a NEXT record, and is if its type is brief. */
+void wal_group_entry(struct wal_group *group, const struct wal_entry *entry, bool fresh, bool next);
 void wal_group_pair(struct wal_group *group, enum wal_record_type type, uint64_t first,
                     uint64_t second);
 void wal_group_synced(struct wal_group *group);

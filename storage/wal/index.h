@@ -18,7 +18,8 @@
 #define WAL_POINT_BYTES (64UL * KIB)
 
 struct wal_point {
-    uint64_t index;     /* of the entry */
+    uint64_t index; /* of the entry */
+    uint64_t term;
     uint64_t offset;    /* of its record in the file */
     uint64_t group_end; /* where the records of its group end */
     uint64_t chain;     /* that its records belong to; 0: none */

@@ -122,6 +122,7 @@ struct place {
     uint64_t offset;
     uint64_t group_end; /* records follow up to here for sure */
     uint64_t chain;     /* that they, and links behind them, belong to; 0: none */
+    uint64_t term;      /* of the last entry before */
 };
 
 static enum outcome group_begins(struct wal_reader *reader, const struct reading *reading,
@@ -222,7 +223,8 @@ static enum status walk(struct wal_reader *reader, struct reading *reading, bool
     uint64_t end_index = stretch->end_index < reading->to ? stretch->end_index : reading->to;
     struct place at = {.offset = stretch->point.offset,
                        .group_end = stretch->point.group_end,
-                       .chain = stretch->point.chain};
+                       .chain = stretch->point.chain,
+                       .term = stretch->point.term};
     while (expected < end_index && !*full) {
         struct wal_record record;
         struct wal_entry entry;
@@ -238,7 +240,11 @@ static enum status walk(struct wal_reader *reader, struct reading *reading, bool
             *offset = at.offset;
             outcome = record_at(reader, reading, &at, wanted, &record, &length, err);
         }
-        if (outcome == OUTCOME_GOOD && record.type == WAL_RECORD_ENTRY) {
+        bool is_entry = outcome == OUTCOME_GOOD &&
+                        (record.type == WAL_RECORD_ENTRY || record.type == WAL_RECORD_NEXT);
+        if (is_entry) {
+            record.before_index = expected - 1;
+            record.before_term = at.term;
             outcome = wal_entry_get(&record, &entry) && entry.index == expected ? OUTCOME_GOOD
                                                                                 : OUTCOME_BAD;
         }
@@ -246,7 +252,8 @@ static enum status walk(struct wal_reader *reader, struct reading *reading, bool
             *bad = outcome == OUTCOME_BAD;
             return outcome == OUTCOME_BAD ? STATUS_CORRUPT : err->status;
         }
-        if (record.type == WAL_RECORD_ENTRY) {
+        if (is_entry) {
+            at.term = entry.term;
             enum status status = wanted ? deliver(reading, &entry, full, err) : STATUS_OK;
             if (status != STATUS_OK) {
                 return status;

@@ -85,6 +85,8 @@ static void take_records(struct after *after, struct slice records)
 {
     while (records.length > 0) {
         struct wal_record record = next_record(&records);
+        record.before_index = after->state.last_index;
+        record.before_term = after->state.last_term;
         struct wal_entry entry;
         uint64_t first = 0;
         uint64_t second = 0;

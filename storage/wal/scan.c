@@ -62,8 +62,11 @@ static enum status apply_entry(struct wal_scanner *scanner, const struct wal_ent
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the log's index");
     }
     wal_terms_append(&scan->terms, entry->term);
-    struct wal_point point = {
-        .index = entry->index, .offset = offset, .group_end = group_end, .chain = scanner->chain};
+    struct wal_point point = {.index = entry->index,
+                              .term = entry->term,
+                              .offset = offset,
+                              .group_end = group_end,
+                              .chain = scanner->chain};
     wal_segment_note(segment, point, scan->fresh);
     scan->index.last_index = entry->index;
     scan->fresh = false;
@@ -118,6 +121,8 @@ enum status wal_scan_apply(struct wal_scanner *scanner, const struct wal_scanner
             .type = (enum wal_record_type)get_le32(rest.data + 4),
             .content =
                 slice_of(rest.data + WAL_RECORD_HEADER_BYTES, length - WAL_RECORD_HEADER_BYTES),
+            .before_index = scan->terms.last_index,
+            .before_term = wal_terms_last(&scan->terms),
         };
         status = apply_record(scanner, &record, offset, group_end, err);
         scan->attested = record.type == WAL_RECORD_SYNCED && group->content.chain == 0;

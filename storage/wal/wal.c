@@ -105,8 +105,9 @@ enum status wal_append(struct wal *wal, const struct wal_entry *entries, size_t 
         truncate_before(wal, entries[0].index);
     }
     for (size_t i = 0; i < count; i++) {
+        bool next = wal->options.unsynced && entries[i].term == wal_terms_last(&wal->terms);
         wal_terms_append(&wal->terms, entries[i].term);
-        wal_group_entry(wal->pending, &entries[i], wal->fresh);
+        wal_group_entry(wal->pending, &entries[i], wal->fresh, next);
         wal->fresh = false;
     }
     wal->state.last_index = wal->terms.last_index;
@@ -244,6 +245,7 @@ static void publish_locked(struct wal *wal)
         const struct wal_group_point *from = &flight->points[i];
         struct wal_point point = {
             .index = from->index,
+            .term = from->term,
             .offset = wal->write.offset + (uint64_t)(flight->data + from->offset - written),
             .group_end = end,
             .chain = wal->flight_chain,

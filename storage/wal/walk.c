@@ -9,6 +9,8 @@ struct walker {
     struct wal_walk *out;
     struct wal_scan scan;
     struct wal_scanner scanner;
+    uint64_t last_index; /* as the records say so far, the next NEXT goes on from there */
+    uint64_t last_term;
     struct error
         next_begins_badly; /* found at a file's end; told unless the next one's walk does */
 };
@@ -90,10 +92,19 @@ static enum status show_records(struct walker *walker, const struct wal_scanner_
             .type = (enum wal_record_type)get_le32(rest.data + 4),
             .content =
                 slice_of(rest.data + WAL_RECORD_HEADER_BYTES, length - WAL_RECORD_HEADER_BYTES),
+            .before_index = walker->last_index,
+            .before_term = walker->last_term,
         };
+        uint64_t first = 0;
+        uint64_t second = 0;
         if (wal_entry_get(&record, &entry)) {
             walker->out->entries++;
             walker->out->entry_bytes += entry.data.length;
+            walker->last_index = entry.index;
+            walker->last_term = entry.term;
+        } else if (record.type != WAL_RECORD_HARD_STATE && wal_pair_get(&record, &first, &second)) {
+            walker->last_index = first;
+            walker->last_term = second;
         }
         if (options->on_record != NULL) {
             status = options->on_record(options->context, place, &record, err);

@@ -77,7 +77,8 @@ static void links_cost_their_bytes(void **state)
     write_entries(&fx, &written, 21);
     for (uint64_t i = 2; i < 21; i++) {
         size_t data = fx.entry_bytes + (size_t)((i * 7 + 1) % 60);
-        assert_int_equal(written.ends[i] - written.ends[i - 1], WAL_ENTRY_OVERHEAD_BYTES + data);
+        assert_int_equal(written.ends[i] - written.ends[i - 1],
+                         WAL_RECORD_HEADER_BYTES + WAL_NEXT_FIXED_BYTES + data);
     }
     assert_int_equal(fx.durable.index, 20);
     assert_int_equal(fixture_read(&fx, 1, 30), 21);
@@ -490,7 +491,7 @@ static void versions_follow_each_other(void **state)
     fixture_open(&fx);
     fixture_expect(&fx, 3);
     fixture_append(&fx, 4, 5, 1);
-    fixture_commit(&fx); /* still in the old one */
+    fixture_commit(&fx);
     fixture_append(&fx, 5, 6, 1);
     fixture_write(&fx);
     fixture_append(&fx, 6, 7, 1);
