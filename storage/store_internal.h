@@ -32,6 +32,7 @@ struct store {
     _Atomic uint64_t flushed_index; /* of the log: what the tables hold */
     /* the leader's */
     uint64_t purged_index;
+    struct buf encoded; /* of the batch that is logged */
     enum status failed; /* final */
     struct error failure;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/check.h"
+#include "storage/store_entry.h"
 #include "storage/store_internal.h"
 
 #define PART_BYTES (1 * MIB)
@@ -110,7 +111,13 @@ static enum status complete(struct store *store, struct error *err)
 
 enum status store_log_append(struct store *store, const struct batch *batch, struct error *err)
 {
-    struct slice rest = buf_slice(&batch->bytes);
+    buf_clear(&store->encoded);
+    store_entry_encode(batch, &store->encoded);
+    if (buf_failed(&store->encoded)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to log a batch of %zu bytes",
+                         batch_bytes(batch));
+    }
+    struct slice rest = buf_slice(&store->encoded);
     uint32_t type = STORE_ENTRY_FIRST;
     while (rest.length > 0) {
         size_t length = rest.length < PART_BYTES ? rest.length : PART_BYTES;

@@ -3,6 +3,7 @@
  * Opening a store: lock, tables, log, and what the log has beyond the tables.
  */
 #include "base/check.h"
+#include "storage/store_entry.h"
 #include "storage/store_internal.h"
 
 enum { JOB_THREADS = 2 };
@@ -35,42 +36,27 @@ static void wait_a_little(void *context)
 
 struct replay {
     struct store *store;
-    struct batch batch; /* of the parts so far */
-    bool open;          /* its last part has not come */
+    struct batch batch;
+    struct buf bytes; /* its parts so far */
+    bool open;        /* the last one has not come */
     uint64_t next;
 };
 
 /* The log's bytes have a checksum, so it is not damage that this finds, but another program's. */
-static enum status check_batch(struct batch *batch, size_t keyspaces, uint64_t index,
-                               struct error *err)
-{
-    struct slice rest = buf_slice(&batch->bytes);
-    batch->count = 0;
-    while (rest.length > 0) {
-        size_t key = rest.length < BATCH_OP_HEADER_BYTES ? 0 : get_le32(rest.data + 2);
-        size_t value = rest.length < BATCH_OP_HEADER_BYTES ? 0 : get_le32(rest.data + 6);
-        bool good = rest.length >= BATCH_OP_HEADER_BYTES && rest.data[0] < keyspaces &&
-                    (rest.data[1] == KEY_PUT || (rest.data[1] == KEY_DELETE && value == 0)) &&
-                    key > 0 && key <= KEYSPACE_KEY_BYTES_MAX && value <= KEYSPACE_VALUE_BYTES_MAX &&
-                    rest.length - BATCH_OP_HEADER_BYTES >= key + value;
-        if (!good) {
-            return error_set(err, STATUS_CORRUPT, "log entry %llu is no batch of this store",
-                             (unsigned long long)index);
-        }
-        rest = slice_from(rest, BATCH_OP_HEADER_BYTES + key + value);
-        batch->count++;
-    }
-    return STATUS_OK;
-}
-
 static enum status apply(struct replay *replay, uint64_t index, struct error *err)
 {
     struct store *store = replay->store;
-    enum status status =
-        check_batch(&replay->batch, store->options.engine.keyspace_count, index, err);
-    if (status == STATUS_OK) {
-        status = engine_write(store->engine, &replay->batch, err);
+    batch_clear(&replay->batch);
+    if (!store_entry_decode(buf_slice(&replay->bytes), store->options.engine.keyspace_count,
+                            &replay->batch)) {
+        return error_set(err, STATUS_CORRUPT, "log entry %llu is no batch of this store",
+                         (unsigned long long)index);
     }
+    if (buf_failed(&replay->batch.bytes)) {
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for log entry %llu",
+                         (unsigned long long)index);
+    }
+    enum status status = engine_write(store->engine, &replay->batch, err);
     if (status == STATUS_OK && engine_should_seal(store->engine)) {
         status = store_seal(store, index, err);
     }
@@ -83,13 +69,13 @@ static enum status replay_entry(void *context, const struct wal_entry *entry, st
     bool first = (entry->type & STORE_ENTRY_FIRST) != 0;
     replay->next = entry->index + 1;
     if (first) {
-        batch_clear(&replay->batch); /* one that a crash cut has no last part */
+        buf_clear(&replay->bytes); /* a batch that a crash cut has no last part */
     } else if (!replay->open) {
         return error_set(err, STATUS_CORRUPT, "log entry %llu goes on with no batch",
                          (unsigned long long)entry->index);
     }
-    buf_append_slice(&replay->batch.bytes, entry->data);
-    if (buf_failed(&replay->batch.bytes)) {
+    buf_append_slice(&replay->bytes, entry->data);
+    if (buf_failed(&replay->bytes)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for log entry %llu",
                          (unsigned long long)entry->index);
     }
@@ -104,9 +90,11 @@ static enum status replay_log(struct store *store, uint64_t from, struct error *
     uint64_t end = wal_last_index(store->wal) + 1;
     enum status status = wal_reader_open(store->wal, &reader, err);
     batch_init(&replay.batch, store->options.alloc);
+    buf_init(&replay.bytes, store->options.alloc, STORE_BATCH_BYTES_MAX);
     while (status == STATUS_OK && replay.next < end) {
         status = wal_read(reader, replay.next, end, REPLAY_BYTES, replay_entry, &replay, err);
     }
+    buf_release(&replay.bytes);
     batch_release(&replay.batch);
     wal_reader_close(reader);
     return status == STATUS_OK ? STATUS_OK : error_wrap(err, "%.300s: replay", store->dir);
@@ -230,6 +218,7 @@ enum status store_open(const struct store_options *options, struct store **out, 
     }
     store->options.alloc = alloc;
     store->options.executor = options->executor;
+    buf_init(&store->encoded, alloc, STORE_BATCH_BYTES_MAX);
     mutex_init(&store->mutex);
     store_log_init(store);
     enum status status = init(store, options, &own);
@@ -264,6 +253,7 @@ void store_close(struct store *store)
     executor_close(store->options.executor);
     engine_close(store->engine);
     file_close(store->lock);
+    buf_release(&store->encoded);
     store_log_release(store);
     mutex_release(&store->mutex);
     alloc_free(store->options.alloc, store);
