@@ -136,8 +136,8 @@ enum status engine_background_error(struct engine *engine, struct error *err);
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 
-/* Waits and refuses as engine_write() would, and writes nothing: for an owner that logs the batch
- * in between. */
+/* Refuses as engine_write() would, and waits where that must wait, not where it slows down; writes
+ * nothing: for an owner that logs the batch in between. */
 enum status engine_check_write(struct engine *engine, const struct batch *batch,
                                struct error *err) MUST_USE;
 

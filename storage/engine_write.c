@@ -185,7 +185,7 @@ bool engine_is_stuck(struct engine *engine)
 
 /* Waits while level 0 is too full; refuses while the memtables are, or a level 0 that damage keeps
  * from being merged. */
-static enum status make_room(struct engine *engine, struct error *err)
+static enum status make_room(struct engine *engine, bool paced, struct error *err)
 {
     struct view *view = engine_writer_view(engine);
     if (is_stuck(engine, view)) {
@@ -199,7 +199,7 @@ static enum status make_room(struct engine *engine, struct error *err)
         if (status != STATUS_OK) {
             return status;
         }
-    } else if (view->level0.mergeable >= engine->options.l0_slowdown) {
+    } else if (paced && view->level0.mergeable >= engine->options.l0_slowdown) {
         slow_down(engine);
     }
     view = engine_writer_view(engine);
@@ -209,8 +209,9 @@ static enum status make_room(struct engine *engine, struct error *err)
     return STATUS_OK;
 }
 
-/* `last`: the last key of each KEYSPACE_APPEND behind the batch. */
-static enum status admit(struct engine *engine, const struct batch *batch,
+/* `last`: the last key of each KEYSPACE_APPEND behind the batch. `paced`: slows down if it is due.
+ */
+static enum status admit(struct engine *engine, const struct batch *batch, bool paced,
                          struct slice last[KEYSPACES_MAX], struct error *err)
 {
     enum status status = engine_check_failed(engine, err);
@@ -224,19 +225,19 @@ static enum status admit(struct engine *engine, const struct batch *batch,
         return STATUS_OK;
     }
     status = check_order(engine, batch, last, err);
-    return status == STATUS_OK ? make_room(engine, err) : status;
+    return status == STATUS_OK ? make_room(engine, paced, err) : status;
 }
 
 enum status engine_check_write(struct engine *engine, const struct batch *batch, struct error *err)
 {
     struct slice last[KEYSPACES_MAX] = {{.length = 0}};
-    return admit(engine, batch, last, err);
+    return admit(engine, batch, false, last, err);
 }
 
 static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
 {
     struct slice last[KEYSPACES_MAX] = {{.length = 0}};
-    enum status status = admit(engine, batch, last, err);
+    enum status status = admit(engine, batch, true, last, err);
     if (status != STATUS_OK || batch->count == 0) {
         return status;
     }
