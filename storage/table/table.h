@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 #include "storage/table/codec.h"
+#include "storage/table/times.h"
 
 #define TABLE_BLOCK_BYTES_DEFAULT (16UL * 1024UL)
 #define TABLE_BLOCK_BYTES_MAX (1024UL * 1024UL)
@@ -35,6 +36,9 @@ struct table_info {
     uint32_t bloom_bits_per_key; /* 0: no filter */
     bool columns;              /* blocks of the shape for that are stored as columns (columns.h) */
     uint32_t number_place;     /* then: where in each value its number is */
+    struct time_bounds times;  /* known: each value has a time (times.h) */
+    uint32_t time_place;       /* then: where in each value */
+    bool times_rise;           /* then: they never fall from an entry to the next */
     uint32_t dictionary_bytes; /* of the dictionary in the file; 0: none */
     struct alloc *alloc;       /* of the two keys */
 };

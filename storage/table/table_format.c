@@ -182,7 +182,14 @@ enum property {
     PROPERTY_RESTART_INTERVAL = 12,
     PROPERTY_BLOOM_BITS_PER_KEY = 13,
     PROPERTY_NUMBER_PLACE = 14, /* only of tables with columns */
-    PROPERTIES_COUNT,           /* and one for the unused 0 */
+    PROPERTY_UNUSED = 15,
+    /* All of these, or none: times.h */
+    PROPERTY_TIME_PLACE = 16,
+    PROPERTY_TIME_SMALLEST = 17,
+    PROPERTY_TIME_LARGEST = 18,
+    PROPERTY_TIMES_RISE = 19,
+    PROPERTY_TIME_RUNS = 20,
+    PROPERTIES_COUNT, /* and one for the unused 0 */
 };
 
 static void put_number(struct buf *out, enum property tag, uint64_t value)
@@ -218,6 +225,30 @@ void table_properties_encode(struct buf *out, const struct table_info *info)
     }
 }
 
+void table_properties_encode_times(struct buf *out, const struct table_info *info,
+                                   struct slice runs)
+{
+    CHECK(info->times.known);
+    put_number(out, PROPERTY_TIME_PLACE, info->time_place);
+    put_number(out, PROPERTY_TIME_SMALLEST, info->times.smallest);
+    put_number(out, PROPERTY_TIME_LARGEST, info->times.largest);
+    put_number(out, PROPERTY_TIMES_RISE, info->times_rise ? 1 : 0);
+    put_bytes(out, PROPERTY_TIME_RUNS, runs);
+}
+
+struct slice table_properties_time_runs(struct slice bytes)
+{
+    struct cursor cursor = cursor_of(bytes);
+    while (!cursor.failed && cursor_left(&cursor) > 0) {
+        uint64_t tag = cursor_varint(&cursor);
+        struct slice value = cursor_prefixed(&cursor);
+        if (tag == PROPERTY_TIME_RUNS) {
+            return value;
+        }
+    }
+    return slice_of(NULL, 0);
+}
+
 /* Reads one property into `numbers` or the keys. False: its bytes are no number. */
 static bool read_property(uint64_t tag, struct slice bytes, uint64_t *numbers,
                           struct slice *smallest, struct slice *largest)
@@ -229,6 +260,9 @@ static bool read_property(uint64_t tag, struct slice bytes, uint64_t *numbers,
     if (tag == PROPERTY_KEY_LARGEST) {
         *largest = bytes;
         return true;
+    }
+    if (tag == PROPERTY_TIME_RUNS || tag == PROPERTY_UNUSED) {
+        return true; /* the runs: table_properties_time_runs() */
     }
     struct cursor cursor = cursor_of(bytes);
     numbers[tag] = cursor_varint(&cursor);
@@ -248,7 +282,21 @@ static bool numbers_in_range(const uint64_t *numbers)
            numbers[PROPERTY_BLOCK_BYTES] <= TABLE_BLOCK_BYTES_MAX &&
            numbers[PROPERTY_RESTART_INTERVAL] <= TABLE_RESTART_INTERVAL_MAX &&
            numbers[PROPERTY_BLOOM_BITS_PER_KEY] <= BLOOM_BITS_PER_KEY_MAX &&
-           numbers[PROPERTY_NUMBER_PLACE] <= COLUMNS_PLACE_MAX;
+           numbers[PROPERTY_NUMBER_PLACE] <= COLUMNS_PLACE_MAX &&
+           numbers[PROPERTY_TIME_PLACE] <= COLUMNS_PLACE_MAX &&
+           numbers[PROPERTY_TIME_SMALLEST] <= numbers[PROPERTY_TIME_LARGEST] &&
+           numbers[PROPERTY_TIMES_RISE] <= 1;
+}
+
+/* The properties that must be there, as bits of their tags, and those that go together. */
+#define PROPERTIES_NEEDED ((1U << PROPERTY_NUMBER_PLACE) - 2)
+#define PROPERTIES_OF_TIMES ((1U << (PROPERTY_TIME_RUNS + 1)) - (1U << PROPERTY_TIME_PLACE))
+
+static bool all_needed(uint32_t seen)
+{
+    uint32_t times = seen & PROPERTIES_OF_TIMES;
+    return (seen & PROPERTIES_NEEDED) == PROPERTIES_NEEDED &&
+           (times == 0 || times == PROPERTIES_OF_TIMES);
 }
 
 enum status table_properties_decode(struct slice bytes, struct alloc *alloc, struct table_info *out,
@@ -271,8 +319,7 @@ enum status table_properties_decode(struct slice bytes, struct alloc *alloc, str
     }
     struct internal_key parsed;
     bool columns = (seen & (1U << PROPERTY_NUMBER_PLACE)) != 0;
-    bool all_seen = (seen & ~(1U << PROPERTY_NUMBER_PLACE)) == (1U << PROPERTY_NUMBER_PLACE) - 2;
-    if (cursor.failed || !all_seen || !numbers_in_range(numbers) ||
+    if (cursor.failed || !all_needed(seen) || !numbers_in_range(numbers) ||
         !internal_key_parse(smallest, &parsed) || !internal_key_parse(largest, &parsed) ||
         internal_key_compare(smallest, largest) > 0) {
         return error_set(err, STATUS_CORRUPT, "properties are cut or out of range");
@@ -291,6 +338,11 @@ enum status table_properties_decode(struct slice bytes, struct alloc *alloc, str
         .bloom_bits_per_key = (uint32_t)numbers[PROPERTY_BLOOM_BITS_PER_KEY],
         .columns = columns,
         .number_place = (uint32_t)numbers[PROPERTY_NUMBER_PLACE],
+        .times = {.known = (seen & PROPERTIES_OF_TIMES) != 0,
+                  .smallest = numbers[PROPERTY_TIME_SMALLEST],
+                  .largest = numbers[PROPERTY_TIME_LARGEST]},
+        .time_place = (uint32_t)numbers[PROPERTY_TIME_PLACE],
+        .times_rise = numbers[PROPERTY_TIMES_RISE] == 1,
     };
     if (!table_info_set_keys(&info, alloc, smallest, largest)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a table's properties");

@@ -73,10 +73,17 @@ bool table_handle_decode(struct slice bytes, struct block_handle *out);
 /* Appends the properties; a failure is the buf's. */
 void table_properties_encode(struct buf *out, const struct table_info *info);
 
+/* Appends what a table of known times says of them besides; a failure is the buf's. */
+void table_properties_encode_times(struct buf *out, const struct table_info *info,
+                                   struct slice runs);
+
 /* Fills `out` but for file_number and file_bytes; its keys are owned (table_info_release).
  * CORRUPT: cut, or a property is missing or out of range. RESOURCE_EXHAUSTED: no memory. */
 enum status table_properties_decode(struct slice bytes, struct alloc *alloc, struct table_info *out,
                                     struct error *err) MUST_USE;
+
+/* The encoded runs (times.h) in properties that decode and know times; they lie in `bytes`. */
+struct slice table_properties_time_runs(struct slice bytes);
 
 /* Replaces the info's keys by owned copies; false if there is no memory. */
 bool table_info_set_keys(struct table_info *info, struct alloc *alloc, struct slice smallest,

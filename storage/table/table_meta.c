@@ -8,6 +8,7 @@
 void table_meta_release(struct table_meta *meta)
 {
     table_info_release(&meta->info);
+    time_runs_release(&meta->time_runs);
     cached_block_unref(meta->filter);
     cached_block_unref(meta->index);
     codec_dictionary_free(meta->dictionary);
@@ -67,7 +68,13 @@ static enum status read_properties(struct block_loader *loader, struct block_han
         return status;
     }
     struct error cause = ERROR_INIT;
-    status = table_properties_decode(cached_block_slice(block), meta->alloc, &meta->info, &cause);
+    struct slice bytes = cached_block_slice(block);
+    status = table_properties_decode(bytes, meta->alloc, &meta->info, &cause);
+    if (status == STATUS_OK && meta->info.times.known) {
+        status =
+            time_runs_decode(table_properties_time_runs(bytes), meta->alloc, meta->info.largest,
+                             &meta->info.times, meta->info.times_rise, &meta->time_runs, &cause);
+    }
     cached_block_unref(block);
     if (status != STATUS_OK) {
         return error_set(err, status, "table %s: at %llu: %s", loader->file->path,
@@ -250,6 +257,7 @@ size_t table_meta_find(const struct table_meta *meta, struct slice target)
 size_t table_meta_bytes(const struct table_meta *meta)
 {
     size_t bytes = sizeof *meta + meta->info.smallest.length + meta->info.largest.length;
+    bytes += time_runs_bytes(&meta->time_runs);
     bytes += meta->filter == NULL ? 0 : sizeof *meta->filter + meta->filter->length;
     bytes += sizeof *meta->index + meta->index->length;
     bytes += meta->dictionary == NULL ? 0 : meta->dictionary->bytes;

@@ -23,6 +23,7 @@ struct table_meta {
     uint64_t data_end;                     /* where the last data block ends */
     struct codec_dictionary *dictionary;   /* owned; NULL: none */
     struct block_handle dictionary_handle; /* length 0: none */
+    struct time_runs time_runs;            /* none if times are not known */
 };
 
 /* Reads it from `file`, whose file_number may be 0 (any): it is set to the footer's, and its

@@ -132,6 +132,11 @@ const struct table_info *table_get_info(const struct table *table)
     return &table->meta.info;
 }
 
+const struct time_runs *table_get_time_runs(const struct table *table)
+{
+    return &table->meta.time_runs;
+}
+
 const char *table_path(const struct table *table)
 {
     return table->path;

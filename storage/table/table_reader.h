@@ -45,6 +45,8 @@ void table_unlink_when_unused(struct table *table);
 /* Valid as long as the table is referenced. */
 const struct table_info *table_get_info(const struct table *table);
 const char *table_path(const struct table *table);
+/* Of no run if the table does not know its times. */
+const struct time_runs *table_get_time_runs(const struct table *table);
 
 /* Memory that the open table holds, and that its cache counts: index, filter, properties. */
 size_t table_pinned_bytes(const struct table *table);

@@ -16,6 +16,7 @@ struct verifier {
     uint64_t raw_bytes;
     uint64_t sequence_smallest;
     uint64_t sequence_largest;
+    struct times_check times;
     void (*on_fault)(void *context, const struct error *fault); /* NULL: the first one ends it */
     void *context;
     bool faulty;
@@ -51,7 +52,9 @@ static const char *check_entry(struct verifier *verifier)
     }
     buf_clear(&verifier->previous);
     buf_append_slice(&verifier->previous, key);
-    return NULL;
+    return verifier->meta->info.times.known
+               ? times_check_add(&verifier->times, key, verifier->iter.value)
+               : NULL;
 }
 
 static enum status check_block(struct verifier *verifier, const struct index_entry *entry,
@@ -153,11 +156,17 @@ static enum status verify(struct verifier *verifier, struct table_file *file, st
     }
     verifier->meta = &meta;
     verifier->sequence_smallest = SEQUENCE_MAX;
+    verifier->times = (struct times_check){.runs = &meta.time_runs, .place = meta.info.time_place};
     buf_init(&verifier->previous, file->alloc, INTERNAL_KEY_BYTES_MAX);
     status = check_all_blocks(verifier, file, err);
-    if (status == STATUS_OK && !verifier->faulty && !counts_match(verifier)) {
-        status = table_corrupt(verifier->table, meta.data_end,
-                               "properties do not count the entries", &fault);
+    const char *wrong = NULL;
+    if (!counts_match(verifier)) {
+        wrong = "properties do not count the entries";
+    } else if (meta.info.times.known && !times_check_ends(&verifier->times)) {
+        wrong = "properties say wider bounds of times than there are";
+    }
+    if (status == STATUS_OK && !verifier->faulty && wrong != NULL) {
+        status = table_corrupt(verifier->table, meta.data_end, wrong, &fault);
         status = pass_over(verifier, status, &fault, err);
     }
     buf_release(&verifier->previous);

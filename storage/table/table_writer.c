@@ -30,6 +30,8 @@ struct table_writer {
     struct table_info info; /* its keys are set by finish */
     struct block_builder data;
     struct block_builder index;
+    bool timed;
+    struct times_builder times;
     struct buf hashes; /* uint64_t each, one for each user key, if there is a filter */
     struct buf first_key;
     struct buf last_key;
@@ -53,7 +55,7 @@ static bool options_in_range(const struct table_writer_options *options)
            options->block_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->restart_interval <= TABLE_RESTART_INTERVAL_MAX &&
            options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX &&
-           options->number_place <= COLUMNS_PLACE_MAX;
+           options->number_place <= COLUMNS_PLACE_MAX && options->time_place <= COLUMNS_PLACE_MAX;
 }
 
 static void writer_init(struct table_writer *writer, const struct table_writer_options *options)
@@ -82,6 +84,8 @@ static void writer_init(struct table_writer *writer, const struct table_writer_o
     held_blocks_init(&writer->held, alloc);
     block_builder_init(&writer->data, alloc, writer->info.restart_interval);
     block_builder_init(&writer->index, alloc, 1);
+    writer->timed = options->timed;
+    times_builder_init(&writer->times, alloc, options->time_place);
     buf_init(&writer->hashes, alloc, HASHES_BYTES_MAX);
     buf_init(&writer->first_key, alloc, INTERNAL_KEY_BYTES_MAX);
     buf_init(&writer->last_key, alloc, INTERNAL_KEY_BYTES_MAX);
@@ -101,6 +105,7 @@ static void writer_free(struct table_writer *writer)
     table_info_release(&writer->info);
     block_builder_release(&writer->data);
     block_builder_release(&writer->index);
+    times_builder_release(&writer->times);
     buf_release(&writer->hashes);
     buf_release(&writer->first_key);
     buf_release(&writer->last_key);
@@ -297,6 +302,10 @@ static enum status finish_data_block(struct table_writer *writer, struct error *
     enum status status = writer->dictionary_bytes_max > 0
                              ? hold(writer, bytes, form, err)
                              : put_data(writer, bytes, form, buf_slice(&writer->last_key), err);
+    if (status == STATUS_OK && writer->timed &&
+        !times_builder_end_block(&writer->times, buf_slice(&writer->last_key), false)) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for times");
+    }
     if (status == STATUS_OK) {
         block_builder_reset(&writer->data);
     }
@@ -342,6 +351,9 @@ enum status table_writer_add(struct table_writer *writer, struct slice internal_
         return fail_with(writer, err, STATUS_INVALID_ARGUMENT, "keys do not rise");
     }
     count_entry(writer, &key, internal_key.length + value.length);
+    if (writer->timed) {
+        times_builder_add(&writer->times, value, internal_key.length + value.length);
+    }
     if (last.length == 0) {
         buf_append_slice(&writer->first_key, internal_key);
     }
@@ -414,6 +426,10 @@ static enum status put_properties(struct table_writer *writer, struct block_hand
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the properties");
     }
     table_properties_encode(&writer->compressed, &writer->info);
+    if (writer->info.times.known) {
+        table_properties_encode_times(&writer->compressed, &writer->info,
+                                      buf_slice(&writer->times.runs));
+    }
     if (buf_failed(&writer->compressed)) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the properties");
     }
@@ -440,6 +456,22 @@ static enum status put_footer_and_sync(struct table_writer *writer,
     return STATUS_OK;
 }
 
+/* What is left is the last run. */
+static enum status end_times(struct table_writer *writer, struct error *err)
+{
+    const struct times_builder *times = &writer->times;
+    if (!writer->timed || times->missing) {
+        return STATUS_OK;
+    }
+    if (!times_builder_end_block(&writer->times, buf_slice(&writer->last_key), true)) {
+        return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for times");
+    }
+    writer->info.times = times->all;
+    writer->info.time_place = times->place;
+    writer->info.times_rise = !times->fall;
+    return STATUS_OK;
+}
+
 static enum status finish_file(struct table_writer *writer, struct error *err)
 {
     if (writer->failure.status != STATUS_OK) {
@@ -459,6 +491,9 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
         /* An index is another kind of bytes than the data: nothing to learn from. */
         writer->info.codec = writer->adaptive->choice;
         writer->adaptive = NULL;
+    }
+    if (status == STATUS_OK) {
+        status = end_times(writer, err);
     }
     struct table_footer footer = {.file_number = writer->info.file_number,
                                   .columns = writer->info.columns};

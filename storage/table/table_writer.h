@@ -27,6 +27,8 @@ struct table_writer_options {
     uint32_t bloom_bits_per_key;     /* 0: no filter; see BLOOM_BITS_PER_KEY_DEFAULT */
     bool columns;                    /* store blocks that have the shape for it as columns */
     uint32_t number_place;           /* then: where in each value its number is (columns.h) */
+    bool timed;                      /* values have times: keep their bounds (times.h) */
+    uint32_t time_place;             /* then: where in each value */
     struct codec_counters *counters; /* may be NULL; borrowed */
 };
 

@@ -16,6 +16,8 @@ static const char *const names[][3] = {
     {"table_v2_none.sst", "table_v2_lz4.sst", "table_v2_zstd.sst"},
 };
 
+#define TIMED_NAME "table_v1_times.sst"
+
 /* Entry i of the golden tables, without a random generator, so that it never changes. */
 static size_t golden_key(int version, uint64_t i, uint8_t *to)
 {
@@ -207,6 +209,69 @@ static void test_dictionary_opens(void **state)
     assert_dictionary_table(temp_dir_path(dir, "t3"));
 }
 
+/* --- times --------------------------------------------------------------------------------- */
+
+enum { TIMED_ENTRIES = 400, TIMED_BYTES = 1000 };
+
+static uint64_t golden_time(uint64_t i)
+{
+    return 1700000000000000000 + i * 1000003 - i % 11 * 7000000;
+}
+
+static void write_timed(const char *path)
+{
+    struct error err = ERROR_INIT;
+    struct table_writer_options options = fixture_options(path, CODEC_ZSTD);
+    struct table_writer *writer = NULL;
+    struct table_info info;
+    options.block_bytes = 16 * KIB;
+    options.timed = true;
+    options.time_place = NUMBER_PLACE;
+    assert_ok(table_writer_open(&options, &writer, &err), &err);
+    for (uint64_t i = 0; i < TIMED_ENTRIES; i++) {
+        uint8_t key[64];
+        uint8_t value[TIMED_BYTES];
+        size_t length = golden_key(2, i, key);
+        memset(value, 'v', sizeof value);
+        put_le64(value + NUMBER_PLACE, golden_time(i));
+        assert_ok(
+            table_writer_add(writer, slice_of(key, length), slice_of(value, sizeof value), &err),
+            &err);
+    }
+    assert_ok(table_writer_finish(writer, &info, &err), &err);
+    table_info_release(&info);
+}
+
+/* A table that knows its times opens, with those of its runs; and today's writer says the same of
+ * the same entries. */
+static void test_times_open(void **state)
+{
+    struct temp_dir *dir = *state;
+    char path[PATH_BYTES_MAX];
+    write_timed(temp_dir_path(dir, "t"));
+    struct table *golden = open_table(test_source_path(path, "tests/golden/" TIMED_NAME));
+    struct table *written = open_table(temp_dir_path(dir, "t"));
+    struct error err = ERROR_INIT;
+    assert_ok(table_verify(golden, NULL, &err), &err);
+    const struct table_info *info = table_get_info(golden);
+    assert_true(info->times.known);
+    assert_false(info->times_rise);
+    assert_int_equal(info->time_place, NUMBER_PLACE);
+    assert_int_equal(info->times.smallest, golden_time(10));
+    assert_int_equal(info->times.largest, golden_time(396));
+    const struct time_runs *runs = table_get_time_runs(golden);
+    const struct time_runs *now = table_get_time_runs(written);
+    assert_int_equal(runs->count, 3);
+    assert_int_equal(now->count, runs->count);
+    for (size_t i = 0; i < runs->count; i++) {
+        assert_slice_equal(now->runs[i].last_key, runs->runs[i].last_key);
+        assert_int_equal(now->runs[i].bounds.smallest, runs->runs[i].bounds.smallest);
+        assert_int_equal(now->runs[i].bounds.largest, runs->runs[i].bounds.largest);
+    }
+    table_unref(golden);
+    table_unref(written);
+}
+
 int main(void)
 {
     const char *directory = getenv("ESTREAT_GOLDEN_DIR");
@@ -225,10 +290,13 @@ int main(void)
             return EXIT_FAILURE;
         }
         write_dictionary_golden(path);
+        assert_ok(path_join(path, directory, TIMED_NAME, &err), &err);
+        write_timed(path);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions_open),
         cmocka_unit_test_setup_teardown(test_dictionary_opens, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_times_open, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_writer_makes_versions, temp_dir_setup,
                                         temp_dir_teardown),
     };
