@@ -413,11 +413,13 @@ static enum status open_view(struct engine *engine, struct error *err)
     return STATUS_OK;
 }
 
-/* Tables of a keyspace that the file's first record does not know would not be believed. */
-static enum status write_new_keyspaces(struct engine *engine, const struct manifest_state *state,
-                                       struct error *err)
+/* Tables of a keyspace that the file's first record does not know would not be believed, and a
+ * program that knows only the file's version would not know what is appended. */
+static enum status renew_manifest(struct engine *engine, const struct manifest_state *state,
+                                  struct error *err)
 {
-    if (state->keyspace_count == engine->options.keyspace_count) {
+    if (state->keyspace_count == engine->options.keyspace_count &&
+        !manifest_is_too_old(engine->manifest)) {
         return STATUS_OK;
     }
     struct edit full;
@@ -449,7 +451,7 @@ static enum status recover(struct engine *engine, struct error *err)
         status = open_catalog(engine, &state, err);
     }
     if (status == STATUS_OK) {
-        status = write_new_keyspaces(engine, &state, err);
+        status = renew_manifest(engine, &state, err);
     }
     if (status == STATUS_OK) {
         status = open_view(engine, err);

@@ -166,7 +166,7 @@ enum status engine_check_failed(struct engine *engine, struct error *err) MUST_U
 /* Reads the table whole and checks all of it, and that it is the one that the manifest means. */
 enum status engine_verify_table(struct table_file *file, struct error *err) MUST_USE;
 
-/* The latter alone: CORRUPT if `table` has other keys or counts than the manifest says. */
+/* The latter alone: CORRUPT if `table` has other keys, counts or times than the manifest says. */
 enum status engine_check_table_is(const struct table_file *file, const struct table *table,
                                   struct error *err) MUST_USE;
 

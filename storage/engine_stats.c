@@ -97,12 +97,19 @@ enum status engine_for_each_table(struct engine *engine, unsigned keyspace, engi
     return status;
 }
 
+/* What the manifest says of times, if anything, is exact. */
+static bool times_are(const struct time_bounds *said, const struct time_bounds *are)
+{
+    return !said->known ||
+           (are->known && said->smallest == are->smallest && said->largest == are->largest);
+}
+
 enum status engine_check_table_is(const struct table_file *file, const struct table *table,
                                   struct error *err)
 {
     const struct table_info *info = table_get_info(table);
     if (info->entries != file->entries || !slice_equal(info->smallest, file->smallest) ||
-        !slice_equal(info->largest, file->largest)) {
+        !slice_equal(info->largest, file->largest) || !times_are(&file->times, &info->times)) {
         return error_set(err, STATUS_CORRUPT, "%s at 0: not the table that the manifest means",
                          table_path(table));
     }

@@ -42,6 +42,10 @@ struct keyspace_options {
     unsigned dictionary_bytes_old; /* at most, where it pays, with CODEC_ZSTD; 0: none */
     bool columns_old; /* keys are 8-byte numbers, values have one at number_place: columns.h */
     unsigned number_place;
+    /* Of a KEYSPACE_APPEND: the number at number_place is each value's time, so that tables know
+     * theirs (table/times.h), queries by time read only what they must, and a floor may be set.
+     * May be turned on for a store that has tables: those may hold any time. */
+    bool timed;
 };
 
 #endif

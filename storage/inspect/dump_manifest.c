@@ -35,11 +35,12 @@ static void put_table(struct report *report, const struct manifest_field *field)
 {
     (void)fprintf(report->lines, " keyspace=%" PRIu64 " level=%" PRIu64 " number=%" PRIu64,
                   field->keyspace, field->level, field->number);
-    if (field->tag == MANIFEST_ADD) {
+    if (field->tag != MANIFEST_REMOVE) {
         (void)fprintf(report->lines, " bytes=%" PRIu64 " entries=%" PRIu64, field->bytes,
                       field->entries);
         put_key(report, "smallest", field->smallest);
         put_key(report, "largest", field->largest);
+        report_times(report, &field->times);
     }
 }
 
@@ -51,7 +52,9 @@ static void put_field(struct dumping *dumping, uint64_t offset, const struct man
                                         [MANIFEST_REMOVE] = "remove",
                                         [MANIFEST_NEXT_FILE] = "next_file",
                                         [MANIFEST_LAST_SEQUENCE] = "last_sequence",
-                                        [MANIFEST_SEAL] = "seal"};
+                                        [MANIFEST_SEAL] = "seal",
+                                        [MANIFEST_ADD_TIMED] = "add",
+                                        [MANIFEST_FLOOR] = "floor"};
     struct report *report = dumping->report;
     (void)fprintf(report->lines, "%s file=%s offset=%" PRIu64, words[field->tag], dumping->name,
                   offset);
@@ -60,6 +63,7 @@ static void put_field(struct dumping *dumping, uint64_t offset, const struct man
         put_keyspace(report, field);
         break;
     case MANIFEST_ADD:
+    case MANIFEST_ADD_TIMED:
     case MANIFEST_REMOVE:
         put_table(report, field);
         break;
@@ -70,6 +74,10 @@ static void put_field(struct dumping *dumping, uint64_t offset, const struct man
     case MANIFEST_NEXT_FILE:
     case MANIFEST_LAST_SEQUENCE:
         (void)fprintf(report->lines, " value=%" PRIu64, field->value);
+        break;
+    case MANIFEST_FLOOR:
+        (void)fprintf(report->lines, " keyspace=%" PRIu64, field->keyspace);
+        report_bytes(report, "key", field->floor);
         break;
     case MANIFEST_FULL:
     default:

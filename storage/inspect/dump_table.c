@@ -32,6 +32,12 @@ static void put_properties(struct dumping *dumping)
                   info->bloom_bits_per_key, info->dictionary_bytes);
     report_bytes(dumping->report, "smallest", internal_key_user(info->smallest));
     report_bytes(dumping->report, "largest", internal_key_user(info->largest));
+    if (info->times.known) {
+        report_times(dumping->report, &info->times);
+        (void)fprintf(lines, " time_place=%" PRIu32 " times_rise=%s time_runs=%zu",
+                      info->time_place, info->times_rise ? "yes" : "no",
+                      dumping->meta.time_runs.count);
+    }
     (void)fputc('\n', lines);
 }
 

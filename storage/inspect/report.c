@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/inspect/report.h"
 
+#include <inttypes.h>
+
 void report_bytes(struct report *report, const char *name, struct slice bytes)
 {
     (void)fprintf(report->lines, " %s=\"", name);
@@ -13,6 +15,14 @@ void report_bytes(struct report *report, const char *name, struct slice bytes)
         }
     }
     (void)fputc('"', report->lines);
+}
+
+void report_times(struct report *report, const struct time_bounds *times)
+{
+    if (times->known) {
+        (void)fprintf(report->lines, " smallest_time=%" PRIu64 " largest_time=%" PRIu64,
+                      times->smallest, times->largest);
+    }
 }
 
 void report_fault(void *context, const struct error *fault)

@@ -12,6 +12,7 @@
 
 #include "base/slice.h"
 #include "base/status.h"
+#include "storage/table/times.h"
 
 struct report {
     FILE *lines;    /* borrowed, as the next */
@@ -22,6 +23,9 @@ struct report {
 
 /* Appends to the line: ` name="..."`; what is not printable ASCII, `"` and `\` are \xNN. */
 void report_bytes(struct report *report, const char *name, struct slice bytes);
+
+/* Appends ` smallest_time=N largest_time=N`, if times are known. */
+void report_times(struct report *report, const struct time_bounds *times);
 
 /* "damage: ..." and counted. `report` is a struct report: the form of the callbacks of those who
  * look. */

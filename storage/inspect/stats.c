@@ -70,6 +70,7 @@ static enum status put_table(const struct inspect_tables *tables, struct table_f
     put_sums(report, &one);
     report_bytes(report, "smallest", internal_key_user(file->smallest));
     report_bytes(report, "largest", internal_key_user(file->largest));
+    report_times(report, &file->times);
     (void)fputc('\n', report->lines);
     add(sums, &one);
     return report_end(report, status, &found, err);
@@ -101,6 +102,9 @@ static enum status put_keyspace(const struct inspect_tables *tables, unsigned ke
     (void)fprintf(report->lines, "keyspace name=%s layout=%s tables=%" PRIu64, what->name,
                   what->layout == KEYSPACE_APPEND ? "append" : "leveled", all.tables);
     put_sums(report, &all);
+    if (version_floor(tables->version, keyspace)->length > 0) {
+        report_bytes(report, "floor", floor_key(version_floor(tables->version, keyspace)));
+    }
     (void)fputc('\n', report->lines);
     return STATUS_OK;
 }

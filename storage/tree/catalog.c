@@ -26,6 +26,7 @@ struct version {
     /* Until it is published: what the version before has and this one has not. Borrowed. */
     struct table_file **gone;
     size_t gone_count;
+    struct floor *floors;  /* one a keyspace, behind the levels */
     struct level levels[]; /* keyspace_count * TREE_LEVELS */
 };
 
@@ -57,6 +58,7 @@ static struct table_file *file_new(struct catalog *catalog, const struct edit *e
                                 .keyspace = add->keyspace,
                                 .bytes = add->bytes,
                                 .entries = add->entries,
+                                .times = add->times,
                                 .catalog = catalog,
                                 .references = 1};
     memcpy(file->key_bytes, edit_smallest(edit, add).data, add->smallest_length);
@@ -186,11 +188,13 @@ static struct version *version_new(struct catalog *catalog, const struct version
                                    size_t gone_max)
 {
     size_t levels = catalog->options.keyspace_count * TREE_LEVELS;
-    struct version *version =
-        alloc_zeroed(catalog->options.alloc, 1, sizeof *version + levels * sizeof(struct level));
+    size_t floors_bytes = catalog->options.keyspace_count * sizeof(struct floor);
+    struct version *version = alloc_zeroed(
+        catalog->options.alloc, 1, sizeof *version + levels * sizeof(struct level) + floors_bytes);
     if (version == NULL) {
         return NULL;
     }
+    version->floors = (struct floor *)&version->levels[levels];
     version->catalog = catalog;
     version->references = 1;
     if (gone_max > 0) {
@@ -207,6 +211,7 @@ static struct version *version_new(struct catalog *catalog, const struct version
         cow_btree_ref(version->tables);
         cow_btree_ref(version->numbers);
         memcpy(version->levels, from->levels, levels * sizeof(struct level));
+        memcpy(version->floors, from->floors, floors_bytes);
     }
     return version;
 }
@@ -292,6 +297,12 @@ struct table_file *version_find(const struct version *version, unsigned keyspace
     return slice_compare(internal_key_user(file->smallest), user_key) <= 0 ? file : NULL;
 }
 
+const struct floor *version_floor(const struct version *version, unsigned keyspace)
+{
+    CHECK(keyspace < version->catalog->options.keyspace_count);
+    return &version->floors[keyspace];
+}
+
 void version_describe(const struct version *version, struct edit *edit)
 {
     struct cow_cursor cursor = cow_cursor_at(version->tables, 0);
@@ -300,6 +311,12 @@ void version_describe(const struct version *version, struct edit *edit)
         const struct table_file *file = entry->value;
         edit_add_table(edit, file->keyspace, (unsigned)(entry->key.group % TREE_LEVELS),
                        file->number, file->bytes, file->entries, file->smallest, file->largest);
+        edit_set_times(edit, &file->times);
+    }
+    for (unsigned i = 0; i < version->catalog->options.keyspace_count; i++) {
+        if (version->floors[i].length > 0) {
+            edit_set_floor(edit, i, floor_key(&version->floors[i]));
+        }
     }
 }
 
@@ -431,10 +448,25 @@ static enum status check_disjoint(const struct version *next, const struct edit_
     return STATUS_OK;
 }
 
+static enum status raise_floors(struct version *next, const struct edit *edit, struct error *err)
+{
+    for (size_t i = 0; i < edit_floor_count(edit); i++) {
+        struct edit_floor rise = edit_floor_at(edit, i);
+        CHECK(rise.keyspace < next->catalog->options.keyspace_count);
+        struct floor *floor = &next->floors[rise.keyspace];
+        if (floor_hides(floor, floor_key(&rise.floor))) {
+            return error_set(err, STATUS_CORRUPT, "an edit lets the floor of keyspace %u fall",
+                             rise.keyspace);
+        }
+        *floor = rise.floor;
+    }
+    return STATUS_OK;
+}
+
 static enum status apply(struct catalog *catalog, struct version *next, const struct edit *edit,
                          struct error *err)
 {
-    enum status status = STATUS_OK;
+    enum status status = raise_floors(next, edit, err);
     for (size_t i = 0; status == STATUS_OK && i < edit_remove_count(edit); i++) {
         status = remove_table(catalog, next, edit_remove_at(edit, i), err);
     }

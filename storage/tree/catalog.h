@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Catalog: the set of live tables, as versions that never change. A reader acquires the
- * current version and sees its tables, and keeps them on disk, until it lets go. One editor
- * at a time prepares the next version and publishes it.
+ * Catalog: the set of live tables, and the floors, as versions that never change. A reader acquires
+ * the current version and sees its tables, and keeps them on disk, until it lets go. One editor at
+ * a time prepares the next version and publishes it.
  *
  * A version is two copy-on-write B-trees (tree/cow_btree.h), the tables by their place and by
  * their number, so an edit costs what it changes, however many tables there are.
@@ -45,6 +45,7 @@ struct table_file {
     uint64_t entries;
     struct slice smallest; /* internal keys, both included */
     struct slice largest;
+    struct time_bounds times; /* of its values */
     /* The catalog's. */
     struct catalog *catalog;
     _Atomic uint64_t references;
@@ -107,7 +108,10 @@ size_t version_lower_bound(const struct version *version, unsigned keyspace, uns
 struct table_file *version_find(const struct version *version, unsigned keyspace, unsigned level,
                                 struct slice user_key);
 
-/* Writes all tables of the version into `edit` as additions. */
+/* Of a KEYSPACE_APPEND; empty if none was set. Borrowed from the version. */
+const struct floor *version_floor(const struct version *version, unsigned keyspace);
+
+/* Writes all tables of the version into `edit` as additions, and its floors. */
 void version_describe(const struct version *version, struct edit *edit);
 
 /* The open table; opens it if need be. Borrowed as long as the version is held. */
@@ -128,7 +132,7 @@ bool table_file_is_taken(const struct table_file *file);
 
 /* Makes the version that follows the current one by `edit`. Nothing has changed yet: publish it
  * or release it. CORRUPT if the edit does not fit (unknown or overlapping tables, a number that
- * is taken). */
+ * is taken, a floor that falls). */
 enum status catalog_prepare(struct catalog *catalog, const struct edit *edit, struct version **out,
                             struct error *err) MUST_USE;
 

@@ -145,6 +145,7 @@ static enum status move_down(struct compact *compact, struct error *err)
         version_at(compact->version, pick->keyspace, pick->level, pick->begin);
     edit_add_table(compact->edit, pick->keyspace, pick->level + 1, file->number, file->bytes,
                    file->entries, file->smallest, file->largest);
+    edit_set_times(compact->edit, &file->times);
     return edit_failed(compact->edit) ? no_memory(err) : STATUS_OK;
 }
 

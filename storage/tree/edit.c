@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "storage/keyspace.h"
 
 /* A full state of a million tables with long keys stays below. */
 #define EDIT_BYTES_MAX (1024 * MIB)
@@ -13,6 +14,7 @@ void edit_init(struct edit *edit, struct alloc *alloc)
     buf_init(&edit->adds, alloc, EDIT_BYTES_MAX);
     buf_init(&edit->removes, alloc, EDIT_BYTES_MAX);
     buf_init(&edit->keys, alloc, EDIT_BYTES_MAX);
+    buf_init(&edit->floors, alloc, KEYSPACES_MAX * sizeof(struct edit_floor));
 }
 
 void edit_release(struct edit *edit)
@@ -20,6 +22,7 @@ void edit_release(struct edit *edit)
     buf_release(&edit->adds);
     buf_release(&edit->removes);
     buf_release(&edit->keys);
+    buf_release(&edit->floors);
 }
 
 void edit_clear(struct edit *edit)
@@ -27,6 +30,7 @@ void edit_clear(struct edit *edit)
     buf_clear(&edit->adds);
     buf_clear(&edit->removes);
     buf_clear(&edit->keys);
+    buf_clear(&edit->floors);
     edit->full = false;
     edit->has_seal = false;
     edit->seal_count = 0;
@@ -67,6 +71,52 @@ struct edit_add edit_add_at(const struct edit *edit, size_t index)
     struct edit_add add;
     memcpy(&add, edit->adds.data + index * sizeof add, sizeof add);
     return add;
+}
+
+void edit_set_times(struct edit *edit, const struct time_bounds *times)
+{
+    if (edit_failed(edit)) {
+        return;
+    }
+    CHECK(edit_add_count(edit) > 0);
+    size_t last = edit_add_count(edit) - 1;
+    struct edit_add add = edit_add_at(edit, last);
+    add.times = *times;
+    memcpy(edit->adds.data + last * sizeof add, &add, sizeof add);
+}
+
+struct edit_floor edit_floor_at(const struct edit *edit, size_t index)
+{
+    CHECK(index < edit_floor_count(edit));
+    struct edit_floor floor;
+    memcpy(&floor, edit->floors.data + index * sizeof floor, sizeof floor);
+    return floor;
+}
+
+struct floor edit_floor_of(const struct edit *edit, unsigned keyspace)
+{
+    for (size_t i = 0; i < edit_floor_count(edit); i++) {
+        struct edit_floor floor = edit_floor_at(edit, i);
+        if (floor.keyspace == keyspace) {
+            return floor.floor;
+        }
+    }
+    return (struct floor){.length = 0};
+}
+
+void edit_set_floor(struct edit *edit, unsigned keyspace, struct slice key)
+{
+    CHECK(keyspace < KEYSPACES_MAX);
+    CHECK(key.length > 0);
+    struct edit_floor floor = {.keyspace = keyspace};
+    floor_set(&floor.floor, key);
+    for (size_t i = 0; i < edit_floor_count(edit); i++) {
+        if (edit_floor_at(edit, i).keyspace == keyspace) {
+            memcpy(edit->floors.data + i * sizeof floor, &floor, sizeof floor);
+            return;
+        }
+    }
+    buf_append(&edit->floors, &floor, sizeof floor);
 }
 
 struct edit_remove edit_remove_at(const struct edit *edit, size_t index)

@@ -3,7 +3,7 @@
  * Edit: one atomic change of the store: tables that come and go, and what was
  * sealed. A flush or a compaction fills one; the manifest makes it durable; the
  * catalog turns it into a new version. A table that only changes its level is
- * removed and added under the same number.
+ * removed and added under the same number. Floors that rise are part of it.
  *
  * One owner; not thread-safe. A failure (no memory) is sticky: edit_failed().
  */
@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "storage/table/table.h"
+#include "storage/tree/floor.h"
 
 #define TREE_LEVELS 7
 
@@ -25,6 +26,7 @@ struct edit_add {
     size_t smallest_length;
     size_t largest_offset;
     size_t largest_length;
+    struct time_bounds times; /* of the table's values */
 };
 
 struct edit_remove {
@@ -33,12 +35,18 @@ struct edit_remove {
     uint64_t number;
 };
 
+struct edit_floor {
+    unsigned keyspace;
+    struct floor floor;
+};
+
 struct edit {
     struct buf adds;    /* struct edit_add, one after another */
     struct buf removes; /* struct edit_remove */
     struct buf keys;
-    bool full;     /* replaces everything before it */
-    bool has_seal; /* the next two count */
+    struct buf floors; /* struct edit_floor, one a keyspace at most */
+    bool full;         /* replaces everything before it */
+    bool has_seal;     /* the next two count */
     uint64_t seal_count;
     struct slice owner_state; /* borrowed */
     uint64_t next_file;       /* 0: unchanged */
@@ -54,9 +62,16 @@ void edit_add_table(struct edit *edit, unsigned keyspace, unsigned level, uint64
                     uint64_t bytes, uint64_t entries, struct slice smallest, struct slice largest);
 void edit_remove_table(struct edit *edit, unsigned keyspace, unsigned level, uint64_t number);
 
+/* Says the times of the table that was added last. */
+void edit_set_times(struct edit *edit, const struct time_bounds *times);
+
+/* Sets the keyspace's floor, 1 to FLOOR_BYTES_MAX bytes, in place of one that the edit has set. */
+void edit_set_floor(struct edit *edit, unsigned keyspace, struct slice key);
+
 static inline bool edit_failed(const struct edit *edit)
 {
-    return buf_failed(&edit->adds) || buf_failed(&edit->removes) || buf_failed(&edit->keys);
+    return buf_failed(&edit->adds) || buf_failed(&edit->removes) || buf_failed(&edit->keys) ||
+           buf_failed(&edit->floors);
 }
 
 static inline size_t edit_add_count(const struct edit *edit)
@@ -69,8 +84,17 @@ static inline size_t edit_remove_count(const struct edit *edit)
     return edit->removes.length / sizeof(struct edit_remove);
 }
 
+static inline size_t edit_floor_count(const struct edit *edit)
+{
+    return edit->floors.length / sizeof(struct edit_floor);
+}
+
 struct edit_add edit_add_at(const struct edit *edit, size_t index);
 struct edit_remove edit_remove_at(const struct edit *edit, size_t index);
+struct edit_floor edit_floor_at(const struct edit *edit, size_t index);
+
+/* The floor that the edit sets for the keyspace; empty: none. */
+struct floor edit_floor_of(const struct edit *edit, unsigned keyspace);
 
 /* Valid until the edit changes. */
 static inline struct slice edit_smallest(const struct edit *edit, const struct edit_add *add)

@@ -15,6 +15,7 @@ struct manifest {
     struct manifest_options options;
     struct file *file;
     uint64_t number;
+    uint32_t version;
     uint64_t end;            /* where the next record goes */
     uint64_t synced_through; /* of the file in use */
     uint64_t full_bytes;     /* of its first record */
@@ -59,6 +60,7 @@ static enum status load(struct manifest *manifest, struct manifest_state *state,
         status = file_sync(manifest->file, err);
     }
     if (status == STATUS_OK) {
+        manifest->version = reading.version;
         manifest->end = reading.end;
         manifest->synced_through = reading.end;
         manifest->full_bytes = reading.full_bytes;
@@ -167,6 +169,27 @@ bool manifest_wants_rewrite(const struct manifest *manifest)
     return manifest->end > (limit > REWRITE_BYTES_MIN ? limit : REWRITE_BYTES_MIN);
 }
 
+/* What a file must be that begins with `full`, or with less, and goes on with what these keyspaces
+ * may add. */
+static uint32_t version_of(const struct manifest_options *options, const struct edit *full)
+{
+    bool times = edit_floor_count(full) > 0;
+    for (size_t i = 0; i < options->keyspace_count && !times; i++) {
+        times = options->keyspaces[i].timed;
+    }
+    for (size_t i = 0; i < edit_add_count(full) && !times; i++) {
+        times = edit_add_at(full, i).times.known;
+    }
+    return times ? MANIFEST_VERSION_TIMES : MANIFEST_VERSION;
+}
+
+bool manifest_is_too_old(const struct manifest *manifest)
+{
+    struct edit nothing;
+    edit_init(&nothing, manifest->options.alloc);
+    return manifest->version < version_of(&manifest->options, &nothing);
+}
+
 bool manifest_image(const struct manifest_options *options, uint64_t number,
                     const struct edit *full, struct buf *out)
 {
@@ -177,7 +200,7 @@ bool manifest_image(const struct manifest_options *options, uint64_t number,
         return false;
     }
     memcpy(header, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC));
-    put_le32(header + 8, MANIFEST_VERSION);
+    put_le32(header + 8, version_of(options, full));
     put_le32(header + 12, crc32c_extend(0, header, 12));
     return frame_into(options, out, number, MANIFEST_HEADER_BYTES, 0, full);
 }
@@ -248,6 +271,7 @@ static enum status switch_to(struct manifest *manifest, uint64_t number, const s
     file_close(manifest->file);
     manifest->file = file;
     manifest->number = number;
+    manifest->version = version_of(&manifest->options, full);
     manifest->end = length;
     manifest->synced_through = length;
     manifest->full_bytes = length;

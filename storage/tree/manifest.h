@@ -45,6 +45,10 @@ uint64_t manifest_number(const struct manifest *manifest);
 enum status manifest_append(struct manifest *manifest, const struct edit *edit,
                             struct error *err) MUST_USE;
 
+/* True if the file in use is of an older version than what the keyspaces may need: no such edit may
+ * be appended before it was written anew. */
+bool manifest_is_too_old(const struct manifest *manifest);
+
 /* True if so much was appended that the state should be written anew. */
 bool manifest_wants_rewrite(const struct manifest *manifest);
 

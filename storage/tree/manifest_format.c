@@ -25,7 +25,7 @@ void manifest_state_release(struct manifest_state *state)
 
 static void encode_add(struct buf *out, const struct edit *edit, const struct edit_add *add)
 {
-    buf_put_u8(out, MANIFEST_ADD);
+    buf_put_u8(out, add->times.known ? MANIFEST_ADD_TIMED : MANIFEST_ADD);
     buf_put_varint(out, add->keyspace);
     buf_put_varint(out, add->level);
     buf_put_varint(out, add->number);
@@ -33,6 +33,10 @@ static void encode_add(struct buf *out, const struct edit *edit, const struct ed
     buf_put_varint(out, add->entries);
     buf_put_prefixed(out, edit_smallest(edit, add));
     buf_put_prefixed(out, edit_largest(edit, add));
+    if (add->times.known) {
+        buf_put_varint(out, add->times.smallest);
+        buf_put_varint(out, add->times.largest - add->times.smallest);
+    }
 }
 
 void manifest_encode(struct buf *out, uint64_t synced_through, const struct edit *edit,
@@ -61,6 +65,12 @@ void manifest_encode(struct buf *out, uint64_t synced_through, const struct edit
         struct edit_add add = edit_add_at(edit, i);
         encode_add(out, edit, &add);
     }
+    for (size_t i = 0; i < edit_floor_count(edit); i++) {
+        struct edit_floor floor = edit_floor_at(edit, i);
+        buf_put_u8(out, MANIFEST_FLOOR);
+        buf_put_varint(out, floor.keyspace);
+        buf_put_prefixed(out, floor_key(&floor.floor));
+    }
     if (edit->next_file != 0) {
         buf_put_u8(out, MANIFEST_NEXT_FILE);
         buf_put_varint(out, edit->next_file);
@@ -83,6 +93,28 @@ static enum status cut_field(const char *what, struct error *err)
     return error_set(err, STATUS_CORRUPT, "%s", what);
 }
 
+/* False: cut, or times that no table has. */
+static bool take_add(struct cursor *cursor, struct manifest_field *out)
+{
+    out->keyspace = cursor_varint(cursor);
+    out->level = cursor_varint(cursor);
+    out->number = cursor_varint(cursor);
+    out->bytes = cursor_varint(cursor);
+    out->entries = cursor_varint(cursor);
+    out->smallest = cursor_prefixed(cursor);
+    out->largest = cursor_prefixed(cursor);
+    if (out->tag == MANIFEST_ADD_TIMED) {
+        uint64_t smallest = cursor_varint(cursor);
+        uint64_t span = cursor_varint(cursor);
+        if (span > UINT64_MAX - smallest) {
+            return false;
+        }
+        out->times =
+            (struct time_bounds){.known = true, .smallest = smallest, .largest = smallest + span};
+    }
+    return !cursor->failed;
+}
+
 enum status manifest_field_next(struct cursor *cursor, struct manifest_field *out,
                                 struct error *err)
 {
@@ -97,14 +129,8 @@ enum status manifest_field_next(struct cursor *cursor, struct manifest_field *ou
         out->name = cursor_prefixed(cursor);
         return cursor->failed ? cut_field("malformed keyspace", err) : STATUS_OK;
     case MANIFEST_ADD:
-        out->keyspace = cursor_varint(cursor);
-        out->level = cursor_varint(cursor);
-        out->number = cursor_varint(cursor);
-        out->bytes = cursor_varint(cursor);
-        out->entries = cursor_varint(cursor);
-        out->smallest = cursor_prefixed(cursor);
-        out->largest = cursor_prefixed(cursor);
-        return cursor->failed ? cut_field("malformed addition of a table", err) : STATUS_OK;
+    case MANIFEST_ADD_TIMED:
+        return take_add(cursor, out) ? STATUS_OK : cut_field("malformed addition of a table", err);
     case MANIFEST_REMOVE:
         out->keyspace = cursor_varint(cursor);
         out->level = cursor_varint(cursor);
@@ -118,6 +144,10 @@ enum status manifest_field_next(struct cursor *cursor, struct manifest_field *ou
         out->value = cursor_varint(cursor);
         out->owner_state = cursor_prefixed(cursor);
         return cursor->failed ? cut_field("malformed seal", err) : STATUS_OK;
+    case MANIFEST_FLOOR:
+        out->keyspace = cursor_varint(cursor);
+        out->floor = cursor_prefixed(cursor);
+        return cursor->failed ? cut_field("malformed floor", err) : STATUS_OK;
     default:
         return error_set(err, STATUS_CORRUPT, "unknown field %u", tag);
     }
@@ -216,6 +246,7 @@ static enum status apply_add(struct decoder *decoder, const struct manifest_fiel
     }
     edit_add_table(tables, (unsigned)field->keyspace, (unsigned)field->level, field->number,
                    field->bytes, field->entries, field->smallest, field->largest);
+    edit_set_times(tables, &field->times);
     if (edit_failed(tables)) {
         return error_set(decoder->err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
     }
@@ -260,6 +291,26 @@ static enum status apply_seal(struct decoder *decoder, const struct manifest_fie
     return STATUS_OK;
 }
 
+static enum status apply_floor(struct decoder *decoder, const struct manifest_field *field)
+{
+    const struct manifest_state *state = decoder->state;
+    struct edit *tables = &decoder->state->tables;
+    if (field->keyspace >= state->keyspace_count ||
+        state->keyspaces[field->keyspace].layout != KEYSPACE_APPEND || field->floor.length == 0 ||
+        field->floor.length > FLOOR_BYTES_MAX) {
+        return corrupt(decoder, "malformed floor");
+    }
+    struct floor before = edit_floor_of(tables, (unsigned)field->keyspace);
+    if (floor_hides(&before, field->floor)) {
+        return corrupt(decoder, "a floor falls");
+    }
+    edit_set_floor(tables, (unsigned)field->keyspace, field->floor);
+    if (edit_failed(tables)) {
+        return error_set(decoder->err, STATUS_RESOURCE_EXHAUSTED, "no memory for the manifest");
+    }
+    return STATUS_OK;
+}
+
 /* Numbers that only grow. */
 static enum status apply_rising(struct decoder *decoder, uint64_t value, uint64_t *out)
 {
@@ -276,7 +327,10 @@ static enum status apply_field(struct decoder *decoder, const struct manifest_fi
     case MANIFEST_KEYSPACE:
         return apply_keyspace(decoder, field);
     case MANIFEST_ADD:
+    case MANIFEST_ADD_TIMED:
         return apply_add(decoder, field);
+    case MANIFEST_FLOOR:
+        return apply_floor(decoder, field);
     case MANIFEST_REMOVE:
         return apply_remove(decoder, field);
     case MANIFEST_NEXT_FILE:

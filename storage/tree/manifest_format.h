@@ -13,6 +13,7 @@
 
 #define MANIFEST_MAGIC "ESTRMANI"
 #define MANIFEST_VERSION 1
+#define MANIFEST_VERSION_TIMES 2 /* there may be tables with times, and floors */
 #define MANIFEST_HEADER_BYTES 16 /* magic, le32 version, le32 CRC of both */
 #define MANIFEST_RECORD_HEADER_BYTES 8
 /* A full state of a million tables; what is longer is damage. */
@@ -25,7 +26,9 @@ enum manifest_tag {
     MANIFEST_REMOVE = 4,   /* varint keyspace, level, number */
     MANIFEST_NEXT_FILE = 5,
     MANIFEST_LAST_SEQUENCE = 6,
-    MANIFEST_SEAL = 7, /* varint count of seals, prefixed owner's state */
+    MANIFEST_SEAL = 7,      /* varint count of seals, prefixed owner's state */
+    MANIFEST_ADD_TIMED = 8, /* as ADD, then varint smallest time, largest less smallest */
+    MANIFEST_FLOOR = 9,     /* varint keyspace, prefixed key */
 };
 
 /* A keyspace as the store knows it. */
@@ -36,7 +39,7 @@ struct manifest_keyspace {
 
 /* What a manifest says in the end. */
 struct manifest_state {
-    struct edit tables; /* the live tables as additions, by number */
+    struct edit tables; /* the live tables as additions, by number, and the floors */
     struct buf owner_state;
     uint64_t seal_count;
     uint64_t next_file;
@@ -55,7 +58,7 @@ void manifest_encode(struct buf *out, uint64_t synced_through, const struct edit
 /* One field of a payload; what does not belong to its tag is zero. */
 struct manifest_field {
     enum manifest_tag tag;
-    uint64_t keyspace; /* KEYSPACE, ADD, REMOVE: its index */
+    uint64_t keyspace; /* KEYSPACE, ADD, REMOVE, FLOOR: its index; ADD: ADD_TIMED as well */
     uint8_t layout;    /* KEYSPACE */
     struct slice name;
     uint64_t level; /* ADD, REMOVE */
@@ -64,6 +67,8 @@ struct manifest_field {
     uint64_t entries;
     struct slice smallest;
     struct slice largest;
+    struct time_bounds times; /* ADD_TIMED */
+    struct slice floor;
     uint64_t value; /* NEXT_FILE, LAST_SEQUENCE; of SEAL: the number of seals so far */
     struct slice owner_state;
 };

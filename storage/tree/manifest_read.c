@@ -70,9 +70,9 @@ static enum status check_header(struct slice bytes, struct error *err)
         crc32c_extend(0, bytes.data, 12) != get_le32(bytes.data + 12)) {
         return error_set(err, STATUS_CORRUPT, "no manifest's header");
     }
-    if (get_le32(bytes.data + 8) != MANIFEST_VERSION) {
-        return error_set(err, STATUS_FAILED_PRECONDITION, "version %u is not known",
-                         get_le32(bytes.data + 8));
+    uint32_t version = get_le32(bytes.data + 8);
+    if (version != MANIFEST_VERSION && version != MANIFEST_VERSION_TIMES) {
+        return error_set(err, STATUS_FAILED_PRECONDITION, "version %u is not known", version);
     }
     return STATUS_OK;
 }
@@ -87,6 +87,7 @@ enum status manifest_replay(const struct manifest_options *options, uint64_t num
     if (status != STATUS_OK) {
         return error_wrap(err, "at 0");
     }
+    out->version = get_le32(bytes.data + 8);
     uint64_t offset = MANIFEST_HEADER_BYTES;
     while (offset < bytes.length) {
         struct slice payload;

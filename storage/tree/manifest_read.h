@@ -16,6 +16,7 @@ struct manifest_reading {
     uint64_t end;        /* behind the last sound record; what follows, if anything, is torn */
     uint64_t full_bytes; /* where the first record, the full state, ends */
     uint64_t records;    /* attestations included */
+    uint32_t version;    /* of the file */
 };
 
 /* Called for each sound record, before it is applied. Returns OK to go on. */

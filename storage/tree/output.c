@@ -56,6 +56,8 @@ static enum status open_writer(struct output *output, struct error *err)
         .bloom_bits_per_key = keyspace->bloom_bits,
         .columns = output->old && keyspace->columns_old,
         .number_place = keyspace->number_place,
+        .timed = keyspace->timed,
+        .time_place = keyspace->number_place,
         .counters = output->place->counters,
     };
     output->number = number;
@@ -116,6 +118,7 @@ enum status output_finish(struct output *output, struct error *err)
     CHECK(info.file_number == output->number);
     edit_add_table(output->edit, output->keyspace_index, output->level, info.file_number,
                    info.file_bytes, info.entries, info.smallest, info.largest);
+    edit_set_times(output->edit, &info.times);
     output->written += info.file_bytes;
     table_info_release(&info);
     if (edit_failed(output->edit)) {

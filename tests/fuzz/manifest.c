@@ -15,7 +15,7 @@ static void seal(uint8_t *file, size_t size)
         return;
     }
     memcpy(file, MANIFEST_MAGIC, strlen(MANIFEST_MAGIC));
-    put_le32(file + 8, MANIFEST_VERSION);
+    put_le32(file + 8, file[8] == MANIFEST_VERSION ? MANIFEST_VERSION : MANIFEST_VERSION_TIMES);
     put_le32(file + 12, crc32c_extend(0, file, 12));
     size_t at = MANIFEST_HEADER_BYTES;
     while (size - at >= MANIFEST_RECORD_HEADER_BYTES) {
@@ -62,6 +62,11 @@ static void write_anew(const struct version *version, const struct manifest_stat
     CHECK(edit_add_count(&again.tables) == edit_add_count(&state->tables));
     CHECK(again.seal_count == state->seal_count && again.next_file == state->next_file);
     CHECK(again.last_sequence == state->last_sequence);
+    for (unsigned i = 0; i < state->keyspace_count; i++) {
+        struct floor before = edit_floor_of(&state->tables, i);
+        struct floor after = edit_floor_of(&again.tables, i);
+        CHECK(slice_equal(floor_key(&before), floor_key(&after)));
+    }
     manifest_state_release(&again);
     buf_release(&image);
     edit_release(&full);

@@ -410,14 +410,110 @@ static void test_golden(void **state)
     fixture_release(&fixture);
 }
 
+/* --- times and floors ---------------------------------------------------------------------- */
+
+static const struct keyspace_options timed_keyspaces[KS_COUNT] = {
+    {.name = "latest", .layout = KEYSPACE_LEVELED},
+    {.name = "events", .layout = KEYSPACE_APPEND, .timed = true},
+    {.name = "meta", .layout = KEYSPACE_LEVELED},
+};
+
+static enum status append_floor(struct fixture *fixture, const char *key, uint64_t table,
+                                struct error *err)
+{
+    struct edit edit;
+    edit_init(&edit, alloc_default());
+    if (table > 0) {
+        add_table(&edit, table);
+        edit_set_times(&edit, &(struct time_bounds){true, 1000 + table, UINT64_MAX - table});
+    }
+    edit_set_floor(&edit, KS_EVENTS, slice_of_string("0"));
+    edit_set_floor(&edit, KS_EVENTS, slice_of_string(key)); /* the last one counts */
+    assert_int_equal(edit_floor_count(&edit), 1);
+    enum status status = manifest_append(fixture->manifest, &edit, err);
+    edit_release(&edit);
+    return status;
+}
+
+static void assert_floor(const struct manifest_state *state, const char *key)
+{
+    struct floor floor = edit_floor_of(&state->tables, KS_EVENTS);
+    assert_true(slice_equal(floor_key(&floor), slice_of_string(key)));
+    assert_int_equal(edit_floor_of(&state->tables, KS_LATEST).length, 0);
+}
+
+static uint32_t file_version(struct fixture *fixture, uint64_t number)
+{
+    struct error err = ERROR_INIT;
+    char name[MANIFEST_NAME_BYTES];
+    char path[PATH_BYTES_MAX];
+    struct buf bytes;
+    assert_ok(path_join(path, "/m", manifest_file_name(name, number), &err), &err);
+    buf_init(&bytes, alloc_default(), MIB);
+    assert_ok(fs_read_file(fixture->fs, path, &bytes, &err), &err);
+    uint32_t version = get_le32(bytes.data + 8);
+    buf_release(&bytes);
+    return version;
+}
+
+/* Times of tables and floors are there after reopening and after a rewrite; a floor that falls is
+ * CORRUPT, and so is one of a keyspace whose keys do not ascend. */
+static void test_times_and_floors(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    append_seal(&fixture, 1);
+    reopen(&fixture);
+    assert_false(manifest_is_too_old(fixture.manifest));
+    fixture.options.keyspaces = timed_keyspaces;
+    reopen(&fixture);
+    assert_true(manifest_is_too_old(fixture.manifest));
+    struct edit full;
+    edit_init(&full, alloc_default());
+    full.full = true;
+    full.next_file = 100;
+    assert_ok(manifest_rewrite(fixture.manifest, 99, &full, &err), &err);
+    edit_release(&full);
+    assert_false(manifest_is_too_old(fixture.manifest));
+    assert_int_equal(file_version(&fixture, 99), MANIFEST_VERSION_TIMES);
+    assert_ok(append_floor(&fixture, "b", 120, &err), &err);
+    assert_ok(append_floor(&fixture, "b", 0, &err), &err); /* the same: no fall */
+    assert_ok(append_floor(&fixture, "bb", 121, &err), &err);
+    reopen(&fixture);
+    assert_false(manifest_is_too_old(fixture.manifest));
+    assert_floor(&fixture.state, "bb");
+    for (uint64_t i = 0; i < 2; i++) {
+        struct edit_add add = edit_add_at(&fixture.state.tables, i);
+        assert_true(add.times.known);
+        assert_int_equal(add.times.smallest, 1120 + i);
+        assert_int_equal(add.times.largest, UINT64_MAX - 120 - i);
+    }
+    assert_ok(append_floor(&fixture, "ba", 0, &err), &err); /* nobody checks what is written */
+    manifest_close(fixture.manifest);
+    fixture.manifest = NULL;
+    manifest_state_release(&fixture.state);
+    manifest_state_init(&fixture.state, alloc_default());
+    assert_status(manifest_open(&fixture.options, &fixture.state, &fixture.manifest, &err),
+                  STATUS_CORRUPT, &err);
+    assert_non_null(strstr(err.text, "a floor falls"));
+    fixture_release(&fixture);
+}
+
 int main(void)
 {
     log_set_level(LOG_OFF);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append),  cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_flips),   cmocka_unit_test(test_torn),
-        cmocka_unit_test(test_rewrite), cmocka_unit_test(test_no_space),
-        cmocka_unit_test(test_current), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_append),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_flips),
+        cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_rewrite),
+        cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_current),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_times_and_floors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
