@@ -47,6 +47,7 @@
 #include "storage/batch.h"
 #include "storage/keyspace.h"
 #include "storage/snapshot.h"
+#include "storage/table/times.h"
 
 #define ENGINE_LEVELS 7
 /* Sealed memtables that may wait for their flush; options.immutable_max is at most this. */
@@ -187,6 +188,12 @@ struct engine_iter_options {
     bool no_fill_cache; /* blocks that are read are not cached: for long scans */
     bool past_cache;    /* every block is read from disk and checked: for audits */
     bool readahead;     /* reads large pieces ahead: for long forward scans */
+    /* Only entries whose time is in [time_begin, time_end), of a keyspace that is timed; those
+     * without a time are in no range. Partitions and parts of them that have no such time are not
+     * read. */
+    bool by_time;
+    uint64_t time_begin;
+    uint64_t time_end;
 };
 
 /* An iterator over the visible keys of [begin, end) at `snapshot` (NULL: now), which need not
@@ -262,6 +269,7 @@ struct engine_table {
     struct slice largest;
     uint64_t entries;
     uint64_t bytes;
+    struct time_bounds times; /* of its values; both included */
 };
 
 typedef enum status (*engine_table_fn)(void *context, const struct engine_table *table,

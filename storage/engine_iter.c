@@ -21,6 +21,9 @@ struct engine_iter {
     struct iter *merge;
     struct buf begin; /* empty: no bound */
     struct buf end;
+    bool by_time;
+    struct time_range range; /* then */
+    uint32_t time_place;
     bool valid;
     bool backward;
     struct buf key;    /* backward: what is shown; forward: the key being skipped */
@@ -62,7 +65,8 @@ static enum status add_memtables(struct sources *sources, const struct view *vie
 
 static enum status add_tables(struct sources *sources, struct alloc *alloc,
                               const struct version *version, unsigned keyspace,
-                              const struct table_read_options *options, struct error *err)
+                              const struct table_read_options *options,
+                              const struct time_range *range, struct error *err)
 {
     enum status status = STATUS_OK;
     size_t count = version_count(version, keyspace, 0);
@@ -77,9 +81,12 @@ static enum status add_tables(struct sources *sources, struct alloc *alloc,
     for (unsigned level = 1; status == STATUS_OK && level < TREE_LEVELS; level++) {
         count = version_count(version, keyspace, level);
         if (count > 0) {
-            status = iter_level_new(alloc, version, keyspace, level, 0, count, options,
-                                    &sources->iters[sources->count], err);
+            struct iter **iter = &sources->iters[sources->count];
+            status = iter_level_new(alloc, version, keyspace, level, 0, count, options, iter, err);
             sources->count += status == STATUS_OK ? 1 : 0;
+            if (status == STATUS_OK && range != NULL) {
+                iter_level_set_times(*iter, range);
+            }
         }
     }
     return status;
@@ -97,7 +104,8 @@ static enum status open_merge(struct engine_iter *iter, unsigned keyspace,
     }
     enum status status = add_memtables(&sources, view, keyspace, err);
     if (status == STATUS_OK) {
-        status = add_tables(&sources, iter->alloc, view->version, keyspace, options, err);
+        status = add_tables(&sources, iter->alloc, view->version, keyspace, options,
+                            iter->by_time ? &iter->range : NULL, err);
     }
     if (status == STATUS_OK) {
         status = iter_merge_new(iter->alloc, sources.iters, sources.count, &iter->merge, err);
@@ -108,6 +116,12 @@ static enum status open_merge(struct engine_iter *iter, unsigned keyspace,
     }
     alloc_free(iter->alloc, sources.iters);
     return status;
+}
+
+/* Elsewhere what is passed over could be a newer version, and let an older one be seen. */
+static bool is_timed(const struct keyspace_options *keyspace)
+{
+    return keyspace->layout == KEYSPACE_APPEND && keyspace->timed;
 }
 
 enum status engine_iter_new(struct engine *engine, const struct snapshot *snapshot,
@@ -133,6 +147,10 @@ enum status engine_iter_new(struct engine *engine, const struct snapshot *snapsh
         reading.readahead_bytes = options->readahead ? READAHEAD_BYTES : 0;
         buf_append_slice(&iter->begin, options->begin);
         buf_append_slice(&iter->end, options->end);
+        iter->by_time = options->by_time;
+        iter->range = (struct time_range){options->time_begin, options->time_end};
+        iter->time_place = engine->keyspaces[keyspace].number_place;
+        CHECK(!iter->by_time || is_timed(&engine->keyspaces[keyspace]));
     }
     enum status status = STATUS_OK;
     if (buf_failed(&iter->begin) || buf_failed(&iter->end)) {
@@ -200,6 +218,15 @@ static bool is_past_end(const struct engine_iter *iter, struct slice user)
     return iter->end.length > 0 && slice_compare(user, buf_slice(&iter->end)) >= 0;
 }
 
+/* True if the entry at which the merge stands is one that is asked for. */
+static bool is_shown(const struct engine_iter *iter)
+{
+    uint64_t time = 0;
+    return internal_key_type(iter_key(iter->merge)) == KEY_PUT &&
+           (!iter->by_time || (value_time(iter_value(iter->merge), iter->time_place, &time) &&
+                               time_range_has(&iter->range, time)));
+}
+
 /* Goes on to the first visible entry at or after where the merge stands. `skipping`: entries of
  * iter->key are passed over. */
 static void find_forward(struct engine_iter *iter, bool skipping)
@@ -216,7 +243,7 @@ static void find_forward(struct engine_iter *iter, bool skipping)
             iter->valid = false;
             return;
         }
-        if (internal_key_type(internal) == KEY_PUT) {
+        if (is_shown(iter)) {
             iter->valid = true;
             return;
         }
@@ -246,7 +273,7 @@ static void find_backward(struct engine_iter *iter)
         if (internal_key_sequence(internal) > iter->sequence) {
             continue;
         }
-        found = internal_key_type(internal) == KEY_PUT;
+        found = is_shown(iter);
         if (found &&
             (!copy(iter, &iter->key, user) || !copy(iter, &iter->value, iter_value(iter->merge)))) {
             return;

@@ -87,7 +87,8 @@ enum status engine_for_each_table(struct engine *engine, unsigned keyspace, engi
                                          .smallest = internal_key_user(file->smallest),
                                          .largest = internal_key_user(file->largest),
                                          .entries = file->entries,
-                                         .bytes = file->bytes};
+                                         .bytes = file->bytes,
+                                         .times = file->times};
             _Static_assert(sizeof table.name >= TABLE_FILE_NAME_BYTES, "a file's name fits");
             (void)table_file_name(table.name, file->number);
             status = each(context, &table, err);

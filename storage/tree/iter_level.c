@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "storage/table/key.h"
+#include "storage/tree/iter_time.h"
 
 struct level_iter {
     struct iter iter;
@@ -13,9 +14,11 @@ struct level_iter {
     size_t begin;
     size_t end;
     struct table_read_options options;
-    size_t index;         /* of the table that `entries` walks */
-    struct iter *entries; /* NULL: none */
-    struct error failure; /* of opening a table */
+    bool by_time;
+    struct time_range range; /* then: other tables are passed over */
+    size_t index;            /* of the table that `entries` walks */
+    struct iter *entries;    /* NULL: none */
+    struct error failure;    /* of opening a table */
 };
 
 static struct level_iter *self_of(const struct iter *iter)
@@ -42,7 +45,9 @@ static bool enter(struct level_iter *self, size_t index)
     struct iter *entries = NULL;
     enum status status = table_file_open(file, &table, &self->failure);
     if (status == STATUS_OK) {
-        status = table_iter_new(table, &self->options, &entries, &self->failure);
+        status = self->by_time ? iter_time_new(self->alloc, table, &self->options, &self->range,
+                                               &entries, &self->failure)
+                               : table_iter_new(table, &self->options, &entries, &self->failure);
     }
     if (status != STATUS_OK) {
         self->failure.status = status;
@@ -53,6 +58,31 @@ static bool enter(struct level_iter *self, size_t index)
     return true;
 }
 
+static bool is_wanted(const struct level_iter *self, size_t index)
+{
+    return !self->by_time ||
+           time_bounds_meet(&version_at(self->version, self->keyspace, self->level, index)->times,
+                            &self->range);
+}
+
+/* The first table at or behind `index` that is wanted; end: none. */
+static size_t wanted_from(const struct level_iter *self, size_t index)
+{
+    while (index < self->end && !is_wanted(self, index)) {
+        index++;
+    }
+    return index;
+}
+
+/* One more than the last table before `index` that is wanted; begin: none. */
+static size_t wanted_before(const struct level_iter *self, size_t index)
+{
+    while (index > self->begin && !is_wanted(self, index - 1)) {
+        index--;
+    }
+    return index;
+}
+
 /* True if the walk in the present table has come to its end, and not to an error. */
 static bool ended(const struct level_iter *self)
 {
@@ -60,13 +90,14 @@ static bool ended(const struct level_iter *self)
            iter_status(self->entries, NULL) == STATUS_OK;
 }
 
-/* A table is never empty, but one that is damaged may seem so. */
+/* A table is never empty, but one that is damaged may seem so, or have nothing in the range. */
 static void skip_forward(struct level_iter *self)
 {
     while (ended(self)) {
-        if (self->index + 1 >= self->end) {
+        size_t next = wanted_from(self, self->index + 1);
+        if (next >= self->end) {
             leave(self);
-        } else if (enter(self, self->index + 1)) {
+        } else if (enter(self, next)) {
             iter_seek_to_first(self->entries);
         }
     }
@@ -75,9 +106,10 @@ static void skip_forward(struct level_iter *self)
 static void skip_backward(struct level_iter *self)
 {
     while (ended(self)) {
-        if (self->index == self->begin) {
+        size_t next = wanted_before(self, self->index);
+        if (next == self->begin) {
             leave(self);
-        } else if (enter(self, self->index - 1)) {
+        } else if (enter(self, next - 1)) {
             iter_seek_to_last(self->entries);
         }
     }
@@ -92,6 +124,7 @@ static void level_seek(struct iter *iter, struct slice target)
     if (index < self->begin) {
         index = self->begin;
     }
+    index = wanted_from(self, index);
     if (index >= self->end) {
         leave(self);
         return;
@@ -106,7 +139,10 @@ static void level_seek_to_first(struct iter *iter)
 {
     struct level_iter *self = self_of(iter);
     self->failure = (struct error)ERROR_INIT;
-    if (self->begin < self->end && enter(self, self->begin)) {
+    size_t index = wanted_from(self, self->begin);
+    if (index >= self->end) {
+        leave(self);
+    } else if (enter(self, index)) {
         iter_seek_to_first(self->entries);
         skip_forward(self);
     }
@@ -116,7 +152,10 @@ static void level_seek_to_last(struct iter *iter)
 {
     struct level_iter *self = self_of(iter);
     self->failure = (struct error)ERROR_INIT;
-    if (self->begin < self->end && enter(self, self->end - 1)) {
+    size_t index = wanted_before(self, self->end);
+    if (index == self->begin) {
+        leave(self);
+    } else if (enter(self, index - 1)) {
         iter_seek_to_last(self->entries);
         skip_backward(self);
     }
@@ -185,6 +224,14 @@ static const struct iter_ops level_ops = {
     .status = level_status,
     .close = level_close,
 };
+
+void iter_level_set_times(struct iter *iter, const struct time_range *range)
+{
+    struct level_iter *self = self_of(iter);
+    CHECK(iter->ops == &level_ops && self->entries == NULL);
+    self->by_time = true;
+    self->range = *range;
+}
 
 enum status iter_level_new(struct alloc *alloc, const struct version *version, unsigned keyspace,
                            unsigned level, size_t begin, size_t end,

@@ -15,4 +15,8 @@ enum status iter_level_new(struct alloc *alloc, const struct version *version, u
                            const struct table_read_options *options, struct iter **out,
                            struct error *err) MUST_USE;
 
+/* From now on, before the first seek: only tables whose times may be in the range, and of these
+ * only what may be (tree/iter_time.h). */
+void iter_level_set_times(struct iter *iter, const struct time_range *range);
+
 #endif
