@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "storage/keyspace.h"
+#include "storage/tree/floor.h"
 
 void batch_init(struct batch *batch, struct alloc *alloc)
 {
@@ -23,7 +24,7 @@ void batch_clear(struct batch *batch)
 }
 
 /* Writes header and key; returns where the value goes, or NULL if the batch failed. */
-static uint8_t *add(struct batch *batch, unsigned keyspace, enum key_type type, struct slice key,
+static uint8_t *add(struct batch *batch, unsigned keyspace, unsigned type, struct slice key,
                     size_t value_length)
 {
     CHECK(keyspace < KEYSPACES_MAX);
@@ -59,6 +60,12 @@ void batch_put(struct batch *batch, unsigned keyspace, struct slice key, struct 
 void batch_delete(struct batch *batch, unsigned keyspace, struct slice key)
 {
     (void)add(batch, keyspace, KEY_DELETE, key, 0);
+}
+
+void batch_set_floor(struct batch *batch, unsigned keyspace, struct slice key)
+{
+    CHECK(key.length <= FLOOR_BYTES_MAX);
+    (void)add(batch, keyspace, BATCH_SET_FLOOR, key, 0);
 }
 
 bool batch_next(const struct batch *batch, size_t *offset, struct batch_op *op)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Batch: puts and deletes that become visible together (engine_write). The
+ * Batch: puts, deletes and floors that become visible together (engine_write). The
  * operations lie one after another in one growing buffer that keeps its memory
  * over batch_clear(), so that a batch in use allocates nothing for an operation.
  *
@@ -40,6 +40,11 @@ uint8_t *batch_put_space(struct batch *batch, unsigned keyspace, struct slice ke
 
 void batch_delete(struct batch *batch, unsigned keyspace, struct slice key);
 
+/* Sets the floor of a KEYSPACE_APPEND that is timed: with the batch, whatever has a key below `key`
+ * (1 to FLOOR_BYTES_MAX bytes of tree/floor.h) is gone, and nothing may be put there. A floor never
+ * falls. */
+void batch_set_floor(struct batch *batch, unsigned keyspace, struct slice key);
+
 /* True if nothing was put. A batch whose first put failed is not empty: it must be refused. */
 static inline bool batch_is_empty(const struct batch *batch)
 {
@@ -55,9 +60,12 @@ static inline size_t batch_bytes(const struct batch *batch)
 
 /* --- reading, for engine_write and tests ------------------------------------------------- */
 
+/* A type beside those of table/key.h. */
+#define BATCH_SET_FLOOR 2U
+
 struct batch_op {
     unsigned keyspace;
-    unsigned type; /* KEY_PUT or KEY_DELETE of table/key.h */
+    unsigned type; /* KEY_PUT or KEY_DELETE of table/key.h, or BATCH_SET_FLOOR */
     struct slice key;
     struct slice value;
 };

@@ -143,6 +143,8 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
     options->step_bytes = or_default(given->step_bytes, 1 * MIB);
     options->compactions = given->compactions == 0 ? 2 : given->compactions;
     CHECK(options->compactions <= ENGINE_COMPACTIONS_MAX);
+    options->rewrites_max = or_default(given->rewrites_max, 4);
+    atomic_store(&engine->rewrites_left, (unsigned)options->rewrites_max);
     CHECK(options->immutable_max <= ENGINE_IMMUTABLE_MAX);
     CHECK(options->l0_trigger <= options->l0_slowdown && options->l0_slowdown <= options->l0_stop);
     engine->codec_counters.clock = options->clock;
@@ -156,7 +158,8 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
                                                  .keyspace_count = options->keyspace_count,
                                                  .l0_trigger = options->l0_trigger,
                                                  .level_base_bytes = options->level_base_bytes,
-                                                 .level_multiplier = options->level_multiplier};
+                                                 .level_multiplier = options->level_multiplier,
+                                                 .table_bytes = options->table_bytes};
 }
 
 static void check_keyspaces(const struct engine_options *options)
@@ -405,6 +408,7 @@ static enum status open_view(struct engine *engine, struct error *err)
     for (unsigned i = 0; i < engine->options.keyspace_count; i++) {
         if (engine->keyspaces[i].layout == KEYSPACE_APPEND) {
             buf_append_slice(&engine->append_last[i], largest_key(version, i));
+            engine->append_floor[i] = *version_floor(version, i);
         }
     }
     mem_set_unref(active);

@@ -28,6 +28,10 @@
  * - A reader without a snapshot sees all batches that were written before it began.
  * - After any crash the content is that of some seal, and engine_sealed_state() is its blob;
  *   no seal whose flush was reported (on_flushed, engine_flush) is lost.
+ * - What lies below a keyspace's floor is gone for whoever sees the batch that set it; it stays for
+ *   snapshots that do not, and on disk until the floor's seal is flushed: then whole tables are
+ *   dropped, damaged or not, without reading or writing any, and partitions partly below rewritten
+ *   by options of the keyspace. The edit that drops them needs room for a record in the manifest.
  * - A failed sync or read of a job is final: from then on engine_write, engine_seal and
  *   engine_flush return that error until the engine is opened anew; reads go on.
  *   A full disk is not: the job repeats itself with backoff, nothing is lost, and writes get
@@ -84,6 +88,7 @@ struct engine_options {
     /* What flushes and compactions write in a second. Flushes and the merges of level 0 do not wait
      * for it; the levels below make room for them, and rest. [no limit] */
     uint64_t write_bytes_per_second;
+    size_t rewrites_max; /* partitions that are rewritten after a floor has risen [4] */
 
     /* A seal became durable, tables and blob. Called on the executor's thread, in the order of
      * the seals, with no lock held; `owner_state` is valid during the call. May be NULL. */
@@ -132,8 +137,8 @@ enum status engine_background_error(struct engine *engine, struct error *err);
  * RESOURCE_EXHAUSTED: memory limits are reached; the batch may be tried again after a seal, or
  * once the disk has room. Also, at four times its stop, a level 0 that cannot be merged because of
  * damage: that does not pass before the engine is opened anew. INVALID_ARGUMENT: a failed batch, a
- * delete or a key out of order in a KEYSPACE_APPEND. No memory in the middle of a batch is a final
- * error. */
+ * delete, a key out of order or below the floor in a KEYSPACE_APPEND, a floor that falls. No memory
+ * in the middle of a batch is a final error. */
 enum status engine_write(struct engine *engine, const struct batch *batch,
                          struct error *err) MUST_USE;
 
@@ -181,6 +186,11 @@ enum status engine_get(struct engine *engine, const struct snapshot *snapshot, u
 /* As engine_get at the present, for the writer's thread: takes no lock and no reference. */
 enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struct slice key,
                                  struct buf *value, struct error *err) MUST_USE;
+
+/* Replaces *out with the floor of a KEYSPACE_APPEND at `snapshot` (NULL: now): keys below it are
+ * gone. Empty: none was set (batch_set_floor). */
+enum status engine_floor(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
+                         struct buf *out, struct error *err) MUST_USE;
 
 struct engine_iter_options {
     struct slice begin; /* first key of the range; empty: from the start. Copied. */
@@ -246,6 +256,12 @@ struct engine_stats {
     uint64_t compactions_now;    /* under way */
     uint64_t compaction_debt;    /* bytes that levels hold above their targets */
     bool compaction_due;         /* or under way */
+    uint64_t partitions;         /* of all KEYSPACE_APPEND, but for fresh tables */
+    uint64_t dead_bytes;         /* of theirs, below the durable floor; estimated from positions */
+    uint64_t partitions_dropped; /* whole below a floor; fresh tables too */
+    uint64_t partition_bytes_dropped;
+    uint64_t partitions_rewritten; /* partly below */
+    uint64_t partition_bytes_rewritten;
     uint64_t background_retries; /* for want of space */
     uint64_t block_cache_bytes;
     uint64_t block_cache_hits;

@@ -82,7 +82,8 @@ static void give_back(struct engine *engine, const struct version *version, cons
 static bool pick_next_locked(struct engine *engine, const struct version *version, bool in_debt,
                              struct pick *pick)
 {
-    struct pick_options options = engine->pick_options;
+    struct floor floors[KEYSPACES_MAX];
+    struct pick_options options = engine_pick_options(engine, version, floors);
     options.only_level0 = in_debt;
     if (pick_compaction(version, &options, pick)) {
         return true;
@@ -113,6 +114,16 @@ static bool must_be_alone(struct engine *engine)
     return failing && atomic_load(&engine->compacting) > 0;
 }
 
+/* One partition less may be rewritten in this round. */
+static void count_rewrite_locked(struct engine *engine, const struct pick *pick)
+{
+    unsigned left = atomic_load(&engine->rewrites_left);
+    if (pick->begin == pick->end && left > 0) {
+        /* If a floor begins the next round just now, that round has one less. */
+        atomic_store(&engine->rewrites_left, left - 1);
+    }
+}
+
 /* The version that has the tables, referenced; NULL: nothing is due that is not taken. */
 static struct version *take_next(struct compaction *compaction, struct pick *pick)
 {
@@ -123,6 +134,7 @@ static struct version *take_next(struct compaction *compaction, struct pick *pic
     bool found = !must_be_alone(engine) && pick_next_locked(engine, version, in_debt, pick);
     if (found) {
         take(version, pick, true);
+        count_rewrite_locked(engine, pick);
         (void)atomic_fetch_add(&engine->compacting, 1);
     }
     mutex_unlock(&engine->pick_mutex);
@@ -194,10 +206,27 @@ static void give_up(struct compaction *compaction, const struct error *what)
     let_go(compaction);
 }
 
+/* What was below a floor. */
+static void count_dead(struct engine_metrics *metrics, const struct compact *compact)
+{
+    const struct pick *pick = &compact->pick;
+    if (pick->drop) {
+        for (size_t i = pick->begin; i < pick->end; i++) {
+            counter_add(&metrics->partition_bytes_dropped,
+                        version_at(compact->version, pick->keyspace, pick->level, i)->bytes);
+        }
+        counter_add(&metrics->partitions_dropped, pick->end - pick->begin);
+    } else if (pick->begin == pick->end) {
+        counter_add(&metrics->partitions_rewritten, pick->below_end - pick->below_begin);
+        counter_add(&metrics->partition_bytes_rewritten, compact->output.written);
+    }
+}
+
 static void complete(struct compaction *compaction)
 {
     struct engine *engine = compaction->background.engine;
     struct engine_metrics *metrics = &engine->metrics;
+    count_dead(metrics, &compaction->compact);
     counter_add(&metrics->compactions, 1);
     counter_add(&metrics->compaction_bytes_read, compaction->compact.read);
     counter_add(&metrics->compaction_bytes_written, compaction->compact.output.written);

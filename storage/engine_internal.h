@@ -97,6 +97,8 @@ struct engine {
     struct condition changed; /* a view was replaced, a job failed */
     _Atomic(struct view *) view;
     struct snapshot_list snapshots;
+    bool floors_held;       /* snapshots keep what is below a durable floor */
+    bool compact_due;       /* they keep it no longer: see engine_poll */
     struct buf owner_state; /* of the last flushed seal */
     uint64_t sealed_count;  /* flushed */
     atomic_bool failed;
@@ -109,6 +111,7 @@ struct engine {
     struct view *writer_view; /* a reference of its own, perhaps behind `view` */
     uint64_t seal_number;
     struct buf append_last[KEYSPACES_MAX]; /* highest key of each KEYSPACE_APPEND */
+    struct floor append_floor[KEYSPACES_MAX];
 
     struct background flush_job;
     struct background remove_job;
@@ -126,8 +129,9 @@ struct engine {
     /* The compactions'. */
     struct compaction compactions[ENGINE_COMPACTIONS_MAX]; /* options.compactions of them */
     struct mutex pick_mutex;
-    atomic_uint compacting;    /* how many have taken tables; changed under pick_mutex */
-    atomic_bool compact_whole; /* engine_compact waits; a job unsets it */
+    atomic_uint compacting;         /* how many have taken tables; changed under pick_mutex */
+    atomic_bool compact_whole;      /* engine_compact waits; a job unsets it */
+    _Atomic unsigned rewrites_left; /* partitions of this round; a durable floor begins the next */
     struct rate_limit rate;
     atomic_bool damage_told;
     struct error missing; /* OK, or a table that was not there at the open */
@@ -160,6 +164,20 @@ void engine_fail(struct engine *engine, const struct error *err);
 
 /* OK, or the final error. */
 enum status engine_check_failed(struct engine *engine, struct error *err) MUST_USE;
+
+/* --- engine_floor.c ------------------------------------------------------------------------- */
+
+/* The floor that a reader of this view sees at `sequence`, which he took after the view. */
+struct floor engine_view_floor(const struct view *view, unsigned keyspace, uint64_t sequence);
+
+/* The same for a reader who may have a snapshot (else NULL). */
+struct floor engine_floor_at(const struct view *view, const struct snapshot *snapshot,
+                             unsigned keyspace, uint64_t sequence);
+
+/* How the next compaction is picked, `floors` being the memory for the floors below which nobody
+ * needs anything: those of held snapshots and of the last flushed seal. */
+struct pick_options engine_pick_options(struct engine *engine, const struct version *version,
+                                        struct floor floors[KEYSPACES_MAX]);
 
 /* --- engine_stats.c ------------------------------------------------------------------------- */
 

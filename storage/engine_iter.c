@@ -124,6 +124,20 @@ static bool is_timed(const struct keyspace_options *keyspace)
     return keyspace->layout == KEYSPACE_APPEND && keyspace->timed;
 }
 
+/* What is below the floor is not there. */
+static enum status begin_at_floor(struct engine_iter *iter, const struct snapshot *snapshot,
+                                  unsigned keyspace, struct error *err)
+{
+    struct floor floor = engine_floor_at(iter->view, snapshot, keyspace, iter->sequence);
+    if (floor_hides(&floor, buf_slice(&iter->begin))) {
+        buf_clear(&iter->begin);
+        buf_append_slice(&iter->begin, floor_key(&floor));
+    }
+    return buf_failed(&iter->begin)
+               ? error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a bound")
+               : STATUS_OK;
+}
+
 enum status engine_iter_new(struct engine *engine, const struct snapshot *snapshot,
                             unsigned keyspace, const struct engine_iter_options *options,
                             struct engine_iter **out, struct error *err)
@@ -162,6 +176,9 @@ enum status engine_iter_new(struct engine *engine, const struct snapshot *snapsh
         iter->sequence = snapshot != NULL
                              ? snapshot->sequence
                              : atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
+        status = begin_at_floor(iter, snapshot, keyspace, err);
+    }
+    if (status == STATUS_OK) {
         status = open_merge(iter, keyspace, &reading, err);
     }
     if (status != STATUS_OK) {

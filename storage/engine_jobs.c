@@ -168,6 +168,9 @@ enum status engine_install_edit(struct engine *engine, struct edit *edit, struct
         old = engine_view_replace_locked(engine, next, NULL, flushed, version);
         mutex_unlock(&engine->mutex);
         catalog_publish(engine->catalog, version);
+        if (edit_floor_count(edit) > 0) {
+            atomic_store(&engine->rewrites_left, (unsigned)engine->options.rewrites_max);
+        }
         rewrite_manifest(engine, version);
     } else {
         version_release(version);
@@ -222,6 +225,12 @@ static enum status begin_flush(struct engine *engine, struct error *err)
     edit->seal_count = set->seal_number;
     edit->owner_state = buf_slice(&set->owner_state);
     edit->last_sequence = set->last_sequence;
+    for (unsigned i = 0; i < engine->options.keyspace_count; i++) {
+        const struct floor *floor = mem_set_floor(set, i, SEQUENCE_MAX);
+        if (floor != NULL) {
+            edit_set_floor(edit, i, floor_key(floor));
+        }
+    }
     flush_init(&engine->flush, &engine->place, engine->keyspaces, engine->options.keyspace_count,
                set->memtables, engine->flush_snapshots.sequences, engine->flush_snapshots.count,
                edit);
@@ -336,7 +345,8 @@ void engine_poll(struct engine *engine)
     uint64_t now_ns = clock_monotonic_ns(engine->options.clock);
     mutex_lock(&engine->mutex);
     bool flush_due = is_due(&engine->flush_backoff, now_ns);
-    bool compaction_due = is_due(&engine->compact_backoff, now_ns);
+    bool compaction_due = is_due(&engine->compact_backoff, now_ns) || engine->compact_due;
+    engine->compact_due = false;
     mutex_unlock(&engine->mutex);
     if (flush_due) {
         submit_flush(engine);

@@ -96,6 +96,10 @@ static void put_shape(struct engine *engine, struct buf *out)
         runs_most = runs > runs_most ? runs : runs_most;
         bool leveled = engine->keyspaces[keyspace].layout == KEYSPACE_LEVELED;
         lowest += leveled ? lowest_bytes(view->version, keyspace) : 0;
+        if (!leveled) {
+            put(out, "dead_bytes{keyspace=\"%s\"} %" PRIu64, engine->keyspaces[keyspace].name,
+                pick_dead_bytes(view->version, keyspace, version_floor(view->version, keyspace)));
+        }
         for (unsigned level = 0; level < TREE_LEVELS; level++) {
             uint64_t bytes = version_bytes(view->version, keyspace, level);
             all += leveled ? bytes : 0;
@@ -128,6 +132,11 @@ static void put_work(struct engine_metrics *metrics, struct buf *out)
     put_count(out, "compaction_bytes_written_total",
               counter_get(&metrics->compaction_bytes_written));
     put_count(out, "background_retries_total", counter_get(&metrics->background_retries));
+    put_count(out, "partitions_dropped_total", counter_get(&metrics->partitions_dropped));
+    put_count(out, "partition_bytes_dropped_total", counter_get(&metrics->partition_bytes_dropped));
+    put_count(out, "partitions_rewritten_total", counter_get(&metrics->partitions_rewritten));
+    put_count(out, "partition_bytes_rewritten_total",
+              counter_get(&metrics->partition_bytes_rewritten));
     put(out, "write_amplification %.3f",
         ratio(counter_get(&metrics->flush_bytes_written) +
                   counter_get(&metrics->compaction_bytes_written),

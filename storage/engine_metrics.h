@@ -34,6 +34,10 @@ struct engine_metrics {
     struct counter compaction_bytes_read;
     struct counter compaction_bytes_written;
     struct counter background_retries;
+    struct counter partitions_dropped; /* and fresh tables, whole below a floor */
+    struct counter partition_bytes_dropped;
+    struct counter partitions_rewritten; /* partly below */
+    struct counter partition_bytes_rewritten;
     struct histogram lookup_ns; /* sampled */
     struct histogram write_ns;  /* sampled, waiting included */
     struct histogram flush_ns;  /* from begin to durable */

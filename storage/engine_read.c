@@ -11,12 +11,18 @@
 
 struct snapshot *engine_snapshot_new(struct engine *engine)
 {
-    struct snapshot *snapshot = alloc_zeroed(engine->alloc, 1, sizeof *snapshot);
+    size_t count = engine->options.keyspace_count;
+    struct snapshot *snapshot =
+        alloc_zeroed(engine->alloc, 1, sizeof *snapshot + count * sizeof *snapshot->floors);
     if (snapshot == NULL) {
         return NULL;
     }
     mutex_lock(&engine->mutex);
+    const struct view *view = atomic_load_explicit(&engine->view, memory_order_relaxed);
     snapshot->sequence = atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        snapshot->floors[i] = engine_view_floor(view, i, snapshot->sequence);
+    }
     snapshot_list_add(&engine->snapshots, snapshot);
     mutex_unlock(&engine->mutex);
     return snapshot;
@@ -29,6 +35,7 @@ void engine_snapshot_free(struct engine *engine, struct snapshot *snapshot)
     }
     mutex_lock(&engine->mutex);
     snapshot_list_remove(&engine->snapshots, snapshot);
+    engine->compact_due = engine->compact_due || engine->floors_held;
     mutex_unlock(&engine->mutex);
     alloc_free(engine->alloc, snapshot);
 }
@@ -81,11 +88,16 @@ static enum status get_from_tables(const struct view *view, uint64_t sequence, u
     return STATUS_OK;
 }
 
-static enum status get_from_view(const struct view *view, uint64_t sequence, unsigned keyspace,
-                                 struct slice key, struct buf *value, struct error *err)
+static enum status get_from_view(const struct view *view, const struct snapshot *snapshot,
+                                 uint64_t sequence, unsigned keyspace, struct slice key,
+                                 struct buf *value, struct error *err)
 {
     CHECK(keyspace < view->active->count);
     buf_clear(value);
+    struct floor floor = engine_floor_at(view, snapshot, keyspace, sequence);
+    if (floor_hides(&floor, key)) {
+        return STATUS_NOT_FOUND;
+    }
     struct slice found;
     enum lookup result = memtable_get(view->active->memtables[keyspace], key, sequence, &found);
     for (size_t i = view->immutable_count; result == LOOKUP_ABSENT && i > 0; i--) {
@@ -135,7 +147,7 @@ enum status engine_get(struct engine *engine, const struct snapshot *snapshot, u
     uint64_t sequence = snapshot != NULL
                             ? snapshot->sequence
                             : atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
-    enum status status = get_from_view(view, sequence, keyspace, key, value, err);
+    enum status status = get_from_view(view, snapshot, sequence, keyspace, key, value, err);
     view_unref(view);
     end_lookup(engine, began_ns, status);
     return status;
@@ -147,7 +159,7 @@ enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struc
     uint64_t began_ns = begin_lookup(engine);
     const struct view *view = engine_writer_view(engine);
     uint64_t sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);
-    enum status status = get_from_view(view, sequence, keyspace, key, value, err);
+    enum status status = get_from_view(view, NULL, sequence, keyspace, key, value, err);
     end_lookup(engine, began_ns, status);
     return status;
 }

@@ -20,6 +20,10 @@ static void count_tables(const struct engine *engine, const struct version *vers
             out->tables += count;
             out->bytes += bytes;
         }
+        if (engine->keyspaces[keyspace].layout == KEYSPACE_APPEND) {
+            out->partitions += version_count(version, keyspace, KEYSPACE_PARTITION_LEVEL);
+            out->dead_bytes += pick_dead_bytes(version, keyspace, version_floor(version, keyspace));
+        }
     }
 }
 
@@ -48,8 +52,10 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
      */
     out->compactions_now = atomic_load(&engine->compacting);
     out->compaction_debt = pick_debt(view->version, &engine->pick_options);
+    struct floor floors[KEYSPACES_MAX];
+    struct pick_options options = engine_pick_options(engine, view->version, floors);
     out->compaction_due =
-        out->compactions_now > 0 || pick_compaction(view->version, &engine->pick_options, &pick);
+        out->compactions_now > 0 || pick_compaction(view->version, &options, &pick);
     view_unref(view);
     struct engine_metrics *metrics = &engine->metrics;
     for (unsigned i = 0; i < ENGINE_STALLS; i++) {
@@ -64,6 +70,10 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     out->compaction_bytes_written = counter_get(&metrics->compaction_bytes_written);
     out->background_retries = counter_get(&metrics->background_retries);
     read_codecs(&engine->codec_counters, out);
+    out->partitions_dropped = counter_get(&metrics->partitions_dropped);
+    out->partition_bytes_dropped = counter_get(&metrics->partition_bytes_dropped);
+    out->partitions_rewritten = counter_get(&metrics->partitions_rewritten);
+    out->partition_bytes_rewritten = counter_get(&metrics->partition_bytes_rewritten);
     struct block_cache_stats cache;
     block_cache_stats(engine->cache, &cache);
     out->block_cache_bytes = cache.bytes;

@@ -40,13 +40,43 @@ void mem_set_unref(struct mem_set *set)
     for (size_t i = 0; i < set->count; i++) {
         memtable_unref(set->memtables[i]);
     }
+    struct mem_floor *floor = atomic_load(&set->floors);
+    while (floor != NULL) {
+        struct mem_floor *older = floor->older;
+        alloc_free(set->alloc, floor);
+        floor = older;
+    }
     buf_release(&set->owner_state);
     alloc_free(set->alloc, set);
 }
 
+bool mem_set_add_floor(struct mem_set *set, uint64_t sequence, unsigned keyspace, struct slice key)
+{
+    struct mem_floor *floor = alloc_zeroed(set->alloc, 1, sizeof *floor);
+    if (floor == NULL) {
+        return false;
+    }
+    floor->sequence = sequence;
+    floor->keyspace = keyspace;
+    floor_set(&floor->floor, key);
+    floor->older = atomic_load_explicit(&set->floors, memory_order_relaxed);
+    atomic_fetch_add_explicit(&set->floors_bytes, sizeof *floor, memory_order_relaxed);
+    atomic_store_explicit(&set->floors, floor, memory_order_release);
+    return true;
+}
+
+const struct floor *mem_set_floor(const struct mem_set *set, unsigned keyspace, uint64_t sequence)
+{
+    const struct mem_floor *at = atomic_load_explicit(&set->floors, memory_order_acquire);
+    while (at != NULL && (at->keyspace != keyspace || at->sequence > sequence)) {
+        at = at->older;
+    }
+    return at == NULL ? NULL : &at->floor;
+}
+
 uint64_t mem_set_bytes(const struct mem_set *set)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = atomic_load_explicit(&set->floors_bytes, memory_order_relaxed);
     for (size_t i = 0; i < set->count; i++) {
         bytes += memtable_bytes(set->memtables[i]);
     }
@@ -60,7 +90,7 @@ bool mem_set_is_empty(const struct mem_set *set)
             return false;
         }
     }
-    return true;
+    return atomic_load(&set->floors) == NULL;
 }
 
 /* --- views --------------------------------------------------------------------------------- */

@@ -18,7 +18,15 @@
 #include "storage/mem/memtable.h"
 #include "storage/tree/pick.h"
 
-/* The memtables of one seal, one a keyspace. */
+/* A floor that a batch has set. */
+struct mem_floor {
+    struct mem_floor *older;
+    uint64_t sequence;
+    unsigned keyspace;
+    struct floor floor;
+};
+
+/* The memtables of one seal, one a keyspace, and the floors that were set meanwhile. */
 struct mem_set {
     struct alloc *alloc;
     _Atomic uint64_t references;
@@ -26,6 +34,8 @@ struct mem_set {
     struct buf owner_state;
     uint64_t seal_number; /* from 1 */
     uint64_t last_sequence;
+    _Atomic(struct mem_floor *) floors; /* the newest first */
+    _Atomic uint64_t floors_bytes;
     size_t count;
     struct memtable *memtables[];
 };
@@ -35,7 +45,15 @@ struct mem_set *mem_set_new(struct alloc *alloc, size_t keyspace_count);
 void mem_set_ref(struct mem_set *set);
 void mem_set_unref(struct mem_set *set); /* NULL is allowed */
 
-/* Memory of all memtables, and whether they hold no entry. Any thread. */
+/* The writer, to the active set. False if there is no memory. */
+bool mem_set_add_floor(struct mem_set *set, uint64_t sequence, unsigned keyspace,
+                       struct slice key) MUST_USE;
+
+/* The newest one of the keyspace that was set at or before `sequence`; NULL: none here. Any thread;
+ * valid as long as the set. */
+const struct floor *mem_set_floor(const struct mem_set *set, unsigned keyspace, uint64_t sequence);
+
+/* Memory of all memtables, and whether they hold no entry and no floor. Any thread. */
 uint64_t mem_set_bytes(const struct mem_set *set);
 bool mem_set_is_empty(const struct mem_set *set);
 

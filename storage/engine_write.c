@@ -112,41 +112,81 @@ static void slow_down(struct engine *engine)
 
 /* --- batches ------------------------------------------------------------------------------- */
 
-/* Keys of a KEYSPACE_APPEND must ascend, from the last batch through this one. */
+/* What a batch leaves of a KEYSPACE_APPEND. */
+struct append_end {
+    struct slice last;
+    struct floor floor;
+};
+
+static enum status check_floor(const struct keyspace_options *keyspace, struct slice key,
+                               struct append_end *end, struct error *err)
+{
+    if (keyspace->layout != KEYSPACE_APPEND || !keyspace->timed || key.length > FLOOR_BYTES_MAX) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: has no such floor",
+                         keyspace->name);
+    }
+    if (floor_hides(&end->floor, key)) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: a floor never falls",
+                         keyspace->name);
+    }
+    floor_set(&end->floor, key);
+    return STATUS_OK;
+}
+
+static enum status check_append(const struct keyspace_options *keyspace, const struct batch_op *op,
+                                struct append_end *end, struct error *err)
+{
+    if (op->type != KEY_PUT) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: nothing can be deleted",
+                         keyspace->name);
+    }
+    if (slice_compare(op->key, end->last) <= 0) {
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "keyspace %s: a key is not above those before it", keyspace->name);
+    }
+    if (floor_hides(&end->floor, op->key)) {
+        return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: a key is below the floor",
+                         keyspace->name);
+    }
+    end->last = op->key;
+    return STATUS_OK;
+}
+
+/* Keys of a KEYSPACE_APPEND must ascend, from the last batch through this one, and floors not
+ * fall. */
 static enum status check_order(struct engine *engine, const struct batch *batch,
-                               struct slice last[KEYSPACES_MAX], struct error *err)
+                               struct append_end ends[KEYSPACES_MAX], struct error *err)
 {
     for (size_t i = 0; i < engine->options.keyspace_count; i++) {
-        last[i] = buf_slice(&engine->append_last[i]);
+        ends[i].last = buf_slice(&engine->append_last[i]);
+        ends[i].floor = engine->append_floor[i];
     }
     struct batch_op op;
     size_t offset = 0;
     while (batch_next(batch, &offset, &op)) {
         CHECK(op.keyspace < engine->options.keyspace_count);
         const struct keyspace_options *keyspace = &engine->keyspaces[op.keyspace];
-        if (keyspace->layout != KEYSPACE_APPEND) {
-            continue;
+        enum status status = STATUS_OK;
+        if (op.type == BATCH_SET_FLOOR) {
+            status = check_floor(keyspace, op.key, &ends[op.keyspace], err);
+        } else if (keyspace->layout == KEYSPACE_APPEND) {
+            status = check_append(keyspace, &op, &ends[op.keyspace], err);
         }
-        if (op.type != KEY_PUT) {
-            return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: nothing can be deleted",
-                             keyspace->name);
+        if (status != STATUS_OK) {
+            return status;
         }
-        if (slice_compare(op.key, last[op.keyspace]) <= 0) {
-            return error_set(err, STATUS_INVALID_ARGUMENT,
-                             "keyspace %s: a key is not above those before it", keyspace->name);
-        }
-        last[op.keyspace] = op.key;
     }
     return STATUS_OK;
 }
 
-static void remember_last(struct engine *engine, const struct slice last[KEYSPACES_MAX])
+static void remember_ends(struct engine *engine, const struct append_end ends[KEYSPACES_MAX])
 {
     for (size_t i = 0; i < engine->options.keyspace_count; i++) {
         struct buf *buf = &engine->append_last[i];
-        if (engine->keyspaces[i].layout == KEYSPACE_APPEND && last[i].data != buf->data) {
+        engine->append_floor[i] = ends[i].floor;
+        if (engine->keyspaces[i].layout == KEYSPACE_APPEND && ends[i].last.data != buf->data) {
             buf_clear(buf);
-            buf_append_slice(buf, last[i]);
+            buf_append_slice(buf, ends[i].last);
             CHECK(!buf_failed(buf)); /* its memory was reserved at the open */
         }
     }
@@ -159,8 +199,14 @@ static enum status insert(struct view *view, const struct batch *batch, uint64_t
     struct batch_op op;
     size_t offset = 0;
     while (batch_next(batch, &offset, &op)) {
-        enum status status = memtable_add(view->active->memtables[op.keyspace], ++sequence,
-                                          (enum key_type)op.type, op.key, op.value, err);
+        enum status status = STATUS_OK;
+        sequence++;
+        if (op.type != BATCH_SET_FLOOR) {
+            status = memtable_add(view->active->memtables[op.keyspace], sequence,
+                                  (enum key_type)op.type, op.key, op.value, err);
+        } else if (!mem_set_add_floor(view->active, sequence, op.keyspace, op.key)) {
+            status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a floor");
+        }
         if (status != STATUS_OK) {
             return status;
         }
@@ -209,10 +255,9 @@ static enum status make_room(struct engine *engine, bool paced, struct error *er
     return STATUS_OK;
 }
 
-/* `last`: the last key of each KEYSPACE_APPEND behind the batch. `paced`: slows down if it is due.
- */
+/* `ends`: where each KEYSPACE_APPEND ends with the batch. `paced`: slows down if it is due. */
 static enum status admit(struct engine *engine, const struct batch *batch, bool paced,
-                         struct slice last[KEYSPACES_MAX], struct error *err)
+                         struct append_end ends[KEYSPACES_MAX], struct error *err)
 {
     enum status status = engine_check_failed(engine, err);
     if (status != STATUS_OK) {
@@ -224,20 +269,20 @@ static enum status admit(struct engine *engine, const struct batch *batch, bool 
     if (batch->count == 0) {
         return STATUS_OK;
     }
-    status = check_order(engine, batch, last, err);
+    status = check_order(engine, batch, ends, err);
     return status == STATUS_OK ? make_room(engine, paced, err) : status;
 }
 
 enum status engine_check_write(struct engine *engine, const struct batch *batch, struct error *err)
 {
-    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
-    return admit(engine, batch, false, last, err);
+    struct append_end ends[KEYSPACES_MAX];
+    return admit(engine, batch, false, ends, err);
 }
 
 static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
 {
-    struct slice last[KEYSPACES_MAX] = {{.length = 0}};
-    enum status status = admit(engine, batch, true, last, err);
+    struct append_end ends[KEYSPACES_MAX];
+    enum status status = admit(engine, batch, true, ends, err);
     if (status != STATUS_OK || batch->count == 0) {
         return status;
     }
@@ -252,7 +297,7 @@ static enum status write_batch(struct engine *engine, const struct batch *batch,
         engine_fail(engine, &why);
         return engine_check_failed(engine, err);
     }
-    remember_last(engine, last);
+    remember_ends(engine, ends);
     atomic_store_explicit(&engine->last_sequence, sequence + batch->count, memory_order_release);
     counter_add(&engine->metrics.writes, 1);
     counter_add(&engine->metrics.written_entries, batch->count);

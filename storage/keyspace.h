@@ -46,6 +46,33 @@ struct keyspace_options {
      * theirs (table/times.h), queries by time read only what they must, and a floor may be set.
      * May be turned on for a store that has tables: those may hold any time. */
     bool timed;
+    /* Bounds of partitions: a compaction ends one that has so many bytes, and one that an entry
+     * would make span more time, unless it is small. */
+    uint64_t partition_bytes;     /* 0: the engine's table_bytes */
+    uint64_t partition_bytes_min; /* 0: 64 KiB */
+    uint64_t partition_span;      /* in the times' unit; 0: a day of nanoseconds */
+    /* A partition is rewritten if so much of it is below the floor, and it has so many bytes: */
+    unsigned rewrite_percent;   /* 0: 50 */
+    uint64_t rewrite_bytes_min; /* 0: 1 MiB */
 };
+
+#define KEYSPACE_PARTITION_SPAN_DEFAULT (UINT64_C(24) * 3600 * 1000000000)
+
+static inline uint64_t keyspace_partition_bytes(const struct keyspace_options *keyspace,
+                                                uint64_t table_bytes)
+{
+    return keyspace->partition_bytes == 0 ? table_bytes : keyspace->partition_bytes;
+}
+
+static inline uint64_t keyspace_partition_bytes_min(const struct keyspace_options *keyspace)
+{
+    return keyspace->partition_bytes_min == 0 ? 64 * KIB : keyspace->partition_bytes_min;
+}
+
+static inline uint64_t keyspace_partition_span(const struct keyspace_options *keyspace)
+{
+    return keyspace->partition_span == 0 ? KEYSPACE_PARTITION_SPAN_DEFAULT
+                                         : keyspace->partition_span;
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Snapshot: a sequence number that is held. While it is in the list, flush and
- * compaction keep, of each key, the newest version at or below it. The list is
- * ordered by sequence, since snapshots are taken of a present that only moves on.
+ * Snapshot: a sequence number that is held, and the floors that it sees. While it is in the list,
+ * flush and compaction keep, of each key, the newest version at or below it. The list is ordered by
+ * sequence, since snapshots are taken of a present that only moves on.
  *
  * The list is guarded by its owner's lock.
  */
@@ -13,10 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/tree/floor.h"
+
 struct snapshot {
     uint64_t sequence;
     struct snapshot *older;
     struct snapshot *newer;
+    struct floor floors[]; /* one a keyspace, as this sequence sees them */
 };
 
 struct snapshot_list {

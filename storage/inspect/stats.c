@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "storage/inspect/tables.h"
+#include "storage/tree/pick.h"
 #include "storage/wal/walk.h"
 
 /* --- tables -------------------------------------------------------------------------------- */
@@ -102,8 +103,11 @@ static enum status put_keyspace(const struct inspect_tables *tables, unsigned ke
     (void)fprintf(report->lines, "keyspace name=%s layout=%s tables=%" PRIu64, what->name,
                   what->layout == KEYSPACE_APPEND ? "append" : "leveled", all.tables);
     put_sums(report, &all);
-    if (version_floor(tables->version, keyspace)->length > 0) {
-        report_bytes(report, "floor", floor_key(version_floor(tables->version, keyspace)));
+    const struct floor *floor = version_floor(tables->version, keyspace);
+    if (floor->length > 0) {
+        (void)fprintf(report->lines, " dead_bytes=%" PRIu64,
+                      pick_dead_bytes(tables->version, keyspace, floor));
+        report_bytes(report, "floor", floor_key(floor));
     }
     (void)fputc('\n', report->lines);
     return STATUS_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Stats: what a store is made of, as lines: the manifest, each keyspace, level and table
- * with sizes, keys and what compression made of them; the log and its segments.
+ * with sizes, keys, times, floors and what compression made of them; the log and its segments.
  */
 #ifndef ESTREAT_STORAGE_INSPECT_STATS_H
 #define ESTREAT_STORAGE_INSPECT_STATS_H

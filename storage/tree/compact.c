@@ -115,11 +115,11 @@ enum status compact_init(struct compact *compact, const struct output_place *pla
                          const struct pick *pick, const uint64_t *snapshots, size_t snapshot_count,
                          struct edit *edit, struct error *err)
 {
-    CHECK(pick->begin < pick->end);
+    CHECK(pick->begin < pick->end || pick->below_begin < pick->below_end);
     CHECK(edit_add_count(edit) == 0 && edit_remove_count(edit) == 0);
     *compact = (struct compact){.version = version, .pick = *pick, .edit = edit};
     remove_inputs(compact);
-    if (!pick->move) {
+    if (!pick->move && !pick->drop) {
         enum status status = open_inputs(compact, place->alloc, err);
         if (status != STATUS_OK) {
             return status;
@@ -164,6 +164,19 @@ static enum status put_out(struct compact *compact, struct slice key, struct sli
     return output_add(&compact->output, key, value, err);
 }
 
+/* What is below is not even read. */
+static void begin_at_floor(struct compact *compact)
+{
+    uint8_t target[FLOOR_BYTES_MAX + KEY_TRAILER_BYTES];
+    const struct floor *floor = &compact->pick.floor;
+    if (floor->length == 0) {
+        iter_seek_to_first(compact->iter);
+        return;
+    }
+    size_t length = internal_key_put(target, floor_key(floor), SEQUENCE_MAX, KEY_SEEK);
+    iter_seek(compact->iter, slice_of(target, length));
+}
+
 enum status compact_step(struct compact *compact, size_t bytes, bool *done, struct error *err)
 {
     CHECK(bytes > 0);
@@ -172,8 +185,12 @@ enum status compact_step(struct compact *compact, size_t bytes, bool *done, stru
         *done = true;
         return move_down(compact, err);
     }
+    if (compact->pick.drop) {
+        *done = !edit_failed(compact->edit);
+        return *done ? STATUS_OK : no_memory(err);
+    }
     if (!compact->positioned) {
-        iter_seek_to_first(compact->iter);
+        begin_at_floor(compact);
         compact->positioned = true;
     }
     while (bytes > 0 && iter_valid(compact->iter)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Compaction: merges the tables of a pick into new ones of the level below, a step
- * at a time, and fills the edit that swaps them. What to compact is decided in
- * tree/pick.h; making the edit durable is the caller's part. One thread at a time.
+ * at a time, and fills the edit that swaps them; or rewrites tables there, or drops them. What to
+ * compact is decided in tree/pick.h; making the edit durable is the caller's part. One thread at a
+ * time.
  */
 #ifndef ESTREAT_STORAGE_TREE_COMPACT_H
 #define ESTREAT_STORAGE_TREE_COMPACT_H

@@ -12,14 +12,19 @@ void output_init(struct output *output, const struct output_place *place,
                  struct edit *edit)
 {
     bool flush_whole = level == 0;
+    bool partition = keyspace->layout == KEYSPACE_APPEND && level == KEYSPACE_PARTITION_LEVEL;
     unsigned flushed_to = keyspace->layout == KEYSPACE_APPEND ? KEYSPACE_FRESH_LEVEL : 0;
-    *output = (struct output){.place = place,
-                              .keyspace = keyspace,
-                              .keyspace_index = keyspace_index,
-                              .level = level,
-                              .old = level > flushed_to,
-                              .table_bytes = flush_whole ? UINT64_MAX : place->table_bytes,
-                              .edit = edit};
+    *output = (struct output){
+        .place = place,
+        .keyspace = keyspace,
+        .keyspace_index = keyspace_index,
+        .level = level,
+        .old = level > flushed_to,
+        .table_bytes = flush_whole ? UINT64_MAX
+                       : partition ? keyspace_partition_bytes(keyspace, place->table_bytes)
+                                   : place->table_bytes,
+        .partition = partition && keyspace->timed,
+        .edit = edit};
     codec_adaptive_init(&output->adaptive, place->counters == NULL ? NULL : place->counters->clock,
                         0);
     buf_init(&output->last, place->alloc, USER_KEY_BYTES_MAX);
@@ -74,12 +79,29 @@ static enum status remember_key(struct output *output, struct slice user, struct
     return STATUS_OK;
 }
 
+/* True if the table under way should end before this value. */
+static bool is_full(const struct output *output, struct slice value)
+{
+    uint64_t bytes = table_writer_file_bytes(output->writer);
+    if (bytes >= output->table_bytes) {
+        return true;
+    }
+    uint64_t time = 0;
+    if (!output->partition || bytes < keyspace_partition_bytes_min(output->keyspace) ||
+        !value_time(value, output->keyspace->number_place, &time)) {
+        return false;
+    }
+    struct time_bounds times = output->times;
+    time_bounds_add(&times, time);
+    return times.largest - times.smallest > keyspace_partition_span(output->keyspace);
+}
+
 enum status output_add(struct output *output, struct slice internal_key, struct slice value,
                        struct error *err)
 {
     enum status status = STATUS_OK;
     struct slice user = internal_key_user(internal_key);
-    if (output->writer != NULL && table_writer_file_bytes(output->writer) >= output->table_bytes &&
+    if (output->writer != NULL && is_full(output, value) &&
         !slice_equal(user, buf_slice(&output->last))) {
         status = output_finish(output, err);
     }
@@ -88,6 +110,10 @@ enum status output_add(struct output *output, struct slice internal_key, struct 
     }
     if (status == STATUS_OK && output->table_bytes != UINT64_MAX) {
         status = remember_key(output, user, err);
+    }
+    uint64_t time = 0;
+    if (output->partition && value_time(value, output->keyspace->number_place, &time)) {
+        time_bounds_add(&output->times, time);
     }
     if (status == STATUS_OK) {
         status = table_writer_add(output->writer, internal_key, value, err);
@@ -112,6 +138,7 @@ enum status output_finish(struct output *output, struct error *err)
     struct table_info info;
     enum status status = table_writer_finish(output->writer, &info, err);
     output->writer = NULL;
+    output->times = (struct time_bounds){.known = false};
     if (status != STATUS_OK) {
         return status;
     }

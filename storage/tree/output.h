@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Output: a sorted run of entries on its way into tables of one keyspace and
- * level, split by size, all versions of a user key in one table. Finished tables
- * are synced and recorded as additions of an edit. One owner.
+ * level, split by size (partitions also by time), all versions of a user key in one table. Finished
+ * tables are synced and recorded as additions of an edit. One owner.
  */
 #ifndef ESTREAT_STORAGE_TREE_OUTPUT_H
 #define ESTREAT_STORAGE_TREE_OUTPUT_H
@@ -31,6 +31,8 @@ struct output {
     unsigned level;
     bool old;                       /* not fresh from a memtable */
     uint64_t table_bytes;           /* split at; UINT64_MAX: never */
+    bool partition;                 /* of a timed keyspace: split also by time */
+    struct time_bounds times;       /* then: of the table under way */
     struct edit *edit;              /* borrowed */
     struct codec_adaptive adaptive; /* what CODEC_ADAPTIVE remembers from table to table */
     struct table_writer *writer;

@@ -161,28 +161,66 @@ static size_t place_below(const struct version *version, const struct pick *pick
                                smallest_of(version, pick, i));
 }
 
-/* The partition that ends right before what is picked grows, if it is not the larger part: so it
- * comes to its size with few rewrites. */
-static void pick_last_partition(const struct version *version, struct pick *pick)
+/* Tables taken together; the times of those that do not know theirs do not count. */
+struct gathered {
+    uint64_t bytes;
+    struct time_bounds times;
+};
+
+static void gather(struct gathered *to, const struct table_file *file)
 {
-    size_t place = pick->below_begin;
-    uint64_t bytes = 0;
-    for (size_t i = pick->begin; i < pick->end; i++) {
-        bytes += version_at(version, pick->keyspace, pick->level, i)->bytes;
-    }
-    if (place > 0) {
-        const struct table_file *last =
-            version_at(version, pick->keyspace, pick->level + 1, place - 1);
-        pick->below_begin -= last->bytes <= bytes && is_free(last) ? 1 : 0;
+    to->bytes += file->bytes;
+    if (file->times.known) {
+        time_bounds_add(&to->times, file->times.smallest);
+        time_bounds_add(&to->times, file->times.largest);
     }
 }
 
-/* Fresh tables of a KEYSPACE_APPEND, the oldest ones that are free and lie between the same two
- * partitions. False: there are fewer than two of them, or than one for the whole. */
+/* True if the partition may grow by what follows it. */
+static bool may_grow(const struct pick_options *options, const struct keyspace_options *keyspace,
+                     const struct table_file *last, const struct gathered *following)
+{
+    uint64_t bytes_max = keyspace_partition_bytes(keyspace, options->table_bytes);
+    struct gathered both = *following;
+    gather(&both, last);
+    if (!is_free(last) || last->bytes > following->bytes ||
+        (bytes_max > 0 && last->bytes >= bytes_max / 2 + 1)) {
+        return false;
+    }
+    return !keyspace->timed || last->bytes < keyspace_partition_bytes_min(keyspace) ||
+           both.times.largest - both.times.smallest <= keyspace_partition_span(keyspace);
+}
+
+/* The partitions that end right before what is picked grow, as long as they are not the larger
+ * part: so they come to their size with few rewrites. */
+static void pick_last_partitions(const struct version *version, const struct pick_options *options,
+                                 struct pick *pick)
+{
+    struct gathered following = {.bytes = 0};
+    for (size_t i = pick->begin; i < pick->end; i++) {
+        gather(&following, version_at(version, pick->keyspace, pick->level, i));
+    }
+    while (pick->below_begin > 0) {
+        const struct table_file *last =
+            version_at(version, pick->keyspace, pick->level + 1, pick->below_begin - 1);
+        if (!may_grow(options, &options->keyspaces[pick->keyspace], last, &following)) {
+            return;
+        }
+        gather(&following, last);
+        pick->below_begin--;
+    }
+}
+
+/* Fresh tables of a KEYSPACE_APPEND, the oldest ones that are sound and lie between the same two
+ * partitions. False: there are fewer than two of them, or than one for the whole; or some are being
+ * gathered: what comes of them may lie between these and the partition that would grow. */
 static bool pick_fresh_tables(const struct version *version, const struct pick_options *options,
                               struct pick *pick)
 {
     size_t count = version_count(version, pick->keyspace, pick->level);
+    if (count_free(version, pick->keyspace, pick->level) < count) {
+        return false;
+    }
     for (size_t begin = 0; begin<count; begin = pick->end> begin ? pick->end : begin + 1) {
         pick->begin = begin;
         pick->end = begin;
@@ -194,7 +232,7 @@ static bool pick_fresh_tables(const struct version *version, const struct pick_o
             pick->end++;
         }
         if (pick->end - begin >= (options->whole ? 1 : 2)) {
-            pick_last_partition(version, pick);
+            pick_last_partitions(version, options, pick);
             return true;
         }
     }
@@ -216,6 +254,135 @@ static bool pick_leveled(const struct version *version, struct pick *pick, bool 
     return found;
 }
 
+/* --- below the floor ------------------------------------------------------------------------- */
+
+/* The first 8 bytes of a key behind `skip`, as a number; zeros behind its end. */
+static uint64_t number_at(struct slice key, size_t skip)
+{
+    uint8_t bytes[8] = {0};
+    for (size_t i = 0; i < sizeof bytes && skip + i < key.length; i++) {
+        bytes[i] = key.data[skip + i];
+    }
+    return get_be64(bytes);
+}
+
+/* Positions are dense, and their sizes alike. */
+static uint64_t dead_bytes_of(const struct table_file *file, const struct floor *floor)
+{
+    struct slice smallest = internal_key_user(file->smallest);
+    struct slice largest = internal_key_user(file->largest);
+    if (!floor_hides(floor, smallest)) {
+        return 0;
+    }
+    if (floor_hides(floor, largest)) {
+        return file->bytes;
+    }
+    size_t shared = 0;
+    while (shared < smallest.length && shared < largest.length &&
+           smallest.data[shared] == largest.data[shared]) {
+        shared++;
+    }
+    double begin = (double)number_at(smallest, shared);
+    double width = (double)(number_at(largest, shared) - number_at(smallest, shared)) + 1;
+    double dead = (double)number_at(floor_key(floor), shared) - begin;
+    return dead < 0 ? 0 : (uint64_t)((double)file->bytes * (dead / width));
+}
+
+uint64_t pick_dead_bytes(const struct version *version, unsigned keyspace,
+                         const struct floor *floor)
+{
+    uint64_t bytes = 0;
+    if (floor->length == 0) {
+        return 0;
+    }
+    for (unsigned level = KEYSPACE_FRESH_LEVEL; level <= KEYSPACE_PARTITION_LEVEL; level++) {
+        size_t end = version_lower_bound(version, keyspace, level, floor_key(floor));
+        for (size_t i = 0; i < end; i++) {
+            bytes += version_at(version, keyspace, level, i)->bytes;
+        }
+        if (end < version_count(version, keyspace, level)) {
+            bytes += dead_bytes_of(version_at(version, keyspace, level, end), floor);
+        }
+    }
+    return bytes;
+}
+
+static const struct floor *floor_of(const struct pick_options *options, unsigned keyspace)
+{
+    static const struct floor none = {.length = 0};
+    return options->floors == NULL || options->keyspaces[keyspace].layout != KEYSPACE_APPEND
+               ? &none
+               : &options->floors[keyspace];
+}
+
+static bool is_taken(const struct version *version, const struct pick *pick, size_t index)
+{
+    return table_file_is_taken(version_at(version, pick->keyspace, pick->level, index));
+}
+
+/* Tables of a level that are below a floor: the first ones in a row that nobody merges. */
+static bool pick_dead(const struct version *version, const struct pick_options *options,
+                      struct pick *out)
+{
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
+        const struct floor *floor = floor_of(options, keyspace);
+        if (floor->length == 0) {
+            continue;
+        }
+        for (unsigned level = KEYSPACE_FRESH_LEVEL; level <= KEYSPACE_PARTITION_LEVEL; level++) {
+            struct pick pick = {.keyspace = keyspace, .level = level, .drop = true};
+            size_t end = version_lower_bound(version, keyspace, level, floor_key(floor));
+            while (pick.begin < end && is_taken(version, &pick, pick.begin)) {
+                pick.begin++;
+            }
+            pick.end = pick.begin;
+            while (pick.end < end && !is_taken(version, &pick, pick.end)) {
+                pick.end++;
+            }
+            if (pick.end > pick.begin) {
+                *out = pick;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The partition of which the most is dead, among those that a floor divides. */
+static bool pick_divided(const struct version *version, const struct pick_options *options,
+                         struct pick *out)
+{
+    uint64_t most = 0;
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
+        const struct keyspace_options *of = &options->keyspaces[keyspace];
+        const struct floor *floor = floor_of(options, keyspace);
+        if (floor->length == 0) {
+            continue;
+        }
+        size_t index =
+            version_lower_bound(version, keyspace, KEYSPACE_PARTITION_LEVEL, floor_key(floor));
+        if (index == version_count(version, keyspace, KEYSPACE_PARTITION_LEVEL)) {
+            continue;
+        }
+        const struct table_file *file =
+            version_at(version, keyspace, KEYSPACE_PARTITION_LEVEL, index);
+        uint64_t dead = dead_bytes_of(file, floor);
+        uint64_t percent = of->rewrite_percent == 0 ? 50 : of->rewrite_percent;
+        uint64_t bytes_min = of->rewrite_bytes_min == 0 ? 1 * MIB : of->rewrite_bytes_min;
+        bool due = options->whole || (file->bytes >= bytes_min &&
+                                      (double)dead * 100 >= (double)file->bytes * (double)percent);
+        if (due && dead > most && is_free(file)) {
+            most = dead;
+            *out = (struct pick){.keyspace = keyspace,
+                                 .level = KEYSPACE_FRESH_LEVEL,
+                                 .below_begin = index,
+                                 .below_end = index + 1,
+                                 .floor = *floor};
+        }
+    }
+    return most > 0;
+}
+
 /* The most urgent level of one keyspace, if it is more urgent than *most. */
 static bool pick_of_keyspace(const struct version *version, const struct pick_options *options,
                              unsigned keyspace, double *most, struct pick *out)
@@ -234,7 +401,8 @@ static bool pick_of_keyspace(const struct version *version, const struct pick_op
         if (present < 1.0 || present <= *most || starves) {
             continue;
         }
-        struct pick pick = {.keyspace = keyspace, .level = level};
+        struct pick pick = {
+            .keyspace = keyspace, .level = level, .floor = *floor_of(options, keyspace)};
         if (appends ? pick_fresh_tables(version, options, &pick)
                     : pick_leveled(version, &pick, &level0_waits)) {
             *most = present;
@@ -250,10 +418,16 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
 {
     CHECK(options->l0_trigger > 0);
     CHECK(options->level_base_bytes > 0 && options->level_multiplier > 0);
+    if (pick_dead(version, options, out)) {
+        return true;
+    }
     double most = 0.0;
     bool found = false;
     for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
         found = pick_of_keyspace(version, options, keyspace, &most, out) || found;
+    }
+    if (!found && !options->only_level0 && (options->rewrite || options->whole)) {
+        found = pick_divided(version, options, out);
     }
     return found;
 }

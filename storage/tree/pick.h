@@ -8,7 +8,10 @@
  * in the end all of a keyspace is in one level.
  *
  * Of a KEYSPACE_APPEND nothing overlaps; its fresh tables are gathered into partitions when there
- * are `l0_trigger` of them.
+ * are `l0_trigger` of them, together with the partitions before them, as long as those are no
+ * larger than what follows them, far below their bound in bytes, and within that in time. Before
+ * anything else, tables below the floor are dropped, whether damaged or not; after all else, the
+ * partition that the floor divides is rewritten, if enough of it is dead.
  *
  * Tables that are damaged (table_file_is_damaged) are never picked, nor are those that
  * would have to be merged with them: what can be merged apart from them is. Nor are those that
@@ -18,6 +21,7 @@
  *   is part of it. So two picks of the same levels that share no table share no key.
  * - Of level 0 there is one pick at a time, since it is all of it that was there; while it waits
  *   for tables of level 1, none of those is taken for another merge.
+ * - Of the fresh tables of a KEYSPACE_APPEND there is one pick at a time.
  *
  * Pure functions of a version; any thread.
  */
@@ -33,8 +37,11 @@ struct pick_options {
     size_t l0_trigger;
     uint64_t level_base_bytes; /* target of level 1 */
     uint64_t level_multiplier;
-    bool whole;       /* whatever the sizes are */
-    bool only_level0; /* the rest has time */
+    uint64_t table_bytes;       /* bound of partitions that have no other; 0: none */
+    const struct floor *floors; /* one a keyspace: nobody needs what is below; NULL: none */
+    bool rewrite;               /* partitions that are partly below */
+    bool whole;                 /* whatever the sizes are */
+    bool only_level0;           /* the rest has time, but for what is only dropped */
 };
 
 /* What to compact: the tables [begin, end) of `level` with those at [below_begin, below_end) of
@@ -47,6 +54,8 @@ struct pick {
     size_t below_begin;
     size_t below_end;
     bool move; /* nothing overlaps: the one table goes down as it is */
+    bool drop; /* the tables go, and nothing is written; else, if begin is end: those below alone */
+    struct floor floor; /* what is below is not written */
 };
 
 /* False: nothing is due, or nothing of what is can be merged. */
@@ -56,6 +65,11 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
 /* Bytes that are to be merged until nothing is due: of level 0 if it is, and what the levels below
  * hold above their targets. */
 uint64_t pick_debt(const struct version *version, const struct pick_options *options);
+
+/* Bytes of a KEYSPACE_APPEND's tables that are below the floor: of the table that it divides, the
+ * share that lies below in the space of its keys. */
+uint64_t pick_dead_bytes(const struct version *version, unsigned keyspace,
+                         const struct floor *floor);
 
 /* What stalls look at: the most level-0 tables that a leveled keyspace has, of the keyspaces whose
  * level 0 can be merged, and of those in which damage is in the way. */

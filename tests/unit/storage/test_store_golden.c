@@ -2,8 +2,8 @@
  *
  * Golden stores: the files of a store and of a log, as each released version of the formats makes
  * them, open for ever, and none of their bytes is read otherwise. To make those of a new version:
- * ESTREAT_GOLDEN_DIR=DIR makes this test write them there (DIR/store_v1, DIR/log_v1,
- * DIR/log_v2 exist).
+ * ESTREAT_GOLDEN_DIR=DIR makes this test write them there (DIR/store_v1, store_v2, log_v1 and
+ * log_v2 exist).
  *
  * Nothing here may depend on other fixtures: what the files hold must never change.
  */
@@ -442,6 +442,138 @@ static void golden_is_written(void **state)
     end(&world);
 }
 
+/* --- version 2 of the manifest: times and floors ------------------------------------------- */
+
+enum { TIME_PLACE = 2, TIMED_EVENTS = 12, TIMED_FLOOR = 5 };
+
+static const struct keyspace_options timed_keyspaces[KS_COUNT] = {
+    {.name = "keyed", .layout = KEYSPACE_LEVELED, .codec_new = CODEC_NONE},
+    {.name = "growing",
+     .layout = KEYSPACE_APPEND,
+     .codec_new = CODEC_NONE,
+     .number_place = TIME_PLACE,
+     .timed = true},
+};
+
+static const char *const timed_files[] = {"store_v2/CURRENT", "store_v2/MANIFEST-000001",
+                                          "store_v2/000002.sst", "store_v2/000003.sst"};
+enum { TIMED_FILES = sizeof timed_files / sizeof timed_files[0] };
+
+static struct slice timed_value(uint8_t out[16], uint64_t event)
+{
+    memcpy(out, "a........bcdefg", 16);
+    put_le64(out + TIME_PLACE, 1700000000000000000 + event * 1000 - event % 4 * 2500);
+    return slice_of(out, 15);
+}
+
+static void begin_timed(struct world *world)
+{
+    begin(world);
+    world->options.dir = "store_v2";
+    world->options.keyspaces = timed_keyspaces;
+}
+
+/* Two seals; the second one has the floor, in the middle of the first one's table. */
+static void make_timed_store(struct world *world)
+{
+    struct batch batch;
+    batch_init(&batch, alloc_default());
+    assert_ok(engine_open(&world->options, &world->engine, &world->err), &world->err);
+    for (uint64_t seal = 0; seal < 2; seal++) {
+        batch_clear(&batch);
+        for (uint64_t i = 0; i < TIMED_EVENTS / 2; i++) {
+            uint8_t key[8];
+            uint8_t bytes[16];
+            uint64_t event = seal * TIMED_EVENTS / 2 + i;
+            put_be64(key, event);
+            batch_put(&batch, KS_GROWING, slice_of(key, 8), timed_value(bytes, event));
+        }
+        if (seal == 1) {
+            uint8_t key[8];
+            put_be64(key, TIMED_FLOOR);
+            batch_set_floor(&batch, KS_GROWING, slice_of(key, 8));
+        }
+        assert_ok(engine_write(world->engine, &batch, &world->err), &world->err);
+        assert_ok(engine_seal(world->engine, slice_of_string("state"), &world->err), &world->err);
+        assert_ok(engine_flush(world->engine, &world->err), &world->err);
+    }
+    batch_release(&batch);
+    close_engine(world);
+}
+
+/* What is written today of times and floors is the golden store, byte for byte. */
+static void times_and_floors_are_written(void **state)
+{
+    struct world world;
+    (void)state;
+    begin_timed(&world);
+    make_timed_store(&world);
+    for (size_t i = 0; i < TIMED_FILES; i++) {
+        char path[PATH_BYTES_MAX];
+        struct buf golden;
+        struct buf written;
+        read_file(fs_posix(), golden_path(path, timed_files[i]), &golden);
+        read_file(world.fs, timed_files[i], &written);
+        if (!slice_equal(buf_slice(&written), buf_slice(&golden))) {
+            fail_msg("%s is not what is written now", timed_files[i]);
+        }
+        buf_release(&written);
+        buf_release(&golden);
+    }
+    end(&world);
+}
+
+/* A store with times and a floor opens, and holds what is not below the floor. */
+static void a_store_with_times_and_floors_opens(void **state)
+{
+    struct world world;
+    (void)state;
+    begin_timed(&world);
+    assert_ok(fs_make_dir(world.fs, "store_v2", &world.err), &world.err);
+    for (size_t i = 0; i < TIMED_FILES; i++) {
+        char path[PATH_BYTES_MAX];
+        struct buf bytes;
+        read_file(fs_posix(), golden_path(path, timed_files[i]), &bytes);
+        write_file(world.fs, timed_files[i], buf_slice(&bytes));
+        buf_release(&bytes);
+    }
+    assert_ok(engine_open(&world.options, &world.engine, &world.err), &world.err);
+    assert_ok(engine_verify(world.engine, &world.err), &world.err);
+    struct engine_iter *iter = NULL;
+    const struct engine_iter_options options = {
+        .by_time = true, .time_begin = 0, .time_end = UINT64_MAX};
+    assert_ok(engine_iter_new(world.engine, NULL, KS_GROWING, &options, &iter, &world.err),
+              &world.err);
+    uint64_t event = TIMED_FLOOR;
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        uint8_t bytes[16];
+        assert_int_equal(get_be64(engine_iter_key(iter).data), event);
+        assert_true(slice_equal(engine_iter_value(iter), timed_value(bytes, event)));
+        event++;
+    }
+    assert_ok(engine_iter_status(iter, &world.err), &world.err);
+    assert_int_equal(event, TIMED_EVENTS);
+    engine_iter_close(iter);
+    close_engine(&world);
+    end(&world);
+}
+
+static void write_timed(const char *directory)
+{
+    struct world world;
+    begin_timed(&world);
+    make_timed_store(&world);
+    for (size_t i = 0; i < TIMED_FILES; i++) {
+        char path[PATH_BYTES_MAX];
+        struct buf bytes;
+        read_file(world.fs, timed_files[i], &bytes);
+        assert_ok(path_join(path, directory, timed_files[i], &world.err), &world.err);
+        write_file(fs_posix(), path, buf_slice(&bytes));
+        buf_release(&bytes);
+    }
+    end(&world);
+}
+
 static void write_golden(const char *directory)
 {
     struct world world;
@@ -466,11 +598,16 @@ int main(void)
     log_set_level(LOG_OFF);
     if (directory != NULL) {
         write_golden(directory);
+        write_timed(directory);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(store_of_version_1_opens), cmocka_unit_test(log_of_version_1_opens),
-        cmocka_unit_test(log_of_version_2_opens),   cmocka_unit_test(golden_is_sound),
+        cmocka_unit_test(store_of_version_1_opens),
+        cmocka_unit_test(log_of_version_1_opens),
+        cmocka_unit_test(log_of_version_2_opens),
+        cmocka_unit_test(golden_is_sound),
         cmocka_unit_test(golden_is_written),
+        cmocka_unit_test(a_store_with_times_and_floors_opens),
+        cmocka_unit_test(times_and_floors_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
