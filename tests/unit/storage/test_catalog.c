@@ -370,6 +370,143 @@ static void test_pick_fresh(void **state)
     fixture_release(&fixture);
 }
 
+static void take_one(struct fixture *fixture, unsigned level, size_t index, bool taken)
+{
+    struct version *version = catalog_acquire(fixture->catalog);
+    table_file_take(version_at(version, 0, level, index), taken);
+    version_release(version);
+}
+
+/* While some fresh tables are gathered no others are: these could come to lie around those,
+ * together with a partition that only they let grow. */
+static void test_pick_fresh_once(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    add_to(&fixture.edit, 0, 2, 1, 31, "a", "b");
+    add_to(&fixture.edit, 0, 1, 2, 10, "c", "d");
+    for (unsigned i = 0; i < 6; i++) {
+        const char *const keys[] = {"e", "f", "g", "h", "i", "j"};
+        add_to(&fixture.edit, 0, 1, 3 + i, 10, keys[i], keys[i]);
+    }
+    publish(&fixture, &fixture.edit);
+    take_one(&fixture, 1, 0, true);
+    edit_clear(&fixture.edit);
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
+    take_one(&fixture, 1, 0, false);
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
+    assert_int_equal(pick.begin, 0);
+    assert_int_equal(pick.end, 7);
+    assert_int_equal(pick.below_begin, 0);
+    assert_int_equal(pick.below_end, 1);
+    fixture_release(&fixture);
+}
+
+/* Partitions grow back over several that are no larger than what follows, but not past one that is
+ * large enough, that another merge has, or that would span too much time. */
+static void test_pick_last_partitions(void **state)
+{
+    (void)state;
+    struct keyspace_options own[2] = {keyspaces[0], keyspaces[1]};
+    struct pick_options options = pick_options;
+    struct fixture fixture;
+    struct pick pick;
+    own[0].timed = true;
+    own[0].partition_bytes_min = 1;
+    own[0].partition_span = 100;
+    options.keyspaces = own;
+    fixture_init(&fixture);
+    for (unsigned i = 0; i < 3; i++) {
+        const char *const keys[] = {"a", "b", "c"};
+        add_to(&fixture.edit, 0, 2, 1 + i, i == 0 ? 100 : 40 - i * 10, keys[i], keys[i]);
+        edit_set_times(&fixture.edit, &(struct time_bounds){true, 100 * i, 100 * i + 90});
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        const char *const keys[] = {"d", "e", "f"};
+        add_to(&fixture.edit, 0, 1, 5 + i, 10, keys[i], keys[i]);
+        edit_set_times(&fixture.edit, &(struct time_bounds){true, 210, 290});
+    }
+    publish(&fixture, &fixture.edit);
+    struct version *version = catalog_acquire(fixture.catalog);
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.below_begin, 2); /* "b" is too old */
+    own[0].partition_span = 1000;
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.below_begin, 1); /* "a" is the larger part */
+    own[0].partition_bytes = 60;
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.below_begin, 1);
+    own[0].partition_bytes = 40;
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.below_begin, 2);
+    table_file_take(version_at(version, 0, 2, 2), true);
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.below_begin, 3);
+    version_release(version);
+    fixture_release(&fixture);
+}
+
+/* What is below the floor is dropped first, damaged or not, but for what is being merged; the
+ * partition that the floor divides is rewritten last, if enough of it is dead. */
+static void test_pick_below_the_floor(void **state)
+{
+    (void)state;
+    struct floor floors[2] = {{.length = 0}};
+    struct keyspace_options own[2] = {keyspaces[0], keyspaces[1]};
+    struct pick_options options = pick_options;
+    struct fixture fixture;
+    struct pick pick;
+    own[0].rewrite_percent = 40;
+    own[0].rewrite_bytes_min = 100;
+    options.keyspaces = own;
+    options.floors = floors;
+    options.rewrite = true;
+    fixture_init(&fixture);
+    add_to(&fixture.edit, 0, 2, 1, 50, "aa", "ac");
+    add_to(&fixture.edit, 0, 2, 2, 50, "ba", "bc");
+    add_to(&fixture.edit, 0, 2, 3, 100, "ca", "cj"); /* ten keys */
+    add_to(&fixture.edit, 0, 1, 4, 10, "ck", "cl");
+    publish(&fixture, &fixture.edit);
+    struct version *version = catalog_acquire(fixture.catalog);
+    assert_false(pick_compaction(version, &options, &pick));
+    floor_set(&floors[0], slice_of_string("bd"));
+    table_file_note_damage(version_at(version, 0, 2, 0));
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_true(pick.drop);
+    assert_int_equal(pick.level, 2);
+    assert_int_equal(pick.begin, 0);
+    assert_int_equal(pick.end, 2);
+    assert_int_equal(pick.below_begin, pick.below_end);
+    table_file_take(version_at(version, 0, 2, 0), true);
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.begin, 1);
+    table_file_take(version_at(version, 0, 2, 1), true);
+    assert_false(pick_compaction(version, &options, &pick));
+    floor_set(&floors[0], slice_of_string("cd")); /* three of ten */
+    assert_false(pick_compaction(version, &options, &pick));
+    assert_in_range(pick_dead_bytes(version, 0, &floors[0]), 125, 135);
+    floor_set(&floors[0], slice_of_string("cf"));
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_false(pick.drop);
+    assert_int_equal(pick.begin, pick.end);
+    assert_int_equal(pick.below_begin, 2);
+    assert_int_equal(pick.below_end, 3);
+    assert_true(slice_equal(floor_key(&pick.floor), slice_of_string("cf")));
+    options.rewrite = false;
+    assert_false(pick_compaction(version, &options, &pick));
+    options.rewrite = true;
+    own[0].rewrite_bytes_min = 101;
+    assert_false(pick_compaction(version, &options, &pick));
+    floor_set(&floors[0], slice_of_string("d"));
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_true(pick.drop);
+    assert_int_equal(pick.level, 1);
+    version_release(version);
+    fixture_release(&fixture);
+}
+
 static void damage(struct fixture *fixture, unsigned level, size_t index)
 {
     struct version *version = catalog_acquire(fixture->catalog);
@@ -540,6 +677,9 @@ int main(void)
         cmocka_unit_test(test_pick_level),
         cmocka_unit_test(test_pick_whole),
         cmocka_unit_test(test_pick_fresh),
+        cmocka_unit_test(test_pick_fresh_once),
+        cmocka_unit_test(test_pick_last_partitions),
+        cmocka_unit_test(test_pick_below_the_floor),
         cmocka_unit_test(test_pick_fresh_around_damage),
         cmocka_unit_test(test_pick_around_damage),
         cmocka_unit_test(test_pick_beside_taken),
