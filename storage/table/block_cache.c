@@ -179,6 +179,7 @@ static void protect_locked(struct shard *shard, struct cached_block *block, uint
     push_newest_locked(shard, block);
     while (shard->protected.bytes > room / PROTECTED_PARTS * PROTECTED_OF) {
         struct cached_block *oldest = shard->protected.oldest;
+        CHECK(oldest != NULL);
         unlink_order_locked(shard, oldest);
         oldest->is_protected = false;
         push_newest_locked(shard, oldest);
