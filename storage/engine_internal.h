@@ -97,13 +97,13 @@ struct engine {
     struct condition changed; /* a view was replaced, a job failed */
     _Atomic(struct view *) view;
     struct snapshot_list snapshots;
-    bool floors_held;       /* snapshots keep what is below a durable floor */
-    bool compact_due;       /* they keep it no longer: see engine_poll */
     struct buf owner_state; /* of the last flushed seal */
     uint64_t sealed_count;  /* flushed */
     atomic_bool failed;
     struct error failure;
     atomic_bool closing;
+    bool floors_held; /* snapshots keep what is below a durable floor */
+    bool compact_due; /* they keep it no longer: see engine_poll */
 
     _Atomic uint64_t last_sequence; /* what readers see */
 
@@ -130,8 +130,8 @@ struct engine {
     struct compaction compactions[ENGINE_COMPACTIONS_MAX]; /* options.compactions of them */
     struct mutex pick_mutex;
     atomic_uint compacting;         /* how many have taken tables; changed under pick_mutex */
-    atomic_bool compact_whole;      /* engine_compact waits; a job unsets it */
     _Atomic unsigned rewrites_left; /* partitions of this round; a durable floor begins the next */
+    atomic_bool compact_whole;      /* engine_compact waits; a job unsets it */
     struct rate_limit rate;
     atomic_bool damage_told;
     struct error missing; /* OK, or a table that was not there at the open */

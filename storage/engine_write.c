@@ -275,13 +275,13 @@ static enum status admit(struct engine *engine, const struct batch *batch, bool 
 
 enum status engine_check_write(struct engine *engine, const struct batch *batch, struct error *err)
 {
-    struct append_end ends[KEYSPACES_MAX];
+    struct append_end ends[KEYSPACES_MAX] = {{.last = {.length = 0}}};
     return admit(engine, batch, false, ends, err);
 }
 
 static enum status write_batch(struct engine *engine, const struct batch *batch, struct error *err)
 {
-    struct append_end ends[KEYSPACES_MAX];
+    struct append_end ends[KEYSPACES_MAX] = {{.last = {.length = 0}}};
     enum status status = admit(engine, batch, true, ends, err);
     if (status != STATUS_OK || batch->count == 0) {
         return status;
