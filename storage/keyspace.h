@@ -41,11 +41,11 @@ struct keyspace_options {
     int zstd_level_old;            /* 0: the default */
     unsigned dictionary_bytes_old; /* at most, where it pays, with CODEC_ZSTD; 0: none */
     bool columns_old; /* keys are 8-byte numbers, values have one at number_place: columns.h */
-    unsigned number_place;
     /* Of a KEYSPACE_APPEND: the number at number_place is each value's time, so that tables know
      * theirs (table/times.h), queries by time read only what they must, and a floor may be set.
      * May be turned on for a store that has tables: those may hold any time. */
     bool timed;
+    unsigned number_place;
     /* Bounds of partitions: a compaction ends one that has so many bytes, and one that an entry
      * would make span more time, unless it is small. */
     uint64_t partition_bytes;     /* 0: the engine's table_bytes */
