@@ -361,6 +361,7 @@ static enum status open_catalog(struct engine *engine, const struct manifest_sta
                                       .dir = engine->dir,
                                       .cache = engine->cache,
                                       .counters = &engine->codec_counters,
+                                      .bloom_counters = &engine->bloom_counters,
                                       .keyspace_count = engine->options.keyspace_count,
                                       .on_dead = engine_jobs_on_dead,
                                       .context = engine};

@@ -187,6 +187,25 @@ static void put_codecs(const struct engine_stats *stats, struct buf *out)
     }
 }
 
+static void put_cache(struct block_cache *cache, struct buf *out)
+{
+    static const char *const kinds[BLOCK_KINDS] = {
+        [BLOCK_DATA] = "data", [BLOCK_INDEX] = "index", [BLOCK_FILTER] = "filter"};
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    put_count(out, "block_cache_bytes", stats.bytes);
+    put_count(out, "block_cache_bytes_max", stats.bytes_max);
+    put_count(out, "block_cache_hits_total", stats.all.hits);
+    put_count(out, "block_cache_misses_total", stats.all.misses);
+    put_count(out, "block_cache_evictions_total", stats.all.evictions);
+    for (unsigned kind = 0; kind < BLOCK_KINDS; kind++) {
+        put(out, "block_cache_insertions_total{kind=\"%s\"} %" PRIu64, kinds[kind],
+            stats.kinds[kind].insertions);
+        put(out, "block_cache_pinned_bytes{kind=\"%s\"} %" PRIu64, kinds[kind],
+            stats.kinds[kind].pinned_bytes);
+    }
+}
+
 void engine_metrics_write(struct engine *engine, struct buf *out)
 {
     struct engine_stats stats;
@@ -198,8 +217,9 @@ void engine_metrics_write(struct engine *engine, struct buf *out)
     put_count(out, "immutable_bytes", stats.immutable_bytes);
     put_count(out, "compaction_debt_bytes", stats.compaction_debt);
     put_count(out, "compactions_now", stats.compactions_now);
-    put_count(out, "block_cache_bytes", stats.block_cache_bytes);
-    put_count(out, "block_cache_hits_total", stats.block_cache_hits);
-    put_count(out, "block_cache_misses_total", stats.block_cache_misses);
+    put_cache(engine->cache, out);
+    put_count(out, "bloom_asked_total", counter_get(&engine->bloom_counters.asked));
+    put_count(out, "bloom_absent_total", counter_get(&engine->bloom_counters.absent));
+    put_count(out, "bloom_wrong_total", counter_get(&engine->bloom_counters.wrong));
     put_codecs(&stats, out);
 }

@@ -10,10 +10,18 @@
 #define ESTREAT_STORAGE_TABLE_BLOOM_H
 
 #include "base/buf.h"
+#include "base/metrics.h"
 #include "base/slice.h"
 
 #define BLOOM_BITS_PER_KEY_DEFAULT 10
 #define BLOOM_BITS_PER_KEY_MAX 32
+
+/* What filters were worth to lookups. Any thread bumps them. */
+struct bloom_counters {
+    struct counter asked;
+    struct counter absent; /* no block was read */
+    struct counter wrong;  /* "perhaps", and the key was not there */
+};
 
 /* The hash of a user key. Also good for hash tables; not for secrets. */
 uint64_t bloom_hash(struct slice key);

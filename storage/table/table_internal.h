@@ -14,7 +14,8 @@ struct table {
     struct fs *fs;
     struct table_file file;
     struct table_meta meta;
-    bool is_pinned; /* counted in the cache */
+    struct bloom_counters *bloom_counters; /* may be NULL */
+    bool is_pinned;                        /* counted in the cache */
     _Atomic uint32_t references;
     _Atomic bool unlink_when_unused;
     char path[];

@@ -66,6 +66,7 @@ enum status table_open(const struct table_open_options *options, struct table **
     }
     memcpy(table->path, options->path, path_bytes);
     table->fs = options->fs;
+    table->bloom_counters = options->bloom_counters;
     atomic_init(&table->references, 1);
     table->file = (struct table_file){.path = table->path,
                                       .file_number = options->file_number,
@@ -149,15 +150,39 @@ size_t table_pinned_bytes(const struct table *table)
 
 /* --- lookup ---------------------------------------------------------------------------------- */
 
+static bool lies_within(const struct table *table, struct slice user_key)
+{
+    const struct table_info *info = &table->meta.info;
+    return slice_compare(user_key, internal_key_user(info->smallest)) >= 0 &&
+           slice_compare(user_key, internal_key_user(info->largest)) <= 0;
+}
+
+/* No filter: true. */
+static bool pass_filter(const struct table *table, struct slice user_key)
+{
+    const struct cached_block *filter = table->meta.filter;
+    if (filter == NULL) {
+        return true;
+    }
+    bool perhaps = bloom_may_contain(cached_block_slice(filter), bloom_hash(user_key));
+    if (table->bloom_counters != NULL) {
+        counter_add(&table->bloom_counters->asked, 1);
+        counter_add(&table->bloom_counters->absent, perhaps ? 0 : 1);
+    }
+    return perhaps;
+}
+
+/* The filter said "perhaps" of a key that is not there. */
+static void note_wrong(const struct table *table)
+{
+    if (table->meta.filter != NULL && table->bloom_counters != NULL) {
+        counter_add(&table->bloom_counters->wrong, 1);
+    }
+}
+
 bool table_may_contain(const struct table *table, struct slice user_key)
 {
-    const struct table_meta *meta = &table->meta;
-    if (slice_compare(user_key, internal_key_user(meta->info.smallest)) < 0 ||
-        slice_compare(user_key, internal_key_user(meta->info.largest)) > 0) {
-        return false;
-    }
-    return meta->filter == NULL ||
-           bloom_may_contain(cached_block_slice(meta->filter), bloom_hash(user_key));
+    return lies_within(table, user_key) && pass_filter(table, user_key);
 }
 
 /* Looks for `target` in the block that the index says. */
@@ -200,7 +225,8 @@ enum status table_get(struct table *table, struct slice user_key, uint64_t seque
                       struct buf *value, struct error *err)
 {
     CHECK(sequence <= SEQUENCE_MAX);
-    if (user_key.length > USER_KEY_BYTES_MAX || !table_may_contain(table, user_key)) {
+    if (user_key.length > USER_KEY_BYTES_MAX || !lies_within(table, user_key) ||
+        !pass_filter(table, user_key)) {
         *result = LOOKUP_ABSENT;
         return STATUS_OK;
     }
@@ -221,6 +247,9 @@ enum status table_get(struct table *table, struct slice user_key, uint64_t seque
         status =
             get_from_block(table, entry, cached_block_slice(block), target, result, value, err);
         cached_block_unref(block);
+    }
+    if (status == STATUS_OK && *result == LOOKUP_ABSENT) {
+        note_wrong(table);
     }
     block_loader_release(&loader);
     return status;

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "storage/table/block_cache.h"
+#include "storage/table/bloom.h"
 #include "storage/table/iter.h"
 #include "storage/table/key.h"
 #include "storage/table/table.h"
@@ -27,7 +28,8 @@ struct table_open_options {
     uint64_t file_number;            /* must be the file's own; 0: whatever it is */
     uint64_t file_bytes;             /* must be the file's size; 0: whatever it is */
     struct block_cache *cache;       /* may be NULL; borrowed, as long as the table */
-    struct codec_counters *counters; /* may be NULL; borrowed, likewise */
+    struct codec_counters *counters; /* may be NULL; borrowed, likewise, as the next */
+    struct bloom_counters *bloom_counters;
 };
 
 /* `*out` is owned, with one reference. NOT_FOUND: no such file. CORRUPT: size or file number

@@ -126,7 +126,8 @@ enum status table_file_open(struct table_file *file, struct table **out, struct 
                                              .file_number = file->number,
                                              .file_bytes = file->bytes,
                                              .cache = catalog->options.cache,
-                                             .counters = catalog->options.counters};
+                                             .counters = catalog->options.counters,
+                                             .bloom_counters = catalog->options.bloom_counters};
         status = table_open(&options, &table, err);
         if (status == STATUS_OK) {
             atomic_store_explicit(&file->table, table, memory_order_release);

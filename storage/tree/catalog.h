@@ -65,6 +65,7 @@ struct catalog_options {
     const char *dir;
     struct block_cache *cache;
     struct codec_counters *counters;
+    struct bloom_counters *bloom_counters;
     size_t keyspace_count;
     /* A dead table waits for catalog_remove_dead(). Any thread; must not call the catalog. */
     void (*on_dead)(void *context);

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "base/sync.h"
+#include "storage/engine_metrics.h"
 #include "storage/store.h"
 
 enum {
@@ -426,38 +427,14 @@ static void do_compact(void)
     must(store_compact(store, &err), &err);
 }
 
-static double per_byte(uint64_t amount, uint64_t bytes)
-{
-    return bytes == 0 ? 0 : (double)amount / (double)bytes;
-}
-
-static void print_codec(const char *name, const struct engine_codec_stats *codec)
-{
-    printf("codec        : %s; %" PRIu64 " blocks in, %.1f -> %.1f MB (%" PRIu64
-           " blocks kept), %.2f ns/byte; %" PRIu64 " blocks out, %.1f -> %.1f MB, %.2f ns/byte\n",
-           name, codec->compress.blocks, (double)codec->compress.raw_bytes / 1e6,
-           (double)codec->compress.stored_bytes / 1e6, codec->kept_blocks,
-           per_byte(codec->compress.ns, codec->compress.raw_bytes), codec->decompress.blocks,
-           (double)codec->decompress.stored_bytes / 1e6, (double)codec->decompress.raw_bytes / 1e6,
-           per_byte(codec->decompress.ns, codec->decompress.raw_bytes));
-}
-
 static void do_stats(void)
 {
-    struct engine_stats stats;
-    engine_stats(store_engine(store), &stats);
-    printf("stats        : %" PRIu64 " tables, %.1f MB; %" PRIu64 " flushes (%.1f MB), %" PRIu64
-           " compactions (%.1f MB); stalls %.0f ms\n",
-           stats.tables, (double)stats.bytes / 1e6, stats.flushes,
-           (double)stats.flush_bytes_written / 1e6, stats.compactions,
-           (double)stats.compaction_bytes_written / 1e6, (double)stats.stall_ns / 1e6);
-    for (unsigned codec = 0; codec < CODEC_COUNT; codec++) {
-        const struct engine_codec_stats *one = &stats.codecs[codec];
-        if (one->compress.blocks + one->decompress.blocks > 0) {
-            print_codec(codec_name(codec), one);
-        }
-    }
-    printf("log          : %.1f MB\n", (double)counter_get(&store_log_metrics(store)->bytes) / 1e6);
+    struct buf text;
+    buf_init(&text, alloc_default(), 1 * MIB);
+    engine_metrics_write(store_engine(store), &text);
+    printf("%.*s", (int)text.length, (const char *)text.data);
+    printf("estreat_wal_bytes_total %" PRIu64 "\n", counter_get(&store_log_metrics(store)->bytes));
+    buf_release(&text);
 }
 
 /* --- running ------------------------------------------------------------------------------- */

@@ -129,6 +129,39 @@ static void test_operations(void **state)
     end(&run);
 }
 
+/* What filters answered, and the cache: of 40 keys in a table all are there, of 40 others, which
+ * lie between them, all but a few are known to be absent without a block. */
+static void test_reads(void **state)
+{
+    (void)state;
+    struct run run;
+    struct buf value;
+    begin(&run);
+    buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
+    batch_clear(&run.batch);
+    for (uint32_t key = 0; key < 80; key += 2) {
+        model_put(&run.model, &run.batch, KS_LATEST, key);
+    }
+    assert_ok(engine_write(run.engine, &run.batch, &run.err), &run.err);
+    assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+    assert_ok(engine_flush(run.engine, &run.err), &run.err);
+    for (uint32_t key = 0; key < 79; key++) {
+        char text[64];
+        assert_get(run.engine, NULL, KS_LATEST, model_key(text, key), run.model.latest[key],
+                   &value);
+    }
+    double absent = value_of(run.engine, "bloom_absent_total");
+    assert_true(is(run.engine, "bloom_asked_total", 79));
+    assert_true(absent >= 30);
+    assert_true(value_of(run.engine, "bloom_wrong_total") == 39 - absent);
+    assert_true(value_of(run.engine, "block_cache_pinned_bytes{kind=\"filter\"}") > 40);
+    assert_true(value_of(run.engine, "block_cache_hits_total") +
+                    value_of(run.engine, "block_cache_misses_total") ==
+                40 + (39 - absent));
+    buf_release(&value);
+    end(&run);
+}
+
 /* Flushes, merges, what they wrote and how large it is, and what the writer waited for. */
 static void test_work(void **state)
 {
@@ -178,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_reads),
         cmocka_unit_test(test_work),
     };
     log_set_level(LOG_OFF);
