@@ -132,22 +132,38 @@ mkdir -p build
 
 left_out=()
 $full || left_out=(-LE '^full$')
-if build dev; then
-    run dev "${left_out[@]}"
-fi
 # Sanitizers look at memory and threads: the unit tests' programs are enough for that.
 case $only in
-lint* | integration* | crash* | history*) ;;
-*)
-    if build asan-ubsan unit_tests; then
-        ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} \
-            run asan-ubsan -L '^unit$' "${left_out[@]}"
-    fi
-    if build tsan threaded_tests; then
-        TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1} run tsan -L '^threaded$' "${left_out[@]}"
-    fi
-    ;;
+lint* | integration* | crash* | history*) sanitize=false ;;
+*) sanitize=true ;;
 esac
+build_ahead() {
+    renice -n 19 "$BASHPID" >/dev/null
+    build_preset asan-ubsan unit_tests
+    build_preset tsan threaded_tests
+}
+if build dev; then
+    # Tests of whole clusters wait more than they work: what they leave of the processors builds
+    # what comes next. Errors show when it is built again.
+    ahead=
+    if $sanitize; then
+        set -m # a group of its own, to be ended with all that it started
+        build_ahead >build/ahead.log 2>&1 &
+        ahead=$!
+        set +m
+        trap 'kill -- "-$ahead" 2>/dev/null || true' EXIT
+    fi
+    run dev "${left_out[@]}"
+    [ -z "$ahead" ] || wait "$ahead" || true
+    trap - EXIT
+fi
+if $sanitize && build asan-ubsan unit_tests; then
+    ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} \
+        run asan-ubsan -L '^unit$' "${left_out[@]}"
+fi
+if $sanitize && build tsan threaded_tests; then
+    TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1} run tsan -L '^threaded$' "${left_out[@]}"
+fi
 
 if [ -n "$only" ] && [ "$ran" -eq 0 ] && [ ${#failures[@]} -eq 0 ]; then
     failed=$((failed + 1))
