@@ -175,7 +175,7 @@ enum status backup_manifest_decode(struct slice bytes, struct alloc *alloc,
                                    struct backup_manifest *out, struct manifest_state *state,
                                    struct error *err)
 {
-    struct slice payload;
+    struct slice payload = {.length = 0};
     uint64_t count = 0;
     enum status status = check_frame(bytes, &payload, err);
     if (status != STATUS_OK) {
