@@ -234,20 +234,10 @@ struct inventory {
 
 static void mark_found(struct inventory *inventory, uint64_t number, bool *is_live)
 {
-    size_t low = 0;
-    size_t high = edit_add_count(inventory->tables);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (edit_add_at(inventory->tables, middle).number < number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *is_live = low < edit_add_count(inventory->tables) &&
-               edit_add_at(inventory->tables, low).number == number;
+    size_t index = 0;
+    *is_live = edit_find_add(inventory->tables, number, &index);
     if (*is_live) {
-        inventory->found.data[low] = 1;
+        inventory->found.data[index] = 1;
     }
 }
 

@@ -55,23 +55,6 @@ static enum status file_path(const struct backup *backup, const struct backup_fi
 
 /* --- the moment ---------------------------------------------------------------------------- */
 
-/* The index of the table in the manifest's state, where it is, in the order of numbers. */
-static size_t index_of(const struct edit *tables, uint64_t number)
-{
-    size_t low = 0;
-    size_t high = edit_add_count(tables);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (edit_add_at(tables, middle).number < number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    CHECK(low < edit_add_count(tables) && edit_add_at(tables, low).number == number);
-    return low;
-}
-
 /* Which of the checkpoint's files each table of the manifest is. */
 static enum status find_order(struct backup *backup, struct error *err)
 {
@@ -85,8 +68,10 @@ static enum status find_order(struct backup *backup, struct error *err)
         struct checkpoint_file of;
         uint64_t number = 0;
         checkpoint_file_at(backup->checkpoint, i, &of);
+        size_t table = 0;
         CHECK(store_file_of(of.name, &number) == STORE_FILE_TABLE);
-        backup->order[index_of(&backup->state.tables, number)] = i;
+        CHECK(edit_find_add(&backup->state.tables, number, &table));
+        backup->order[table] = i;
     }
     return STATUS_OK;
 }

@@ -70,11 +70,6 @@ void inspect_tables_release(struct inspect_tables *tables)
 
 bool inspect_tables_has(const struct inspect_tables *tables, uint64_t number)
 {
-    const struct edit *live = &tables->state.tables;
-    for (size_t i = 0; i < edit_add_count(live); i++) {
-        if (edit_add_at(live, i).number == number) {
-            return true;
-        }
-    }
-    return false;
+    size_t index = 0;
+    return edit_find_add(&tables->state.tables, number, &index);
 }

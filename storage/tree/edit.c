@@ -119,6 +119,22 @@ void edit_set_floor(struct edit *edit, unsigned keyspace, struct slice key)
     buf_append(&edit->floors, &floor, sizeof floor);
 }
 
+bool edit_find_add(const struct edit *edit, uint64_t number, size_t *index)
+{
+    size_t low = 0;
+    size_t high = edit_add_count(edit);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (edit_add_at(edit, middle).number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *index = low;
+    return low < edit_add_count(edit) && edit_add_at(edit, low).number == number;
+}
+
 struct edit_remove edit_remove_at(const struct edit *edit, size_t index)
 {
     CHECK(index < edit_remove_count(edit));

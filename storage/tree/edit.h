@@ -90,6 +90,9 @@ static inline size_t edit_floor_count(const struct edit *edit)
 }
 
 struct edit_add edit_add_at(const struct edit *edit, size_t index);
+/* Of an edit whose additions ascend by number, as a manifest's whole state has them: true if it
+ * adds that table; *index is where it is, or would be. */
+bool edit_find_add(const struct edit *edit, uint64_t number, size_t *index);
 struct edit_remove edit_remove_at(const struct edit *edit, size_t index);
 struct edit_floor edit_floor_at(const struct edit *edit, size_t index);
 

@@ -160,27 +160,6 @@ struct decoder {
     struct error *err;
 };
 
-/* The index of the first live table with a number >= `number`; they are kept in that order. */
-static size_t find_table(const struct edit *tables, uint64_t number)
-{
-    size_t low = 0;
-    size_t high = edit_add_count(tables);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (edit_add_at(tables, middle).number < number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static bool is_live(const struct edit *tables, size_t index, uint64_t number)
-{
-    return index < edit_add_count(tables) && edit_add_at(tables, index).number == number;
-}
-
 static enum status corrupt(struct decoder *decoder, const char *what)
 {
     return error_set(decoder->err, STATUS_CORRUPT, "%s", what);
@@ -240,8 +219,8 @@ static enum status apply_add(struct decoder *decoder, const struct manifest_fiel
         return corrupt(decoder, "malformed addition of a table");
     }
     struct edit *tables = &decoder->state->tables;
-    size_t index = find_table(tables, field->number);
-    if (is_live(tables, index, field->number)) {
+    size_t index = 0;
+    if (edit_find_add(tables, field->number, &index)) {
         return corrupt(decoder, "a table is added twice");
     }
     edit_add_table(tables, (unsigned)field->keyspace, (unsigned)field->level, field->number,
@@ -261,8 +240,8 @@ static enum status apply_add(struct decoder *decoder, const struct manifest_fiel
 static enum status apply_remove(struct decoder *decoder, const struct manifest_field *field)
 {
     struct edit *tables = &decoder->state->tables;
-    size_t index = find_table(tables, field->number);
-    if (!is_live(tables, index, field->number)) {
+    size_t index = 0;
+    if (!edit_find_add(tables, field->number, &index)) {
         return corrupt(decoder, "removal of a table that is not there");
     }
     struct edit_add add = edit_add_at(tables, index);
