@@ -62,11 +62,8 @@ void engine_poll_compactions(struct engine *engine, uint64_t now_ns)
 /* With pick_mutex held. */
 static void take(const struct version *version, const struct pick *pick, bool taken)
 {
-    for (size_t i = pick->begin; i < pick->end; i++) {
-        table_file_take(version_at(version, pick->keyspace, pick->level, i), taken);
-    }
-    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
-        table_file_take(version_at(version, pick->keyspace, pick->level + 1, i), taken);
+    for (size_t i = 0; i < pick_table_count(pick); i++) {
+        table_file_take(pick_table_at(version, pick, i), taken);
     }
 }
 

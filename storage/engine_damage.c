@@ -23,21 +23,6 @@ void engine_suspects_release(struct suspects *suspects)
     *suspects = (struct suspects){.version = NULL};
 }
 
-static size_t suspect_count(const struct pick *pick)
-{
-    return pick->end - pick->begin + pick->below_end - pick->below_begin;
-}
-
-static struct table_file *suspect_at(const struct suspects *suspects, size_t index)
-{
-    const struct pick *pick = &suspects->pick;
-    size_t above = pick->end - pick->begin;
-    return index < above
-               ? version_at(suspects->version, pick->keyspace, pick->level, pick->begin + index)
-               : version_at(suspects->version, pick->keyspace, pick->level + 1,
-                            pick->below_begin + index - above);
-}
-
 void engine_tell_damage(struct engine *engine, const struct error *what)
 {
     char quoted[2 * ERROR_TEXT_BYTES];
@@ -67,8 +52,8 @@ static enum status conclude(struct engine *engine, struct suspects *suspects, st
 {
     /* Whole on the disk, and yet something came out wrong: whatever it was, what it may have
      * touched is not to be tried for ever. */
-    for (size_t i = 0; !suspects->found && i < suspect_count(&suspects->pick); i++) {
-        table_file_note_damage(suspect_at(suspects, i));
+    for (size_t i = 0; !suspects->found && i < pick_table_count(&suspects->pick); i++) {
+        table_file_note_damage(pick_table_at(suspects->version, &suspects->pick, i));
     }
     enum status status = renew_view(engine, err);
     if (status == STATUS_OK) {
@@ -82,12 +67,12 @@ enum status engine_suspects_step(struct engine *engine, struct suspects *suspect
 {
     CHECK(suspects->version != NULL);
     *done = false;
-    if (suspects->next == suspect_count(&suspects->pick)) {
+    if (suspects->next == pick_table_count(&suspects->pick)) {
         enum status status = conclude(engine, suspects, err);
         *done = status == STATUS_OK;
         return status;
     }
-    struct table_file *file = suspect_at(suspects, suspects->next);
+    struct table_file *file = pick_table_at(suspects->version, &suspects->pick, suspects->next);
     struct error damage = ERROR_INIT;
     enum status status = engine_verify_table(file, &damage);
     if (status == STATUS_CORRUPT) {

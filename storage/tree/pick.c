@@ -90,13 +90,8 @@ static bool is_sound(const struct table_file *file)
 static bool are_all(const struct version *version, const struct pick *pick,
                     bool (*is)(const struct table_file *file))
 {
-    for (size_t i = pick->begin; i < pick->end; i++) {
-        if (!is(version_at(version, pick->keyspace, pick->level, i))) {
-            return false;
-        }
-    }
-    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
-        if (!is(version_at(version, pick->keyspace, pick->level + 1, i))) {
+    for (size_t i = 0; i < pick_table_count(pick); i++) {
+        if (!is(pick_table_at(version, pick, i))) {
             return false;
         }
     }

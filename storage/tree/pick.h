@@ -58,6 +58,21 @@ struct pick {
     struct floor floor; /* what is below is not written */
 };
 
+/* The tables of a pick, those of its level first. */
+static inline size_t pick_table_count(const struct pick *pick)
+{
+    return pick->end - pick->begin + pick->below_end - pick->below_begin;
+}
+
+static inline struct table_file *pick_table_at(const struct version *version,
+                                               const struct pick *pick, size_t index)
+{
+    size_t above = pick->end - pick->begin;
+    return index < above ? version_at(version, pick->keyspace, pick->level, pick->begin + index)
+                         : version_at(version, pick->keyspace, pick->level + 1,
+                                      pick->below_begin + index - above);
+}
+
 /* False: nothing is due, or nothing of what is can be merged. */
 bool pick_compaction(const struct version *version, const struct pick_options *options,
                      struct pick *out);
