@@ -35,18 +35,6 @@ static void note_completed(void *context)
     condition_signal(&store->io_changed);
 }
 
-static void run(struct store *store, struct io_write *write)
-{
-    write->sync_ns = 0;
-    write->status = file_write(write->file, write->offset, write->data, &write->error);
-    if (write->status == STATUS_OK && write->sync) {
-        uint64_t began = clock_monotonic_ns(store->options.clock);
-        write->status = file_sync(write->file, &write->error);
-        write->sync_ns = clock_monotonic_ns(store->options.clock) - began;
-    }
-    write->done(write);
-}
-
 void store_log_init(struct store *store)
 {
     store->queue.ops = &queue_ops;
@@ -95,7 +83,8 @@ static enum status complete(struct store *store, struct error *err)
         }
         mutex_unlock(&store->io_mutex);
         if (write != NULL) {
-            run(store, write);
+            io_write_by_calls(write, store->options.clock);
+            write->done(write);
         } else {
             store->options.on_wait(store->options.context);
         }

@@ -3,6 +3,20 @@
 
 #include "base/log.h"
 
+void io_write_by_calls(struct io_write *write, struct clock *clock)
+{
+    write->status = STATUS_OK;
+    write->sync_ns = 0;
+    if (write->data.length > 0) {
+        write->status = file_write(write->file, write->offset, write->data, &write->error);
+    }
+    if (write->status == STATUS_OK && write->sync) {
+        uint64_t begin = clock_monotonic_ns(clock);
+        write->status = file_sync(write->file, &write->error);
+        write->sync_ns = clock_monotonic_ns(clock) - begin;
+    }
+}
+
 enum status io_queue_open(struct alloc *alloc, struct clock *clock, enum io_form form,
                           struct io_queue **out, struct error *err)
 {

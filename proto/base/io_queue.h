@@ -60,6 +60,10 @@ enum io_form { IO_POSIX, IO_URING };
 enum status io_queue_open(struct alloc *alloc, struct clock *clock, enum io_form form,
                           struct io_queue **out, struct error *err) MUST_USE;
 
+/* Does all of an operation but `done`, by the file's own calls, write and then sync: for queues,
+ * and for a submitter that runs what it submits. */
+void io_write_by_calls(struct io_write *write, struct clock *clock);
+
 static inline void io_submit(struct io_queue *queue, struct io_write *write)
 {
     queue->ops->submit(queue, write);

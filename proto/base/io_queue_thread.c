@@ -10,20 +10,6 @@ static struct io_queue_thread *self_of(struct io_queue *queue)
     return (struct io_queue_thread *)((char *)queue - offsetof(struct io_queue_thread, queue));
 }
 
-void io_write_by_calls(struct io_write *write, struct clock *clock)
-{
-    write->status = STATUS_OK;
-    write->sync_ns = 0;
-    if (write->data.length > 0) {
-        write->status = file_write(write->file, write->offset, write->data, &write->error);
-    }
-    if (write->status == STATUS_OK && write->sync) {
-        uint64_t begin = clock_monotonic_ns(clock);
-        write->status = file_sync(write->file, &write->error);
-        write->sync_ns = clock_monotonic_ns(clock) - begin;
-    }
-}
-
 static void *run(void *context)
 {
     struct io_queue_thread *self = context;

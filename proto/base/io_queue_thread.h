@@ -27,7 +27,4 @@ struct io_queue_thread {
 /* `self` is zeroed but for the two functions. When it fails, free_self was not called. */
 enum status io_queue_thread_start(struct io_queue_thread *self, struct error *err) MUST_USE;
 
-/* The operation by the file's own calls, write and then sync. */
-void io_write_by_calls(struct io_write *write, struct clock *clock);
-
 #endif

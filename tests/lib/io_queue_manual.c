@@ -50,14 +50,7 @@ bool io_queue_manual_complete(struct io_queue_manual *io)
     if (write == NULL) {
         return false;
     }
-    if (write->data.length > 0) {
-        write->status = file_write(write->file, write->offset, write->data, &write->error);
-    }
-    if (write->status == STATUS_OK && write->sync) {
-        uint64_t begin = clock_monotonic_ns(io->clock);
-        write->status = file_sync(write->file, &write->error);
-        write->sync_ns = clock_monotonic_ns(io->clock) - begin;
-    }
+    io_write_by_calls(write, io->clock);
     finish(io, write);
     return true;
 }
