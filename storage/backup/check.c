@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/backup/check.h"
 
-#include <inttypes.h>
-
 #include "base/check.h"
 #include "storage/backup/copy.h"
 #include "storage/backup/directory.h"
@@ -141,7 +139,6 @@ static enum status begin_file(struct backup_check *check, struct error *err)
     }
     char name[BACKUP_NAME_BYTES];
     struct error found = ERROR_INIT;
-    uint64_t bytes = 0;
     struct backup_file file = backup_file_at(&check->read.manifest, check->file);
     if (was_seen(check, &file)) {
         check->file++;
@@ -150,18 +147,7 @@ static enum status begin_file(struct backup_check *check, struct error *err)
     enum status status =
         path_join(check->path, check->directory.path, backup_file_name(name, &file), &found);
     if (status == STATUS_OK) {
-        status = fs_open(check->options.fs, check->path, FS_READ, &check->open, &found);
-    }
-    if (status == STATUS_NOT_FOUND) {
-        status = error_set(&found, STATUS_CORRUPT, "%.300s at 0: the file is missing", check->path);
-    }
-    if (status == STATUS_OK) {
-        status = file_size(check->open, &bytes, &found);
-    }
-    if (status == STATUS_OK && bytes != file.bytes) {
-        status = error_set(&found, STATUS_CORRUPT,
-                           "%.300s at %" PRIu64 ": the file has %" PRIu64 " bytes, not %" PRIu64,
-                           check->path, bytes < file.bytes ? bytes : file.bytes, bytes, file.bytes);
+        status = copy_open_source(check->options.fs, check->path, file.bytes, &check->open, &found);
     }
     check->phase = PHASE_DIGEST;
     check->at = 0;
@@ -170,8 +156,6 @@ static enum status begin_file(struct backup_check *check, struct error *err)
         file_drop_cache(check->open);
         return STATUS_OK;
     }
-    file_close(check->open);
-    check->open = NULL;
     if (status == STATUS_CORRUPT) {
         tell(check, &found);
         check->file++;

@@ -53,6 +53,30 @@ void file_copy_end(struct file_copy *copy)
     copy->to = NULL;
 }
 
+enum status copy_open_source(struct fs *fs, const char *path, uint64_t bytes, struct file **out,
+                             struct error *err)
+{
+    uint64_t found = 0;
+    enum status status = fs_open(fs, path, FS_READ, out, err);
+    if (status == STATUS_NOT_FOUND) {
+        return error_set(err, STATUS_CORRUPT, "%.300s at 0: the file is missing", path);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = file_size(*out, &found, err);
+    if (status == STATUS_OK && found != bytes) {
+        status = error_set(err, STATUS_CORRUPT,
+                           "%.300s at %" PRIu64 ": the file has %" PRIu64 " bytes, not %" PRIu64,
+                           path, found < bytes ? found : bytes, found, bytes);
+    }
+    if (status != STATUS_OK) {
+        file_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 enum status copy_read_whole(struct file *file, const char *path, uint64_t offset, void *out,
                             size_t length, struct error *err)
 {

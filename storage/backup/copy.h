@@ -54,6 +54,11 @@ struct copy_check {
 };
 enum status copy_check_table(const struct copy_check *check, struct error *err) MUST_USE;
 
+/* Opens a file that a backup names. CORRUPT: it is not there, or has not so many bytes. After an
+ * error nothing is open. */
+enum status copy_open_source(struct fs *fs, const char *path, uint64_t bytes, struct file **out,
+                             struct error *err) MUST_USE;
+
 /* Reads of an open file, whose path is for the errors: CORRUPT if it ends before. */
 enum status copy_read_whole(struct file *file, const char *path, uint64_t offset, void *out,
                             size_t length, struct error *err) MUST_USE;

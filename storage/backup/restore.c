@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/backup/restore.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -133,25 +132,11 @@ static enum status open_source(struct restore *restore, const struct backup_file
                                struct error *err)
 {
     char name[BACKUP_NAME_BYTES];
-    uint64_t bytes = 0;
     enum status status =
         path_join(restore->from, restore->directory.path, backup_file_name(name, file), err);
-    if (status == STATUS_OK) {
-        status = fs_open(restore->options.fs, restore->from, FS_READ, &restore->source, err);
-    }
-    if (status == STATUS_NOT_FOUND) {
-        return error_set(err, STATUS_CORRUPT, "%.300s at 0: the file is missing", restore->from);
-    }
-    if (status == STATUS_OK) {
-        status = file_size(restore->source, &bytes, err);
-    }
-    if (status == STATUS_OK && bytes != file->bytes) {
-        return error_set(err, STATUS_CORRUPT,
-                         "%.300s at %" PRIu64 ": the file has %" PRIu64 " bytes, not %" PRIu64,
-                         restore->from, bytes < file->bytes ? bytes : file->bytes, bytes,
-                         file->bytes);
-    }
-    return status;
+    return status == STATUS_OK ? copy_open_source(restore->options.fs, restore->from, file->bytes,
+                                                  &restore->source, err)
+                               : status;
 }
 
 static enum status begin_table(struct restore *restore, struct error *err)
