@@ -3,59 +3,21 @@
  * Several compactions at once, and the limit on what they write.
  */
 #include "base/log.h"
-#include "engine_model.h"
-#include "testlib/clock_manual.h"
-#include "testlib/fs_crash.h"
+#include "engine_run.h"
 
-struct run {
-    struct fs_crash *crash;
-    struct clock_manual clock;
-    struct executor_manual executor;
-    struct engine_options options;
-    struct engine *engine;
-    struct model model;
-    struct batch batch;
-    struct error err;
-};
-
-static void step(void *context)
+/* A merge takes many steps. */
+static void begin(struct engine_run *run)
 {
-    (void)executor_manual_step(&((struct run *)context)->executor);
+    engine_run_init(run);
+    run->options.step_bytes = 512;
 }
 
-static void begin(struct run *run, uint64_t seed)
-{
-    memset(run, 0, sizeof *run);
-    run->crash = fs_crash_new();
-    clock_manual_init(&run->clock, NS_PER_S);
-    executor_manual_init(&run->executor, seed);
-    batch_init(&run->batch, alloc_default());
-    run->options = model_options(fs_crash_fs(run->crash), &run->executor.executor, "/store");
-    run->options.clock = &run->clock.clock;
-    run->options.on_wait = step;
-    run->options.context = run;
-    run->options.step_bytes = 512; /* a merge takes many */
-}
-
-static void open_engine(struct run *run)
-{
-    assert_ok(engine_open(&run->options, &run->engine, &run->err), &run->err);
-}
-
-static void end(struct run *run)
-{
-    executor_close(&run->executor.executor);
-    engine_close(run->engine);
-    batch_release(&run->batch);
-    fs_crash_free(run->crash);
-}
-
-static void write_some(struct run *run, struct rng *rng)
+static void write_some(struct engine_run *run, struct rng *rng)
 {
     model_random_batch(&run->model, &run->batch, rng);
     assert_ok(engine_write(run->engine, &run->batch, &run->err), &run->err);
     if (engine_should_seal(run->engine)) {
-        assert_ok(engine_seal(run->engine, model_blob(&run->model), &run->err), &run->err);
+        engine_run_seal(run);
     }
 }
 
@@ -70,11 +32,11 @@ static void test_several_at_once(void **state)
     struct rng *rng = &seeded.rng;
     unsigned times[4] = {0};
     for (int round = 0; round < 6; round++) {
-        struct run run;
+        struct engine_run run;
         struct engine_stats stats;
-        begin(&run, rng_below(rng, UINT64_MAX));
+        begin(&run);
         run.options.compactions = 3;
-        open_engine(&run);
+        engine_run_open(&run, rng_below(rng, UINT64_MAX));
         struct snapshot *snapshot = NULL;
         struct model then = {.events = 0};
         for (int i = 0; i < 2500; i++) {
@@ -97,14 +59,14 @@ static void test_several_at_once(void **state)
             }
         }
         engine_snapshot_free(run.engine, snapshot);
-        assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+        engine_run_seal(&run);
         assert_ok(engine_flush(run.engine, &run.err), &run.err);
         assert_ok(engine_compact(run.engine, &run.err), &run.err);
         engine_stats(run.engine, &stats);
         assert_false(stats.compaction_due);
         assert_ok(engine_verify(run.engine, &run.err), &run.err);
         assert_content(run.engine, NULL, &run.model);
-        end(&run);
+        engine_run_end(&run);
     }
     print_message("compactions at once: 1 in %u looks, 2 in %u, 3 in %u\n", times[1], times[2],
                   times[3]);
@@ -113,7 +75,7 @@ static void test_several_at_once(void **state)
 }
 
 /* Writes up to `seconds` of the clock, 10 ms a batch. Returns what was written to tables. */
-static uint64_t write_for(struct run *run, struct rng *rng, unsigned seconds,
+static uint64_t write_for(struct engine_run *run, struct rng *rng, unsigned seconds,
                           struct engine_stats *stats)
 {
     for (unsigned i = 0; i < seconds * 100; i++) {
@@ -134,14 +96,14 @@ static void test_rate_limit(void **state)
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     struct engine_stats stats;
-    struct run run;
-    begin(&run, 1);
-    open_engine(&run);
+    struct engine_run run;
+    begin(&run);
+    engine_run_open(&run, 1);
     uint64_t unlimited = write_for(&run, &seeded.rng, 60, &stats);
-    end(&run);
-    begin(&run, 1);
+    engine_run_end(&run);
+    begin(&run);
     run.options.write_bytes_per_second = unlimited / 60 / 2;
-    open_engine(&run);
+    engine_run_open(&run, 1);
     uint64_t limited = write_for(&run, &seeded.rng, 60, &stats);
     assert_true(limited < unlimited * 9 / 10);
     assert_true(stats.compaction_due); /* there is a debt */
@@ -155,7 +117,7 @@ static void test_rate_limit(void **state)
     }
     assert_false(stats.compaction_due);
     assert_content(run.engine, NULL, &run.model);
-    end(&run);
+    engine_run_end(&run);
 }
 
 int main(void)

@@ -5,42 +5,12 @@
  * A log's turn: test_wal_faults.c.
  */
 #include "base/log.h"
-#include "engine_model.h"
-#include "testlib/clock_manual.h"
-#include "testlib/fs_crash.h"
+#include "engine_run.h"
 
 enum { KEYS = 40, ROUNDS = 6, SEEDS = 40 };
 
-struct run {
-    struct fs_crash *crash;
-    struct clock_manual clock;
-    struct executor_manual executor;
-    struct engine_options options;
-    struct engine *engine;
-    struct model model;
-    struct batch batch;
-    struct error err;
-};
-
-static void step(void *context)
-{
-    (void)executor_manual_step(&((struct run *)context)->executor);
-}
-
-static void open_engine(struct run *run, uint64_t seed)
-{
-    executor_manual_init(&run->executor, seed);
-    assert_ok(engine_open(&run->options, &run->engine, &run->err), &run->err);
-}
-
-static void close_engine(struct run *run)
-{
-    executor_close(&run->executor.executor);
-    engine_close(run->engine);
-}
-
 /* Puts each of the first KEYS keys anew. */
-static enum status overwrite(struct run *run)
+static enum status overwrite(struct engine_run *run)
 {
     for (uint32_t key = 0; key < KEYS; key++) {
         struct model before = run->model;
@@ -56,45 +26,31 @@ static enum status overwrite(struct run *run)
 }
 
 /* Several tables in level 0 with the same keys, and none merged: most of them is waste. */
-static void begin(struct run *run, uint64_t seed)
+static void begin(struct engine_run *run, uint64_t seed)
 {
-    memset(run, 0, sizeof *run);
-    run->crash = fs_crash_new();
-    clock_manual_init(&run->clock, NS_PER_S);
-    batch_init(&run->batch, alloc_default());
-    run->options = model_options(fs_crash_fs(run->crash), &run->executor.executor, "/store");
-    run->options.clock = &run->clock.clock;
-    run->options.on_wait = step;
-    run->options.context = run;
+    engine_run_init(run);
     run->options.table_bytes = 2 * KIB; /* a merge makes several */
     run->options.l0_trigger = ROUNDS + 1;
     run->options.l0_slowdown = ROUNDS + 20;
     run->options.l0_stop = ROUNDS + 30;
     run->options.compactions = 1 + seed % 2;
-    open_engine(run, seed);
+    engine_run_open(run, seed);
     for (int i = 0; i < ROUNDS; i++) {
         assert_ok(overwrite(run), &run->err);
-        assert_ok(engine_seal(run->engine, model_blob(&run->model), &run->err), &run->err);
+        engine_run_seal(run);
         assert_ok(engine_flush(run->engine, &run->err), &run->err);
     }
     struct engine_stats stats;
     engine_stats(run->engine, &stats);
     assert_int_equal(stats.level_tables[0], ROUNDS);
-    close_engine(run);
+    engine_run_close(run);
     run->options.l0_trigger = 4;
-    open_engine(run, seed);
-}
-
-static void end(struct run *run)
-{
-    close_engine(run);
-    batch_release(&run->batch);
-    fs_crash_free(run->crash);
+    engine_run_open(run, seed);
 }
 
 /* What backs off tries again, so often that all that can be done is. The system writes its
  * directories now and then: till then the disk in memory keeps what was unlinked. */
-static void settle(struct run *run)
+static void settle(struct engine_run *run)
 {
     for (int i = 0; i < 8; i++) {
         assert_ok(fs_sync_dir(fs_crash_fs(run->crash), "/store", &run->err), &run->err);
@@ -113,7 +69,7 @@ static void merging_makes_room(void **state)
     (void)state;
     unsigned refused[2] = {0}; /* with one compaction at a time, with two */
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct run run;
+        struct engine_run run;
         struct engine_stats stats;
         begin(&run, seed);
         uint64_t used = fs_crash_used(run.crash);
@@ -133,7 +89,7 @@ static void merging_makes_room(void **state)
             }
             engine_stats(run.engine, &stats);
             if (stats.immutable_count > 0 && stats.background_retries == 0) {
-                step(&run);
+                engine_run_wait(&run);
             }
         }
         assert_status(status, STATUS_RESOURCE_EXHAUSTED, &run.err);
@@ -141,7 +97,7 @@ static void merging_makes_room(void **state)
         assert_content(run.engine, NULL, &run.model);
         engine_stats(run.engine, &stats);
         if (stats.compactions > 0) {
-            end(&run); /* merged before the disk was full: another seed */
+            engine_run_end(&run); /* merged before the disk was full: another seed */
             continue;
         }
         refused[seed % 2]++;
@@ -153,7 +109,7 @@ static void merging_makes_room(void **state)
         assert_content(run.engine, NULL, &run.model);
         assert_ok(overwrite(&run), &run.err);
         assert_content(run.engine, NULL, &run.model);
-        end(&run);
+        engine_run_end(&run);
     }
     assert_true(refused[0] > SEEDS / 8);
     assert_true(refused[1] > 1);
@@ -162,7 +118,7 @@ static void merging_makes_room(void **state)
 /* With so much room. False: it was enough. */
 static bool waits_for_room(uint64_t room)
 {
-    struct run run;
+    struct engine_run run;
     struct engine_stats stats;
     begin(&run, 1);
     uint64_t used = fs_crash_used(run.crash);
@@ -170,7 +126,7 @@ static bool waits_for_room(uint64_t room)
     settle(&run);
     engine_stats(run.engine, &stats);
     if (stats.compactions > 0) {
-        end(&run);
+        engine_run_end(&run);
         return false;
     }
     assert_true(stats.background_retries > 2);
@@ -184,11 +140,11 @@ static bool waits_for_room(uint64_t room)
     assert_true(stats.compactions > 0);
     assert_true(fs_crash_used(run.crash) < used / 2);
     assert_content(run.engine, NULL, &run.model);
-    assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+    engine_run_seal(&run);
     assert_ok(engine_flush(run.engine, &run.err), &run.err);
     assert_ok(engine_compact(run.engine, &run.err), &run.err);
     assert_content(run.engine, NULL, &run.model);
-    end(&run);
+    engine_run_end(&run);
     return true;
 }
 

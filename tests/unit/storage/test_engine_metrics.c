@@ -7,49 +7,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "engine_model.h"
-#include "testlib/clock_manual.h"
-#include "testlib/fs_crash.h"
+#include "engine_run.h"
 
-struct run {
-    struct fs_crash *crash;
-    struct clock_manual clock;
-    struct executor_manual executor;
-    struct engine *engine;
-    struct batch batch;
-    struct model model;
-    struct error err;
-};
-
-/* Each wait takes three milliseconds. */
-static void step(void *context)
+static void begin(struct engine_run *run)
 {
-    struct run *run = context;
-    clock_manual_advance(&run->clock, 3 * NS_PER_MS);
-    (void)executor_manual_step(&run->executor);
-}
-
-static void begin(struct run *run)
-{
-    memset(run, 0, sizeof *run);
-    run->crash = fs_crash_new();
-    clock_manual_init(&run->clock, NS_PER_S);
-    executor_manual_init(&run->executor, 1);
-    batch_init(&run->batch, alloc_default());
-    struct engine_options options =
-        model_options(fs_crash_fs(run->crash), &run->executor.executor, "/store");
-    options.clock = &run->clock.clock;
-    options.on_wait = step;
-    options.context = run;
-    assert_ok(engine_open(&options, &run->engine, &run->err), &run->err);
-}
-
-static void end(struct run *run)
-{
-    executor_close(&run->executor.executor);
-    engine_close(run->engine);
-    batch_release(&run->batch);
-    fs_crash_free(run->crash);
+    engine_run_init(run);
+    run->wait_ns = 3 * NS_PER_MS;
+    engine_run_open(run, 1);
 }
 
 /* The value after `name` and a space, in text whose lines were checked. Fails if it is not there.
@@ -96,7 +60,7 @@ static bool is(struct engine *engine, const char *name, uint64_t value)
 static void test_operations(void **state)
 {
     (void)state;
-    struct run run;
+    struct engine_run run;
     struct buf value;
     begin(&run);
     buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
@@ -126,7 +90,7 @@ static void test_operations(void **state)
     assert_true(is(run.engine, "lookup_seconds_count", 4));
     assert_true(is(run.engine, "flushes_total", 0));
     buf_release(&value);
-    end(&run);
+    engine_run_end(&run);
 }
 
 /* What filters answered, and the cache: of 40 keys in a table all are there, of 40 others, which
@@ -134,7 +98,7 @@ static void test_operations(void **state)
 static void test_reads(void **state)
 {
     (void)state;
-    struct run run;
+    struct engine_run run;
     struct buf value;
     begin(&run);
     buf_init(&value, alloc_default(), KEYSPACE_VALUE_BYTES_MAX);
@@ -143,7 +107,7 @@ static void test_reads(void **state)
         model_put(&run.model, &run.batch, KS_LATEST, key);
     }
     assert_ok(engine_write(run.engine, &run.batch, &run.err), &run.err);
-    assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+    engine_run_seal(&run);
     assert_ok(engine_flush(run.engine, &run.err), &run.err);
     for (uint32_t key = 0; key < 79; key++) {
         char text[64];
@@ -159,14 +123,14 @@ static void test_reads(void **state)
                     value_of(run.engine, "block_cache_misses_total") ==
                 40 + (39 - absent));
     buf_release(&value);
-    end(&run);
+    engine_run_end(&run);
 }
 
 /* Flushes, merges, what they wrote and how large it is, and what the writer waited for. */
 static void test_work(void **state)
 {
     (void)state;
-    struct run run;
+    struct engine_run run;
     begin(&run);
     struct engine_stats stats;
     for (uint32_t seal = 0; seal < 12; seal++) {
@@ -175,7 +139,7 @@ static void test_work(void **state)
             model_put(&run.model, &run.batch, KS_LATEST, key);
             assert_ok(engine_write(run.engine, &run.batch, &run.err), &run.err);
         }
-        assert_ok(engine_seal(run.engine, model_blob(&run.model), &run.err), &run.err);
+        engine_run_seal(&run);
     }
     assert_true(is(run.engine, "stall_seconds_count{why=\"level0_stop\",}", 0));
     uint64_t waits = (uint64_t)value_of(run.engine, "stall_seconds_count{why=\"seals\",}");
@@ -204,7 +168,7 @@ static void test_work(void **state)
     assert_true(value_of(run.engine, "space_amplification") == 1.0);
     engine_stats(run.engine, &stats);
     assert_true(is(run.engine, "level_bytes{keyspace=\"latest\",level=\"1\"}", stats.bytes));
-    end(&run);
+    engine_run_end(&run);
 }
 
 int main(void)
