@@ -139,42 +139,14 @@ static bool operate(struct run *run)
     }
 }
 
-struct look {
-    const struct point_in_time *expected;
-    uint64_t next;
-    const struct wal_fixture *fx;
-};
-
-static enum status look_at(void *context, const struct wal_entry *entry, struct error *err)
-{
-    struct look *look = context;
-    static uint8_t data[FIXTURE_DATA_MAX];
-    if (entry->index != look->next || entry->index > look->expected->last) {
-        return error_set(err, STATUS_UNKNOWN, "wrong index");
-    }
-    struct wal_entry expected =
-        fixture_entry(look->fx, entry->index, look->expected->terms[entry->index], data);
-    if (entry->term != expected.term || !slice_equal(entry->data, expected.data)) {
-        return error_set(err, STATUS_UNKNOWN, "wrong entry");
-    }
-    look->next++;
-    return STATUS_OK;
-}
-
 static bool log_is(struct run *run, const struct point_in_time *expected)
 {
-    struct wal_reader *reader = NULL;
     const struct wal_recovered *recovered = &run->fx.recovered;
     if (recovered->last_index != expected->last || recovered->term != expected->term ||
         recovered->vote != expected->vote || recovered->first_index > run->purged + 1) {
         return false;
     }
-    struct look look = {.expected = expected, .next = recovered->first_index, .fx = &run->fx};
-    assert_ok(wal_reader_open(run->fx.wal, &reader, &run->fx.err), &run->fx.err);
-    enum status status = wal_read(reader, recovered->first_index, expected->last + 10, SIZE_MAX,
-                                  look_at, &look, &run->fx.err);
-    wal_reader_close(reader);
-    return status == STATUS_OK && look.next == expected->last + 1;
+    return fixture_holds(&run->fx, expected->terms, expected->last);
 }
 
 /* The snapshot that storage would hold. */

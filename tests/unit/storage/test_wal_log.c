@@ -226,7 +226,7 @@ static void test_read_in_pieces(void **state)
         fixture_commit(&fx);
     }
     assert_ok(wal_reader_open(fx.wal, &reader, &fx.err), &fx.err);
-    struct fixture_check check = {.fx = &fx, .next = 1};
+    struct fixture_check check = fixture_check_of(&fx, 1);
     unsigned calls = 0;
     while (check.next < 1001) {
         uint64_t before = check.next;

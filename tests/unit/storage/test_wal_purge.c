@@ -44,7 +44,7 @@ static void test_purge(void **state)
     assert_in_range(first, upto - 40, upto + 1);
     assert_true(wal_bytes(fx.wal) < bytes);
     assert_int_equal(fixture_read(&fx, first, next), next);
-    struct fixture_check check = {.fx = &fx, .next = first - 1};
+    struct fixture_check check = fixture_check_of(&fx, first - 1);
     assert_ok(wal_reader_open(fx.wal, &reader, &fx.err), &fx.err);
     assert_status(wal_read(reader, first - 1, next, SIZE_MAX, fixture_each, &check, &fx.err),
                   STATUS_NOT_FOUND, &fx.err);
@@ -168,7 +168,7 @@ static void test_reader_of_purged(void **state)
     fixture_init(&fx, 4 * KIB);
     fixture_open(&fx);
     uint64_t next = fill(&fx, 1, 4, 1);
-    struct fixture_check check = {.fx = &fx, .next = 1};
+    struct fixture_check check = fixture_check_of(&fx, 1);
     assert_ok(wal_reader_open(fx.wal, &reader, &fx.err), &fx.err);
     assert_ok(wal_read(reader, 1, 5, SIZE_MAX, fixture_each, &check, &fx.err), &fx.err);
     assert_ok(wal_purge(fx.wal, next - 2, &fx.err), &fx.err);
@@ -234,7 +234,7 @@ static void test_changes_under_reader(void **state)
         fixture_open(&fx);
         uint64_t next = fill(&fx, 1, 5, 1);
         struct meddling meddling = {
-            .check = {.fx = &fx, .next = 1}, .fx = &fx, .meddle = cases[i].meddle, .at = 20};
+            .check = fixture_check_of(&fx, 1), .fx = &fx, .meddle = cases[i].meddle, .at = 20};
         assert_ok(wal_reader_open(fx.wal, &reader, &fx.err), &fx.err);
         assert_status(wal_read(reader, 1, next, SIZE_MAX, each_meddling, &meddling, &fx.err),
                       cases[i].status, &fx.err);
@@ -254,7 +254,7 @@ static void test_rot_is_found_by_reader(void **state)
     fixture_open(&fx);
     (void)fill(&fx, 1, 3, 1);
     fixture_poke(&fx, 1, 2000, (uint8_t)~fixture_peek(&fx, 1, 2000));
-    struct fixture_check check = {.fx = &fx, .next = 1};
+    struct fixture_check check = fixture_check_of(&fx, 1);
     assert_ok(wal_reader_open(fx.wal, &reader, &fx.err), &fx.err);
     assert_status(wal_read(reader, 1, 1000, SIZE_MAX, fixture_each, &check, &fx.err),
                   STATUS_CORRUPT, &fx.err);

@@ -10,7 +10,7 @@ enum { CYCLES = 6, OPERATIONS = 80, ENTRIES_MAX = 500, STATES_MAX = 1200 };
 /* The log behind some record. */
 struct point_in_time {
     uint64_t last;
-    uint32_t terms[ENTRIES_MAX];
+    uint64_t terms[ENTRIES_MAX];
 };
 
 struct run {
@@ -64,7 +64,7 @@ static bool append_some(struct run *run)
     }
     for (uint64_t i = from; i < to; i++) {
         struct point_in_time *now = add_state(run);
-        now->terms[i] = (uint32_t)run->term;
+        now->terms[i] = run->term;
         now->last = i;
     }
     return fixture_try_append(&run->fx, from, to, run->term) == STATUS_OK;
@@ -150,28 +150,6 @@ static bool operate(struct run *run)
     }
 }
 
-struct look {
-    const struct point_in_time *expected;
-    uint64_t next;
-    const struct wal_fixture *fx;
-};
-
-static enum status look_at(void *context, const struct wal_entry *entry, struct error *err)
-{
-    struct look *look = context;
-    static uint8_t data[FIXTURE_DATA_MAX];
-    if (entry->index != look->next || entry->index > look->expected->last) {
-        return error_set(err, STATUS_UNKNOWN, "wrong index");
-    }
-    struct wal_entry expected =
-        fixture_entry(look->fx, entry->index, look->expected->terms[entry->index], data);
-    if (entry->term != expected.term || !slice_equal(entry->data, expected.data)) {
-        return error_set(err, STATUS_UNKNOWN, "wrong entry");
-    }
-    look->next++;
-    return STATUS_OK;
-}
-
 static bool log_is(struct run *run, const struct point_in_time *expected)
 {
     const struct wal_recovered *recovered = &run->fx.recovered;
@@ -183,13 +161,7 @@ static bool log_is(struct run *run, const struct point_in_time *expected)
     if (recovered->last_index != expected->last || recovered->first_index > run->purged + 1) {
         return false;
     }
-    struct wal_reader *reader = NULL;
-    struct look look = {.expected = expected, .next = recovered->first_index, .fx = &run->fx};
-    assert_ok(wal_reader_open(run->fx.wal, &reader, &run->fx.err), &run->fx.err);
-    enum status status = wal_read(reader, recovered->first_index, expected->last + 10, SIZE_MAX,
-                                  look_at, &look, &run->fx.err);
-    wal_reader_close(reader);
-    return status == STATUS_OK && look.next == expected->last + 1;
+    return fixture_holds(&run->fx, expected->terms, expected->last);
 }
 
 static bool open_log(struct run *run)
@@ -207,7 +179,7 @@ static void go_on_from(struct run *run, struct point_in_time found)
 {
     if (found.last < run->purged || found.terms[run->purged] != run->purged_term) {
         found.last = run->purged;
-        found.terms[run->purged] = (uint32_t)run->purged_term;
+        found.terms[run->purged] = run->purged_term;
     }
     run->states[0] = found;
     run->count = 1;

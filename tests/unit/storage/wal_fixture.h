@@ -194,18 +194,28 @@ static inline void fixture_idle(struct wal_fixture *fx)
 
 struct fixture_check {
     const struct wal_fixture *fx;
+    const uint64_t *terms; /* of the entries up to the last */
+    uint64_t last;
     uint64_t next;
     size_t bytes;
 };
+
+/* Of reads from `next` on, against the fixture's model. */
+static inline struct fixture_check fixture_check_of(const struct wal_fixture *fx, uint64_t next)
+{
+    return (struct fixture_check){
+        .fx = fx, .terms = fx->model.entry_terms, .last = MODEL_ENTRIES_MAX - 1, .next = next};
+}
 
 static inline enum status fixture_each(void *context, const struct wal_entry *entry,
                                        struct error *err)
 {
     struct fixture_check *check = context;
     static _Thread_local uint8_t data[FIXTURE_DATA_MAX];
-    uint64_t term = check->fx->model.entry_terms[entry->index];
+    bool expected_index = entry->index == check->next && entry->index <= check->last;
+    uint64_t term = expected_index ? check->terms[entry->index] : 0;
     struct wal_entry expected = fixture_entry(check->fx, entry->index, term, data);
-    if (entry->index != check->next || entry->term != term || entry->type != expected.type ||
+    if (!expected_index || entry->term != term || entry->type != expected.type ||
         !slice_equal(entry->data, expected.data)) {
         return error_set(err, STATUS_UNKNOWN, "entry %llu of term %llu is not the one expected",
                          (unsigned long long)entry->index, (unsigned long long)entry->term);
@@ -219,7 +229,7 @@ static inline enum status fixture_each(void *context, const struct wal_entry *en
 static inline uint64_t fixture_read(struct wal_fixture *fx, uint64_t from, uint64_t to)
 {
     struct wal_reader *reader = NULL;
-    struct fixture_check check = {.fx = fx, .next = from};
+    struct fixture_check check = fixture_check_of(fx, from);
     assert_ok(wal_reader_open(fx->wal, &reader, &fx->err), &fx->err);
     assert_ok(wal_read(reader, from, to, SIZE_MAX, fixture_each, &check, &fx->err), &fx->err);
     wal_reader_close(reader);
@@ -240,6 +250,20 @@ static inline void fixture_expect(struct wal_fixture *fx, uint64_t last)
     }
     assert_int_equal(fx->recovered.term, fx->model.term);
     assert_int_equal(fx->recovered.vote, fx->model.vote);
+}
+
+/* True if the log that was opened has the entries from its first one to `last`, of these terms, and
+ * no more: for tests with more than one model. */
+static inline bool fixture_holds(struct wal_fixture *fx, const uint64_t *terms, uint64_t last)
+{
+    struct wal_reader *reader = NULL;
+    struct fixture_check check = {
+        .fx = fx, .terms = terms, .last = last, .next = fx->recovered.first_index};
+    assert_ok(wal_reader_open(fx->wal, &reader, &fx->err), &fx->err);
+    enum status status =
+        wal_read(reader, check.next, last + 10, SIZE_MAX, fixture_each, &check, &fx->err);
+    wal_reader_close(reader);
+    return status == STATUS_OK && check.next == last + 1;
 }
 
 static inline void fixture_reopen(struct wal_fixture *fx)
