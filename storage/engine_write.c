@@ -87,9 +87,9 @@ static enum status wait_for(struct engine *engine, ready_fn ready, struct backof
             break;
         }
         if (engine->options.write_bytes_per_second > 0) {
+            /* Whoever else polls may be the one who waits here. */
             mutex_unlock(&engine->mutex);
-            engine_poll_compactions(engine,
-                                    now_ns); /* the one who else does it may be waiting here */
+            engine_poll_compactions(engine, now_ns);
             mutex_lock(&engine->mutex);
         }
         wait_a_little_locked(engine, by->on ? by : NULL, WAIT_NS);
