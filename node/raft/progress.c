@@ -143,12 +143,14 @@ uint64_t raft_members_quorum_match(const struct raft_members *members, uint64_t 
     return sorted[voters / 2];
 }
 
-uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own)
+uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own,
+                                  uint64_t since)
 {
     uint64_t least = own;
     for (size_t i = 0; i < members->count; i++) {
         const struct raft_progress *progress = &members->of[i];
-        if (progress->id != id && progress->leave_index == 0 && progress->match < least) {
+        bool counts = progress->leave_index == 0 && progress->contact_tick >= since;
+        if (progress->id != id && counts && progress->match < least) {
             least = progress->match;
         }
     }

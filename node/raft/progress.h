@@ -94,8 +94,10 @@ size_t raft_members_quorum(const struct raft_members *members);
 /* The largest index that a quorum has: `match` of each voter, and `own` for member `id`. */
 uint64_t raft_members_quorum_match(const struct raft_members *members, uint64_t id, uint64_t own);
 
-/* The smallest index that all members have, with `own` for member `id`. */
-uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own);
+/* The smallest index that all members have which were heard of at tick `since` or later, with `own`
+ * for member `id`; with `since` 0 all count. */
+uint64_t raft_members_least_match(const struct raft_members *members, uint64_t id, uint64_t own,
+                                  uint64_t since);
 
 /* How many voters have this ballot. */
 size_t raft_members_ballots(const struct raft_members *members, enum raft_ballot ballot);

@@ -145,6 +145,20 @@ static void give_soft_state(struct raft *raft, struct raft_ready *ready)
     raft->soft_given = now;
 }
 
+/* Up to here nobody wants an entry from memory: it is applied, and the members that answer have it.
+ * For one that is silent memory would only fill; it is served from the disk when it comes back. */
+static uint64_t unneeded(const struct raft *raft)
+{
+    uint64_t index = raft->applied;
+    if (raft->role == RAFT_LEADER) {
+        uint64_t since = raft->now < raft->election_ticks ? 0 : raft->now - raft->election_ticks;
+        uint64_t held =
+            raft_members_least_match(&raft->members, raft->id, raft->log.stored_index, since);
+        index = held < index ? held : index;
+    }
+    return index;
+}
+
 bool raft_ready(struct raft *raft, struct raft_ready *ready)
 {
     struct raft_given *out = &raft->out;
@@ -175,8 +189,7 @@ bool raft_ready(struct raft *raft, struct raft_ready *ready)
     ready->read_count = out->read_count;
     ready->loads = out->loads;
     ready->load_count = out->load_count;
-    uint64_t unneeded = raft->applied < raft->retain ? raft->applied : raft->retain;
-    raft_log_evict(&raft->log, unneeded, raft->cache_bytes_max);
+    raft_log_evict(&raft->log, unneeded(raft), raft->cache_bytes_max);
     return ready->store_sequence != 0 || ready->message_count > 0 || ready->read_count > 0 ||
            ready->load_count > 0 || ready->has_commit || ready->has_soft_state ||
            ready->has_membership || ready->refilled || ready->snapshot_wanted != 0;

@@ -240,7 +240,7 @@ static void give_heartbeat(struct raft *raft, struct raft_progress *progress)
 
 static void raise_retain(struct raft *raft)
 {
-    uint64_t least = raft_members_least_match(&raft->members, raft->id, raft->log.stored_index);
+    uint64_t least = raft_members_least_match(&raft->members, raft->id, raft->log.stored_index, 0);
     uint64_t retain = least < raft->commit ? least : raft->commit;
     if (retain > raft->retain) {
         raft->retain = retain; /* a new leader knows less at first, but what is held is held */

@@ -428,20 +428,26 @@ static void test_quorum_match(void **state)
             uint64_t own = rng_below(&rng.rng, 10);
             for (size_t i = 0; i < count; i++) {
                 members.of[i].match = rng_below(&rng.rng, 10);
+                members.of[i].contact_tick = rng_below(&rng.rng, 10);
             }
+            uint64_t since = rng_below(&rng.rng, 10);
             uint64_t match = raft_members_quorum_match(&members, 1, own);
             size_t have = 0;
             size_t have_more = 0;
             uint64_t least = own;
+            uint64_t least_since = own;
             for (size_t i = 0; i < count; i++) {
                 uint64_t at = members.of[i].id == 1 ? own : members.of[i].match;
                 have += at >= match;
                 have_more += at > match;
                 least = at < least ? at : least;
+                bool counts = members.of[i].id == 1 || members.of[i].contact_tick >= since;
+                least_since = counts && at < least_since ? at : least_since;
             }
             assert_true(have >= count / 2 + 1);
             assert_true(have_more < count / 2 + 1);
-            assert_int_equal(raft_members_least_match(&members, 1, own), least);
+            assert_int_equal(raft_members_least_match(&members, 1, own, 0), least);
+            assert_int_equal(raft_members_least_match(&members, 1, own, since), least_since);
         }
         raft_members_release(&members);
     }
