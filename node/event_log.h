@@ -17,7 +17,8 @@ enum status event_log_read(struct engine *engine, uint64_t size, uint64_t positi
                            struct buf *value, struct event_record *out, struct error *err) MUST_USE;
 
 /* The first position in [0, size] whose event's time is not less than `time_ns`; `size` if there
- * is none. Times rise strictly with the positions, so a binary search finds it. */
+ * is none. Times rise strictly with the positions: of what lies in tables that know their times one
+ * is read, and of that the part that has the time; the rest is searched by halves. */
 enum status event_log_position_at(struct engine *engine, uint64_t size, uint64_t time_ns,
                                   uint64_t *position, struct error *err) MUST_USE;
 

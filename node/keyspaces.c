@@ -16,6 +16,7 @@ static const struct keyspace_options layout[KEYSPACE_COUNT] = {
                          .zstd_level_old = 1,
                          .block_bytes_old = 48 * KIB,
                          .columns_old = true,
+                         .timed = true,
                          .number_place = EVENT_RECORD_TIME_PLACE},
     /* Each append looks its key up, and mostly in vain at first: the filter says so. */
     [KEYSPACE_LATEST] = {.name = "latest",

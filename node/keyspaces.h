@@ -14,6 +14,7 @@
  * In `versions`, a byte 00 of the key becomes 00 ff: so no key's rows lie
  * within another's. In `tiles`, "end position" is the first leaf after those
  * that the tile covers: tiles are completed, and so written, in ascending order.
+ * Tables of `events` know the times of what they hold (storage/table/times.h).
  */
 #ifndef ESTREAT_NODE_KEYSPACES_H
 #define ESTREAT_NODE_KEYSPACES_H
