@@ -55,6 +55,18 @@ equal "$(estreat -o json read --prefix account | lines_json 'len(v)')" 5
 equal "$(estreat -o json read --severity warn | lines_json 'len(v)')" 1
 start=$(estreat -o json read --from "$from" --limit 1 | json 'v["time"]')
 equal "$(estreat -o raw read --from "@$start" --limit 1)" 1
+end=$(estreat -o json read --from $((from + 3)) --limit 1 | json 'v["time"]')
+equal "$(estreat -o raw read --from "@$start" --to "@$end" | paste -sd,)" 1,2,3
+equal "$(estreat -o raw read --from "@$((start + 1))" --to "@$((end + 1))" | paste -sd,)" 2,3,4
+equal "$(estreat -o raw read --from "@$start" --to $((from + 2)) | paste -sd,)" 1,2
+equal "$(estreat -o json count --from "@$start" --to "@$end" | json 'v["count"]')" 3
+equal "$(estreat -o json count --from "@$end" --to "@$start" | json 'v["count"]')" 0
+equal "$(estreat -o raw read --from "@$end" --to "@$start")" ""
+equal "$(estreat -o json count --from 2500-01-01T00:00:00Z | json 'v["count"]')" 0
+equal "$(estreat -o json count --to 1970-01-01T00:00:00Z | json 'v["count"]')" 0
+expect 64 estreat read --to 2026-13-01T00:00:00Z
+expect 64 estreat read --to 9999-01-01T00:00:00Z
+expect 64 estreat count --from @18446744073709551616
 total=$(estreat -o json count | json 'v["count"]')
 equal "$total" "$(estreat -o json head | json 'v["size"]')"
 equal "$(estreat -o json count --prefix numbers | json 'v["count"]')" 5000
