@@ -10,11 +10,15 @@ enum { SHARDS = 16, BUCKETS_MIN = 64 };
 /* Of the budget: what blocks have at least, however much is pinned (one part in so many). */
 enum { BLOCKS_PART_MIN = 10 };
 
-/* Of a shard's room: what protected blocks have at most. */
+/* Of a shard's room: what protected blocks have at most. At least a fifth is left for those on
+ * probation. */
 enum { PROTECTED_OF = 3, PROTECTED_PARTS = 5 };
+_Static_assert(BLOCK_CACHE_HOT_PART >= 5, "what is protected and what is hot leave some room");
 
 /* Around each block: its share of the shard's index, and of the allocator's. */
 enum { AROUND_BYTES = 2 * sizeof(void *) + 16 };
+
+enum { PROBATION, PROTECTED, HOT, SEGMENTS };
 
 /* Blocks in the order of their use. */
 struct segment {
@@ -27,8 +31,9 @@ struct shard {
     struct mutex mutex;
     struct cached_block **buckets; /* NULL until the first block */
     size_t buckets_count;
-    struct segment probation;
-    struct segment protected;
+    struct segment segments[SEGMENTS];
+    size_t hot_count;
+    uint64_t hot_files[BLOCK_CACHE_HOT_MAX];
     uint64_t blocks;
     struct block_kind_stats kinds[BLOCK_KINDS]; /* but for pinned_bytes */
 };
@@ -137,7 +142,17 @@ static struct cached_block **slot_locked(struct shard *shard, uint64_t hash, uin
 
 static struct segment *segment_of(struct shard *shard, const struct cached_block *block)
 {
-    return block->is_protected ? &shard->protected : &shard->probation;
+    return &shard->segments[block->segment];
+}
+
+static bool is_hot_locked(const struct shard *shard, uint64_t file_number)
+{
+    for (size_t i = 0; i < shard->hot_count; i++) {
+        if (shard->hot_files[i] == file_number) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void push_newest_locked(struct shard *shard, struct cached_block *block)
@@ -171,19 +186,28 @@ static void unlink_order_locked(struct shard *shard, struct cached_block *block)
     segment->bytes -= charge_of(block);
 }
 
-/* The block is used again. Those that lose their protection for it stay in the shard. */
-static void protect_locked(struct shard *shard, struct cached_block *block, uint64_t room)
+static void move_locked(struct shard *shard, struct cached_block *block, uint8_t segment)
 {
     unlink_order_locked(shard, block);
-    block->is_protected = true;
+    block->segment = segment;
     push_newest_locked(shard, block);
-    while (shard->protected.bytes > room / PROTECTED_PARTS * PROTECTED_OF) {
-        struct cached_block *oldest = shard->protected.oldest;
+}
+
+/* What has no place in the segment any more goes on probation, and stays in the shard. */
+static void shrink_locked(struct shard *shard, uint8_t segment, uint64_t bytes_max)
+{
+    while (shard->segments[segment].bytes > bytes_max) {
+        struct cached_block *oldest = shard->segments[segment].oldest;
         CHECK(oldest != NULL);
-        unlink_order_locked(shard, oldest);
-        oldest->is_protected = false;
-        push_newest_locked(shard, oldest);
+        move_locked(shard, oldest, PROBATION);
     }
+}
+
+/* The block is used again. */
+static void use_locked(struct shard *shard, struct cached_block *block, uint64_t room)
+{
+    move_locked(shard, block, block->segment == HOT ? HOT : PROTECTED);
+    shrink_locked(shard, PROTECTED, room / PROTECTED_PARTS * PROTECTED_OF);
 }
 
 /* Takes the block out and returns the shard's reference to the caller. */
@@ -227,16 +251,26 @@ static bool grow_index_locked(struct block_cache *cache, struct shard *shard)
     return true;
 }
 
+static uint64_t shard_bytes_locked(const struct shard *shard)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < SEGMENTS; i++) {
+        bytes += shard->segments[i].bytes;
+    }
+    return bytes;
+}
+
 /* Evicts until the shard keeps its room; collects the blocks in a list by `hash_next`. */
 static struct cached_block *evict_locked(struct shard *shard, uint64_t room)
 {
     struct cached_block *evicted = NULL;
-    while (shard->probation.bytes + shard->protected.bytes > room) {
-        struct cached_block *block = shard->probation.oldest;
+    shrink_locked(shard, HOT, room / BLOCK_CACHE_HOT_PART);
+    while (shard_bytes_locked(shard) > room) {
+        struct cached_block *block = shard->segments[PROBATION].oldest;
         if (block == NULL) {
-            block = shard->protected.oldest; /* what is pinned has taken its room */
+            block = shard->segments[PROTECTED].oldest; /* what is pinned has taken its room */
         }
-        CHECK(block != NULL);
+        CHECK(block != NULL); /* those of hot files alone have no more than their part */
         remove_locked(shard, block);
         shard->kinds[block->kind].evictions++;
         block->hash_next = evicted;
@@ -275,8 +309,9 @@ void block_cache_free(struct block_cache *cache)
     CHECK(pinned_bytes(cache) == 0);
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
-        unref_segment(&shard->probation);
-        unref_segment(&shard->protected);
+        for (size_t j = 0; j < SEGMENTS; j++) {
+            unref_segment(&shard->segments[j]);
+        }
         alloc_free(cache->alloc, shard->buckets);
         mutex_release(&shard->mutex);
     }
@@ -296,7 +331,7 @@ struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind 
     if (block != NULL) {
         shard->kinds[kind].hits++;
         cached_block_ref(block);
-        protect_locked(shard, block, room_of_shard(cache));
+        use_locked(shard, block, room_of_shard(cache));
     } else {
         shard->kinds[kind].misses++;
     }
@@ -320,7 +355,7 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
             block->offset = offset;
             block->hash_next = NULL;
             block->kind = kind;
-            block->is_protected = false;
+            block->segment = is_hot_locked(shard, file_number) ? HOT : PROBATION;
             *slot = block;
             push_newest_locked(shard, block);
             shard->blocks++;
@@ -330,6 +365,34 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
     }
     mutex_unlock(&shard->mutex);
     unref_list(evicted);
+}
+
+/* Of the blocks of hot files, those whose files are not hot any more go on probation. */
+static void cool_locked(struct shard *shard)
+{
+    struct cached_block *block = shard->segments[HOT].oldest;
+    while (block != NULL) {
+        struct cached_block *newer = block->newer;
+        if (!is_hot_locked(shard, block->file_number)) {
+            move_locked(shard, block, PROBATION);
+        }
+        block = newer;
+    }
+}
+
+void block_cache_set_hot(struct block_cache *cache, const uint64_t *file_numbers, size_t count)
+{
+    CHECK(count <= BLOCK_CACHE_HOT_MAX);
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &cache->shards[i];
+        mutex_lock(&shard->mutex);
+        shard->hot_count = count;
+        for (size_t j = 0; j < count; j++) {
+            shard->hot_files[j] = file_numbers[j];
+        }
+        cool_locked(shard);
+        mutex_unlock(&shard->mutex);
+    }
 }
 
 void block_cache_pin(struct block_cache *cache, enum block_kind kind, size_t bytes)
@@ -376,8 +439,10 @@ void block_cache_erase_file(struct block_cache *cache, uint64_t file_number)
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         mutex_lock(&shard->mutex);
-        struct cached_block *erased = erase_locked(shard, &shard->probation, file_number, NULL);
-        erased = erase_locked(shard, &shard->protected, file_number, erased);
+        struct cached_block *erased = NULL;
+        for (size_t j = 0; j < SEGMENTS; j++) {
+            erased = erase_locked(shard, &shard->segments[j], file_number, erased);
+        }
         mutex_unlock(&shard->mutex);
         unref_list(erased);
     }
@@ -408,7 +473,7 @@ void block_cache_stats(struct block_cache *cache, struct block_cache_stats *out)
             add_kind(&out->kinds[kind], &shard->kinds[kind]);
         }
         out->blocks += shard->blocks;
-        out->bytes += shard->probation.bytes + shard->protected.bytes;
+        out->bytes += shard_bytes_locked(shard);
         mutex_unlock(&shard->mutex);
     }
     for (size_t kind = 0; kind < BLOCK_KINDS; kind++) {

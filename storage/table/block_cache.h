@@ -14,6 +14,11 @@
  * never push out one that is protected. The price: what is used in a cycle longer than the room
  * on probation counts as a scan, and does not displace what is protected.
  *
+ * Files may be named hot, the newest partitions say: what is read of them has a fifth of the room
+ * of its own, from its first use on, and goes on probation when that is full. So neither a scan of
+ * other files nor what they use often displaces it; and a scan of hot files displaces no more of
+ * the others than any scan.
+ *
  * The budget: blocks give way to what is pinned, but for a tenth of the budget, without which
  * every read would go to the disk. While no more is pinned than the budget, both together are
  * within 110 % of it. A block that is referenced stays in memory after its eviction, until its
@@ -51,7 +56,7 @@ struct cached_block {
     struct cached_block *newer;
     struct cached_block *older;
     enum block_kind kind;
-    bool is_protected;
+    uint8_t segment; /* of the shard */
     uint8_t data[];
 };
 
@@ -99,6 +104,14 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
 
 /* Drops all blocks of a file, e.g. when its table was deleted. */
 void block_cache_erase_file(struct block_cache *cache, uint64_t file_number);
+
+/* Hot files, at most, and their share: one part in so many. */
+#define BLOCK_CACHE_HOT_MAX 8U
+#define BLOCK_CACHE_HOT_PART 5U
+
+/* From now on these files are hot, and no others. Blocks of those that were, and are not any more,
+ * go on probation. Any thread. */
+void block_cache_set_hot(struct block_cache *cache, const uint64_t *file_numbers, size_t count);
 
 /* Counts memory that the caller holds until it unpins as many bytes of the kind; evicts what has
  * no room beside it. Never fails. */

@@ -167,6 +167,103 @@ static void test_a_new_hot_set_displaces_the_old(void **state)
     block_cache_free(cache);
 }
 
+/* --- hot files ------------------------------------------------------------------------------- */
+
+enum { NEW_FILE = 7, NEW_BLOCKS = HOT_BLOCKS / 4 }; /* a tenth of the cache */
+
+static uint64_t count_of(struct block_cache *cache, uint64_t file, uint64_t blocks)
+{
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < blocks; i++) {
+        count += has(cache, file, i) ? 1 : 0;
+    }
+    return count;
+}
+
+/* A scan of eight times the cache, each block of it used twice: all of it was protected once. */
+static void scan_twice(struct block_cache *cache, uint64_t file)
+{
+    for (uint64_t i = 0; i < SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES; i++) {
+        (void)use(cache, file, i);
+        assert_true(use(cache, file, i));
+    }
+}
+
+/* What was read once of a hot file is there after whatever was read of others, and is not if the
+ * file is not hot, or not any more. */
+static void test_hot_files_keep_their_share(void **state)
+{
+    (void)state;
+    enum { NEVER, ALWAYS, NOT_ANY_MORE, CASES };
+    for (int when = 0; when < CASES; when++) {
+        const uint64_t files[] = {3, NEW_FILE};
+        struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+        assert_non_null(cache);
+        block_cache_set_hot(cache, files, when == NEVER ? 1 : 2);
+        for (uint64_t i = 0; i < NEW_BLOCKS; i++) {
+            assert_false(use(cache, NEW_FILE, i));
+        }
+        block_cache_set_hot(cache, files, when == ALWAYS ? 2 : 1);
+        scan_twice(cache, SCAN_FILE);
+        assert_int_equal(count_of(cache, NEW_FILE, NEW_BLOCKS), when == ALWAYS ? NEW_BLOCKS : 0);
+        block_cache_free(cache);
+    }
+}
+
+/* And no more than their share: a scan of a hot file leaves what is protected of others, and what
+ * it leaves behind of itself is bounded. With nothing else in the cache it may have all of it. */
+static void test_hot_files_have_no_more(void **state)
+{
+    (void)state;
+    const uint64_t file = SCAN_FILE;
+    const uint64_t scanned = SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES;
+    struct block_cache_stats stats;
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    assert_non_null(cache);
+    block_cache_set_hot(cache, &file, 1);
+    assert_int_equal(use_hot_set(cache), 0);
+    assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    for (uint64_t i = 0; i < scanned; i++) {
+        assert_false(use(cache, SCAN_FILE, i));
+    }
+    assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    block_cache_stats(cache, &stats);
+    assert_true(stats.bytes <= SCAN_CACHE_BYTES);
+    assert_true(stats.bytes > SCAN_CACHE_BYTES / 10 * 9);
+    /* Others take back what is above the share, used once each. */
+    for (uint64_t i = 0; i < scanned; i++) {
+        assert_false(use(cache, SCAN_FILE + 1, i));
+    }
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < scanned; i++) {
+        kept += has(cache, SCAN_FILE, i) ? 1 : 0;
+    }
+    assert_in_range(kept * BLOCK_BYTES, SCAN_CACHE_BYTES / 7, SCAN_CACHE_BYTES / 5);
+    block_cache_free(cache);
+}
+
+/* When what is pinned takes the room, hot blocks have a fifth of what is left. */
+static void test_hot_blocks_give_way_to_what_is_pinned(void **state)
+{
+    (void)state;
+    const uint64_t file = NEW_FILE;
+    const size_t pinned = SCAN_CACHE_BYTES / 4 * 3;
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    assert_non_null(cache);
+    block_cache_set_hot(cache, &file, 1);
+    for (uint64_t i = 0; i < 2UL * NEW_BLOCKS; i++) {
+        (void)use(cache, NEW_FILE, i);
+    }
+    block_cache_pin(cache, BLOCK_INDEX, pinned);
+    scan_twice(cache, SCAN_FILE);
+    uint64_t kept = count_of(cache, NEW_FILE, 2UL * NEW_BLOCKS);
+    assert_in_range(kept * BLOCK_BYTES, 1, (SCAN_CACHE_BYTES - pinned) / 5);
+    block_cache_erase_file(cache, NEW_FILE);
+    assert_int_equal(count_of(cache, NEW_FILE, 2UL * NEW_BLOCKS), 0);
+    block_cache_unpin(cache, BLOCK_INDEX, pinned);
+    block_cache_free(cache);
+}
+
 /* --- what is pinned ----------------------------------------------------------------------------
  */
 
@@ -367,6 +464,9 @@ static void *use_cache(void *context)
         if (rng_below(&seeded.rng, 2000) == 0) {
             block_cache_erase_file(shared->cache, file);
         }
+        if (rng_below(&seeded.rng, 500) == 0) {
+            block_cache_set_hot(shared->cache, &file, rng_below(&seeded.rng, 2));
+        }
         if (rng_below(&seeded.rng, 100) == 0) {
             block_cache_pin(shared->cache, BLOCK_INDEX, 30UL << 10);
             block_cache_unpin(shared->cache, BLOCK_INDEX, 30UL << 10);
@@ -375,7 +475,7 @@ static void *use_cache(void *context)
     return NULL;
 }
 
-/* Threads that get, put, evict, erase and pin never see a wrong or freed block. */
+/* Threads that get, put, evict, erase, pin and name hot files never see a wrong or freed block. */
 static void test_many_threads(void **state)
 {
     (void)state;
@@ -405,6 +505,9 @@ int main(void)
         cmocka_unit_test(test_keeps_its_budget_and_what_is_used),
         cmocka_unit_test(test_a_scan_leaves_what_is_hot),
         cmocka_unit_test(test_a_new_hot_set_displaces_the_old),
+        cmocka_unit_test(test_hot_files_keep_their_share),
+        cmocka_unit_test(test_hot_files_have_no_more),
+        cmocka_unit_test(test_hot_blocks_give_way_to_what_is_pinned),
         cmocka_unit_test(test_pinned_bytes_are_of_the_budget),
         cmocka_unit_test(test_counts_by_kind),
         cmocka_unit_test(test_a_held_block_outlives_the_cache),
