@@ -402,6 +402,7 @@ static enum status open_view(struct engine *engine, struct error *err)
             engine->append_floor[i] = *version_floor(version, i);
         }
     }
+    engine_mark_hot(engine, version);
     mem_set_unref(active);
     version_release(version);
     atomic_store(&engine->view, view);

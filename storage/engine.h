@@ -75,7 +75,8 @@ struct engine_options {
     /* Writes are refused when the active memtables hold twice memtable_bytes and this: room for
      * what the owner writes between a seal that is due and one that is made [1 MiB] */
     size_t memtable_slack_bytes;
-    size_t block_cache_bytes;  /* [64 MiB] */
+    /* A fifth is for the newest tables of keyspaces that are timed. [64 MiB] */
+    size_t block_cache_bytes;
     size_t immutable_max;      /* seals that wait for their flush [2] */
     size_t l0_trigger;         /* level-0 tables: compact [4] */
     size_t l0_slowdown;        /* each write is delayed [20] */

@@ -180,6 +180,12 @@ struct floor engine_floor_at(const struct view *view, const struct snapshot *sna
 struct pick_options engine_pick_options(struct engine *engine, const struct version *version,
                                         struct floor floors[KEYSPACES_MAX]);
 
+/* --- engine_hot.c --------------------------------------------------------------------------- */
+
+/* Tells the block cache which tables of `version` are hot. edit_mutex is held, or nobody else
+ * knows the engine yet. */
+void engine_mark_hot(struct engine *engine, const struct version *version);
+
 /* --- engine_stats.c ------------------------------------------------------------------------- */
 
 /* Reads the table whole and checks all of it, and that it is the one that the manifest means. */

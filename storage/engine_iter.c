@@ -118,12 +118,6 @@ static enum status open_merge(struct engine_iter *iter, unsigned keyspace,
     return status;
 }
 
-/* Elsewhere what is passed over could be a newer version, and let an older one be seen. */
-static bool is_timed(const struct keyspace_options *keyspace)
-{
-    return keyspace->layout == KEYSPACE_APPEND && keyspace->timed;
-}
-
 /* What is below the floor is not there. */
 static enum status begin_at_floor(struct engine_iter *iter, const struct snapshot *snapshot,
                                   unsigned keyspace, struct error *err)
@@ -164,7 +158,8 @@ enum status engine_iter_new(struct engine *engine, const struct snapshot *snapsh
         iter->by_time = options->by_time;
         iter->range = (struct time_range){options->time_begin, options->time_end};
         iter->time_place = engine->keyspaces[keyspace].number_place;
-        CHECK(!iter->by_time || is_timed(&engine->keyspaces[keyspace]));
+        /* Elsewhere what is passed over could be a newer version, and let an older one be seen. */
+        CHECK(!iter->by_time || keyspace_is_timed(&engine->keyspaces[keyspace]));
     }
     enum status status = STATUS_OK;
     if (buf_failed(&iter->begin) || buf_failed(&iter->end)) {

@@ -168,6 +168,7 @@ enum status engine_install_edit(struct engine *engine, struct edit *edit, struct
         old = engine_view_replace_locked(engine, next, NULL, flushed, version);
         mutex_unlock(&engine->mutex);
         catalog_publish(engine->catalog, version);
+        engine_mark_hot(engine, version);
         if (edit_floor_count(edit) > 0) {
             atomic_store(&engine->rewrites_left, (unsigned)engine->options.rewrites_max);
         }

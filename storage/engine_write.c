@@ -121,7 +121,7 @@ struct append_end {
 static enum status check_floor(const struct keyspace_options *keyspace, struct slice key,
                                struct append_end *end, struct error *err)
 {
-    if (keyspace->layout != KEYSPACE_APPEND || !keyspace->timed || key.length > FLOOR_BYTES_MAX) {
+    if (!keyspace_is_timed(keyspace) || key.length > FLOOR_BYTES_MAX) {
         return error_set(err, STATUS_INVALID_ARGUMENT, "keyspace %s: has no such floor",
                          keyspace->name);
     }

@@ -56,6 +56,11 @@ struct keyspace_options {
     uint64_t rewrite_bytes_min; /* 0: 1 MiB */
 };
 
+static inline bool keyspace_is_timed(const struct keyspace_options *keyspace)
+{
+    return keyspace->layout == KEYSPACE_APPEND && keyspace->timed;
+}
+
 #define KEYSPACE_PARTITION_SPAN_DEFAULT (UINT64_C(24) * 3600 * 1000000000)
 
 static inline uint64_t keyspace_partition_bytes(const struct keyspace_options *keyspace,

@@ -292,6 +292,73 @@ static void test_a_store_becomes_timed(void **state)
     end(&world);
 }
 
+/* --- the cache ------------------------------------------------------------------------------ */
+
+/* Walks through events [begin, end); returns how many blocks were not in the cache. */
+static uint64_t walk(struct pm_world *world, uint64_t begin_at, uint64_t end_at)
+{
+    uint8_t keys[2][8];
+    struct engine_stats before;
+    struct engine_stats after;
+    struct engine_iter *iter = NULL;
+    const struct engine_iter_options options = {.begin = pm_key(keys[0], begin_at),
+                                                .end = pm_key(keys[1], end_at)};
+    uint64_t count = 0;
+    engine_stats(world->engine, &before);
+    assert_ok(engine_iter_new(world->engine, NULL, PM_EVENTS, &options, &iter, &world->err),
+              &world->err);
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        count++;
+    }
+    assert_ok(engine_iter_status(iter, &world->err), &world->err);
+    engine_iter_close(iter);
+    assert_int_equal(count, end_at - begin_at);
+    engine_stats(world->engine, &after);
+    return after.block_cache_misses - before.block_cache_misses;
+}
+
+/* What was read once of the newest events is in the cache after a walk through old ones, more than
+ * the cache holds, each used twice; also when the store was opened anew. Of a keyspace that is not
+ * timed it is not. */
+static void test_new_partitions_stay_in_the_cache(void **state)
+{
+    (void)state;
+    enum { MOST = 30000, OLD = 20000, NEW = 300, STEP = 1000 };
+    for (int timed = 0; timed < 2; timed++) {
+        struct pm_world world;
+        struct keyspace_options keyspaces[PM_COUNT] = {pm_keyspaces[0], pm_keyspaces[1]};
+        keyspaces[PM_EVENTS].timed = timed == 1;
+        keyspaces[PM_EVENTS].partition_span = UINT64_MAX;
+        keyspaces[PM_EVENTS].partition_bytes = 96 * KIB;
+        pm_init(&world, PM_RISING);
+        world.options.keyspaces = keyspaces;
+        world.options.memtable_bytes = 256 * KIB;
+        world.options.block_cache_bytes = 1 * MIB;
+        assert_ok(pm_open(&world, 1), &world.err);
+        while (world.model.count < MOST) {
+            assert_ok(pm_append(&world, 100), &world.err);
+            if (engine_should_seal(world.engine)) {
+                pm_settle(&world);
+            }
+        }
+        assert_ok(pm_append(&world, NEW), &world.err);
+        pm_settle(&world);
+        for (int opened = 0; opened < 2; opened++) {
+            uint64_t end_at = world.model.count;
+            assert_true(walk(&world, end_at - NEW, end_at) > 10);
+            for (uint64_t at = 0; at < OLD; at += STEP) {
+                assert_true(walk(&world, at, at + STEP) > 0);
+                assert_int_equal(walk(&world, at, at + STEP), 0);
+            }
+            uint64_t misses = walk(&world, end_at - NEW, end_at);
+            assert_true(timed == 1 ? misses == 0 : misses > 10);
+            pm_close(&world);
+            assert_ok(pm_open(&world, 1), &world.err);
+        }
+        end(&world);
+    }
+}
+
 /* --- floors --------------------------------------------------------------------------------- */
 
 static size_t file_count(struct pm_world *world)
@@ -519,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_other_tables_are_not_read),
         cmocka_unit_test(test_start_within_a_table),
         cmocka_unit_test(test_a_store_becomes_timed),
+        cmocka_unit_test(test_new_partitions_stay_in_the_cache),
         cmocka_unit_test(test_a_floor_drops),
         cmocka_unit_test(test_a_snapshot_holds),
         cmocka_unit_test(test_a_full_disk),
