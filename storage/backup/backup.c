@@ -36,7 +36,10 @@ struct backup {
     uint8_t *piece; /* options.step_bytes, at least twice COMPARED_END_BYTES */
     char path[PATH_BYTES_MAX];
     struct backup_made made;
-    bool stopped; /* an error, or done */
+    uint64_t bytes_all;   /* of all tables */
+    uint64_t bytes_moved; /* copied and read back */
+    bool found_damage;    /* of the engine's, not of the copy */
+    bool stopped;         /* an error, or done */
     void (*on_end)(void *context, enum status status, const struct error *err);
     void *context;
 };
@@ -175,6 +178,9 @@ enum status backup_start(struct engine *engine, const struct backup_options *opt
                                         .tables = edit_add_count(&backup->state.tables),
                                         .damaged = backup->names.damaged,
                                         .damage = backup->names.damage};
+    for (size_t i = 0; i < backup->made.tables; i++) {
+        backup->bytes_all += edit_add_at(&backup->state.tables, i).bytes;
+    }
     *out = backup;
     return STATUS_OK;
 }
@@ -203,14 +209,33 @@ const struct backup_made *backup_result(const struct backup *backup)
     return &backup->made;
 }
 
+bool backup_found_damage(const struct backup *backup)
+{
+    return backup->found_damage;
+}
+
+void backup_progress(const struct backup *backup, struct backup_progress *out)
+{
+    *out = (struct backup_progress){.bytes = backup->made.bytes,
+                                    .bytes_all = backup->bytes_all,
+                                    .bytes_moved = backup->bytes_moved};
+}
+
+struct slice backup_owner_state(const struct backup *backup)
+{
+    return buf_slice(&backup->state.owner_state);
+}
+
 /* --- a table ------------------------------------------------------------------------------- */
 
 static enum status read_source(void *context, uint64_t offset, void *out, size_t length,
                                struct error *err)
 {
     struct backup *backup = context;
-    return checkpoint_read(backup->checkpoint, backup->order[backup->table], offset, out, length,
-                           err);
+    enum status status =
+        checkpoint_read(backup->checkpoint, backup->order[backup->table], offset, out, length, err);
+    backup->found_damage = backup->found_damage || status == STATUS_CORRUPT;
+    return status;
 }
 
 static enum status compare_piece(struct backup *backup, struct file *there, uint64_t offset,
@@ -281,6 +306,7 @@ static enum status link_table(struct backup *backup, struct error *err)
         status = fs_link(fs, from, backup->path, err);
     }
     if (status == STATUS_NOT_FOUND) {
+        backup->found_damage = true;
         return error_set(err, STATUS_CORRUPT, "%.300s at 0: the table is missing", from);
     }
     return status == STATUS_OK ? STATUS_OK
@@ -344,9 +370,11 @@ static enum status begin_table(struct backup *backup, struct error *err)
 static enum status copy_table(struct backup *backup, struct error *err)
 {
     bool done = false;
+    uint64_t before = backup->copy.at;
     enum status status =
         file_copy_step(&backup->copy, read_source, backup, backup->piece,
                        backup->options.step_bytes, &done, &backup->file.digest, err);
+    backup->bytes_moved += backup->copy.at - before;
     if (status == STATUS_OK && done) {
         backup->phase = PHASE_READ_BACK;
     }
@@ -361,12 +389,14 @@ static enum status read_back(struct backup *backup, struct error *err)
                                      .tables = &backup->state.tables,
                                      .expected = edit_add_at(&backup->state.tables, backup->table)};
     enum status status = copy_check_table(&check, err);
+    backup->bytes_moved += backup->file.bytes;
     if (status == STATUS_CORRUPT) {
         /* The copy has what was read of the store, or its disk is bad: looking at the store's
          * table tells which. */
         struct error source = ERROR_INIT;
         enum status looked =
             checkpoint_verify(backup->checkpoint, backup->order[backup->table], &source);
+        backup->found_damage = looked == STATUS_CORRUPT;
         if (looked == STATUS_CORRUPT && err != NULL) {
             *err = source;
         }

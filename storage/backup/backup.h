@@ -75,6 +75,20 @@ enum status backup_start(struct engine *engine, const struct backup_options *opt
  * CORRUPT names the store's table that is damaged. */
 enum status backup_step(struct backup *backup, bool *done, struct error *err) MUST_USE;
 
+/* After an error: what could not be read, or is damaged, is the engine's own; else it is of the
+ * backups. */
+bool backup_found_damage(const struct backup *backup);
+
+struct backup_progress {
+    uint64_t bytes; /* of tables that are in the backup so far, and of all */
+    uint64_t bytes_all;
+    uint64_t bytes_moved; /* copied, and read back: what this costs the disks */
+};
+void backup_progress(const struct backup *backup, struct backup_progress *out);
+
+/* The blob of the seal that it stands for; empty if there was none. Valid until it is freed. */
+struct slice backup_owner_state(const struct backup *backup);
+
 /* All steps. */
 enum status backup_run(struct backup *backup, struct error *err) MUST_USE;
 

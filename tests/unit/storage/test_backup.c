@@ -193,23 +193,34 @@ static void links_are_not_taken_for_copies(void **state)
     assert_backup(fx, 3, &then);
 }
 
-/* The engine writes, flushes and merges while a backup is made in steps, which changes neither. */
+/* The engine writes, flushes and merges while a backup is made in steps, which changes neither. It
+ * says how far it is, what it costs, and for which seal it stands. */
 static void the_engine_goes_on_meanwhile(void **state)
 {
     struct backup_fixture *fx = *state;
     struct backup *backup = NULL;
+    struct backup_progress before;
+    struct backup_progress now;
     bool done = false;
     unsigned steps = 0;
     backup_work(fx, 600);
     backup_settle(fx);
     struct model then = fx->model;
     assert_ok(backup_start(fx->engine, &fx->backup, &backup, &fx->err), &fx->err);
+    backup_progress(backup, &before);
     while (!done) {
         assert_ok(backup_step(backup, &done, &fx->err), &fx->err);
         backup_work(fx, 5);
         steps++;
+        backup_progress(backup, &now);
+        assert_true(now.bytes >= before.bytes && now.bytes_moved >= before.bytes_moved);
+        before = now;
     }
     assert_true(steps > backup_result(backup)->bytes / fx->backup.step_bytes);
+    assert_int_equal(now.bytes, now.bytes_all);
+    assert_int_equal(now.bytes_all, backup_result(backup)->bytes);
+    assert_int_equal(now.bytes_moved, 2 * now.bytes_all);
+    assert_true(slice_equal(backup_owner_state(backup), model_blob(&then)));
     backup_free(backup);
     backup_settle(fx);
     assert_content(fx->engine, NULL, &fx->model);
@@ -301,6 +312,40 @@ static void what_is_not_there_is_copied_again(void **state)
     assert_backup(fx, 4, &fx->model);
 }
 
+/* The next backup ends with `status`, and says whose fault that is. */
+static void assert_whose_damage(struct backup_fixture *fx, enum status status, bool of_the_store)
+{
+    struct backup *backup = NULL;
+    assert_ok(backup_start(fx->engine, &fx->backup, &backup, &fx->err), &fx->err);
+    assert_status(backup_run(backup, &fx->err), status, &fx->err);
+    assert_int_equal(backup_found_damage(backup), of_the_store);
+    backup_free(backup);
+}
+
+/* A table that is gone, or shorter than it was, is damage of the store too; a backups' disk that is
+ * full is none. */
+static void whose_fault_it_is_is_told(void **state)
+{
+    struct backup_fixture *fx = *state;
+    char path[PATH_BYTES_MAX];
+    struct file *file = NULL;
+    backup_work(fx, 100);
+    backup_settle(fx);
+    (void)backup_make(fx);
+    fx->backup.full = true;
+    fs_crash_set_capacity(fx->crash, fs_crash_used(fx->crash) + 1);
+    assert_whose_damage(fx, STATUS_RESOURCE_EXHAUSTED, false);
+    fs_crash_set_capacity(fx->crash, UINT64_MAX);
+    find_name(fx, "store", ".sst", path);
+    assert_ok(fs_open(fx->fs, path, FS_WRITE, &file, &fx->err), &fx->err);
+    assert_ok(file_truncate(file, 100, &fx->err), &fx->err);
+    file_close(file);
+    assert_whose_damage(fx, STATUS_CORRUPT, true);
+    assert_ok(fs_unlink(fx->fs, path, &fx->err), &fx->err);
+    fx->backup.link = true;
+    assert_whose_damage(fx, STATUS_CORRUPT, true);
+}
+
 /* A store's table that is damaged is not copied as if it were sound; the older backup stays. */
 static void damage_of_the_store_ends_it(void **state)
 {
@@ -315,6 +360,7 @@ static void damage_of_the_store_ends_it(void **state)
     flip_bit(fx->fs, path, 30);
     assert_status(backup_try(fx, NULL), STATUS_CORRUPT, &fx->err);
     assert_non_null(strstr(fx->err.text, "the store is damaged"));
+    assert_whose_damage(fx, STATUS_CORRUPT, true);
     assert_non_null(strstr(fx->err.text, path));
     assert_sound(fx);
     assert_backup(fx, 0, &then);
@@ -406,13 +452,21 @@ static void figures_tell_what_happened_since(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(an_increment_copies_what_is_new),  CASE(a_chain_restores_each_moment),
-        CASE(removing_leaves_what_others_name), CASE(age_removes),
-        CASE(a_full_one_stands_alone),          CASE(links_are_not_taken_for_copies),
-        CASE(the_engine_goes_on_meanwhile),     CASE(it_is_a_job),
-        CASE(another_store_shares_nothing),     CASE(what_is_not_there_is_copied_again),
-        CASE(damage_of_the_store_ends_it),      CASE(a_damaged_manifest_keeps_all_files),
-        CASE(what_is_in_use_is_refused),        CASE(nothing_is_a_backup),
+        CASE(an_increment_copies_what_is_new),
+        CASE(a_chain_restores_each_moment),
+        CASE(removing_leaves_what_others_name),
+        CASE(age_removes),
+        CASE(a_full_one_stands_alone),
+        CASE(links_are_not_taken_for_copies),
+        CASE(the_engine_goes_on_meanwhile),
+        CASE(it_is_a_job),
+        CASE(another_store_shares_nothing),
+        CASE(what_is_not_there_is_copied_again),
+        CASE(whose_fault_it_is_is_told),
+        CASE(damage_of_the_store_ends_it),
+        CASE(a_damaged_manifest_keeps_all_files),
+        CASE(what_is_in_use_is_refused),
+        CASE(nothing_is_a_backup),
         CASE(figures_tell_what_happened_since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
