@@ -12,6 +12,7 @@ struct dumping {
     const char *path;
     struct table_file file;
     struct table_meta meta;
+    struct index_iter index;
     struct block_iter iter;
 };
 
@@ -19,17 +20,17 @@ static void put_properties(struct dumping *dumping)
 {
     const struct table_info *info = &dumping->meta.info;
     FILE *lines = dumping->report->lines;
-    (void)fprintf(lines,
-                  "properties file=%s number=%" PRIu64 " bytes=%" PRIu64
-                  " blocks=%zu entries=%" PRIu64 " deletions=%" PRIu64 " raw_bytes=%" PRIu64
-                  " data_bytes=%" PRIu64 " smallest_sequence=%" PRIu64 " largest_sequence=%" PRIu64
-                  " codec=%s zstd_level=%d block_bytes=%" PRIu32 " restart_interval=%" PRIu32
-                  " filter_bits=%" PRIu32 " dictionary_bytes=%" PRIu32,
-                  dumping->name, info->file_number, info->file_bytes, dumping->meta.blocks_count,
-                  info->entries, info->deletions, info->raw_bytes, info->data_bytes,
-                  info->sequence_smallest, info->sequence_largest, codec_name(info->codec),
-                  info->zstd_level, info->block_bytes, info->restart_interval,
-                  info->bloom_bits_per_key, info->dictionary_bytes);
+    (void)fprintf(
+        lines,
+        "properties file=%s number=%" PRIu64 " bytes=%" PRIu64 " index_levels=%d entries=%" PRIu64
+        " deletions=%" PRIu64 " raw_bytes=%" PRIu64 " data_bytes=%" PRIu64
+        " smallest_sequence=%" PRIu64 " largest_sequence=%" PRIu64
+        " codec=%s zstd_level=%d block_bytes=%" PRIu32 " restart_interval=%" PRIu32
+        " filter_bits=%" PRIu32 " dictionary_bytes=%" PRIu32,
+        dumping->name, info->file_number, info->file_bytes, dumping->meta.index.two_levels ? 2 : 1,
+        info->entries, info->deletions, info->raw_bytes, info->data_bytes, info->sequence_smallest,
+        info->sequence_largest, codec_name(info->codec), info->zstd_level, info->block_bytes,
+        info->restart_interval, info->bloom_bits_per_key, info->dictionary_bytes);
     report_bytes(dumping->report, "smallest", internal_key_user(info->smallest));
     report_bytes(dumping->report, "largest", internal_key_user(info->largest));
     if (info->times.known) {
@@ -67,28 +68,60 @@ static enum status put_entries(struct dumping *dumping, uint64_t offset, struct 
                            dumping->path, offset, iter->damage);
 }
 
+/* The block that the index is at. */
+static enum status put_block(struct dumping *dumping, struct block_loader *loader,
+                             struct error *err)
+{
+    const struct index_entry *entry = &dumping->index.entry;
+    struct error found = ERROR_INIT;
+    struct cached_block *block = NULL;
+    (void)fprintf(dumping->report->lines, "block file=%s offset=%" PRIu64 " bytes=%" PRIu64,
+                  dumping->name, entry->handle.offset, entry->handle.length);
+    report_bytes(dumping->report, "last_key", internal_key_user(entry->last_key));
+    (void)fputc('\n', dumping->report->lines);
+    enum status status = block_loader_load(loader, entry->handle, &block, &found);
+    if (status == STATUS_OK) {
+        status = put_entries(dumping, entry->handle.offset, cached_block_slice(block), &found);
+        cached_block_unref(block);
+    }
+    return report_end(dumping->report, status, &found, err);
+}
+
+/* The index has moved, with `status`. Goes on behind partitions that are damaged. */
+static enum status pass_partitions(struct dumping *dumping, enum status status, struct error *found,
+                                   struct error *err)
+{
+    while (status != STATUS_OK) {
+        status = report_end(dumping->report, status, found, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        status = index_iter_skip(&dumping->index, found);
+    }
+    return STATUS_OK;
+}
+
 static enum status put_blocks(struct dumping *dumping, struct error *err)
 {
     const struct table_read_options options = {.past_cache = true,
                                                .readahead_bytes = TABLE_READAHEAD_BYTES_MAX};
     struct block_loader loader;
-    block_loader_init(&loader, &dumping->file, &options, dumping->meta.data_end);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < dumping->meta.blocks_count; i++) {
-        const struct index_entry *entry = &dumping->meta.blocks[i];
-        struct error found = ERROR_INIT;
-        struct cached_block *block = NULL;
-        (void)fprintf(dumping->report->lines, "block file=%s offset=%" PRIu64 " bytes=%" PRIu64,
-                      dumping->name, entry->handle.offset, entry->handle.length);
-        report_bytes(dumping->report, "last_key", internal_key_user(entry->last_key));
-        (void)fputc('\n', dumping->report->lines);
-        status = block_loader_load(&loader, entry->handle, &block, &found);
+    block_loader_init(&loader, &dumping->file, &options, dumping->meta.index.data_end);
+    struct block_loader index_loader;
+    block_loader_init_beside(&index_loader, &loader);
+    struct index_iter *index = &dumping->index;
+    index_iter_init(index, &dumping->meta.index, &index_loader);
+    struct error found = ERROR_INIT;
+    enum status status =
+        pass_partitions(dumping, index_iter_seek_to_first(index, &found), &found, err);
+    while (status == STATUS_OK && index_iter_valid(index)) {
+        status = put_block(dumping, &loader, err);
         if (status == STATUS_OK) {
-            status = put_entries(dumping, entry->handle.offset, cached_block_slice(block), &found);
-            cached_block_unref(block);
+            status = pass_partitions(dumping, index_iter_next(index, &found), &found, err);
         }
-        status = report_end(dumping->report, status, &found, err);
     }
+    index_iter_release(index);
+    block_loader_release(&index_loader);
     block_loader_release(&loader);
     return status;
 }

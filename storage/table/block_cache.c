@@ -203,11 +203,24 @@ static void shrink_locked(struct shard *shard, uint8_t segment, uint64_t bytes_m
     }
 }
 
+static void shrink_protected_locked(struct shard *shard, uint64_t room)
+{
+    shrink_locked(shard, PROTECTED, room / PROTECTED_PARTS * PROTECTED_OF);
+}
+
 /* The block is used again. */
 static void use_locked(struct shard *shard, struct cached_block *block, uint64_t room)
 {
     move_locked(shard, block, block->segment == HOT ? HOT : PROTECTED);
-    shrink_locked(shard, PROTECTED, room / PROTECTED_PARTS * PROTECTED_OF);
+    shrink_protected_locked(shard, room);
+}
+
+static uint8_t first_segment_locked(const struct shard *shard, const struct cached_block *block)
+{
+    if (is_hot_locked(shard, block->file_number)) {
+        return HOT;
+    }
+    return block->kind == BLOCK_INDEX ? PROTECTED : PROBATION;
 }
 
 /* Takes the block out and returns the shard's reference to the caller. */
@@ -355,9 +368,10 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
             block->offset = offset;
             block->hash_next = NULL;
             block->kind = kind;
-            block->segment = is_hot_locked(shard, file_number) ? HOT : PROBATION;
+            block->segment = first_segment_locked(shard, block);
             *slot = block;
             push_newest_locked(shard, block);
+            shrink_protected_locked(shard, room);
             shard->blocks++;
             shard->kinds[kind].insertions++;
             evicted = evict_locked(shard, room);

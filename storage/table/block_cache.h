@@ -36,7 +36,8 @@
 
 struct block_cache;
 
-/* What a block is, for the statistics. */
+/* What a block is, for the statistics; and a block of an index (a partition, table_index.h) begins
+ * as protected, since a hundred blocks of data and all lookups in them need it. */
 enum block_kind {
     BLOCK_DATA,
     BLOCK_INDEX,

@@ -24,6 +24,13 @@ void block_loader_init(struct block_loader *loader, const struct table_file *fil
     }
 }
 
+void block_loader_init_beside(struct block_loader *loader, const struct block_loader *other)
+{
+    block_loader_init(loader, other->file, NULL, 0);
+    loader->options = other->options;
+    loader->options.readahead_bytes = 0;
+}
+
 void block_loader_release(struct block_loader *loader)
 {
     codec_context_release(&loader->codec_context);
@@ -157,27 +164,64 @@ static enum status make_block(struct block_loader *loader, struct block_handle h
     return status;
 }
 
-enum status block_loader_load(struct block_loader *loader, struct block_handle handle,
-                              struct cached_block **out, struct error *err)
+typedef const char *block_check(void *context, struct slice raw);
+
+/* A failure is not yet wrapped; nothing is returned then. */
+static enum status make_checked(struct block_loader *loader, struct block_handle handle,
+                                block_check *check, void *context, struct cached_block **out,
+                                struct error *err)
+{
+    struct cached_block *block = NULL;
+    enum status status = make_block(loader, handle, &block, err);
+    const char *wrong = NULL;
+    if (status == STATUS_OK && check != NULL) {
+        wrong = check(context, cached_block_slice(block));
+    }
+    if (wrong != NULL) {
+        cached_block_unref(block);
+        return error_set(err, STATUS_CORRUPT, "%s", wrong);
+    }
+    if (status == STATUS_OK) {
+        *out = block;
+    }
+    return status;
+}
+
+static enum status load(struct block_loader *loader, enum block_kind kind,
+                        struct block_handle handle, block_check *check, void *context,
+                        struct cached_block **out, struct error *err)
 {
     const struct table_file *file = loader->file;
     bool cached = file->cache != NULL && !loader->options.past_cache;
     if (cached) {
         struct cached_block *block =
-            block_cache_get(file->cache, BLOCK_DATA, file->file_number, handle.offset);
+            block_cache_get(file->cache, kind, file->file_number, handle.offset);
         if (block != NULL) {
             *out = block;
             return STATUS_OK;
         }
     }
     struct error cause = ERROR_INIT;
-    enum status status = make_block(loader, handle, out, &cause);
+    enum status status = make_checked(loader, handle, check, context, out, &cause);
     if (status != STATUS_OK) {
         return error_set(err, status, "table %s: block at %llu: %s", file->path,
                          (unsigned long long)handle.offset, cause.text);
     }
     if (cached && loader->options.fill_cache) {
-        block_cache_put(file->cache, BLOCK_DATA, file->file_number, handle.offset, *out);
+        block_cache_put(file->cache, kind, file->file_number, handle.offset, *out);
     }
     return STATUS_OK;
+}
+
+enum status block_loader_load(struct block_loader *loader, struct block_handle handle,
+                              struct cached_block **out, struct error *err)
+{
+    return load(loader, BLOCK_DATA, handle, NULL, NULL, out, err);
+}
+
+enum status block_loader_load_index(struct block_loader *loader, struct block_handle handle,
+                                    const char *(*check)(void *context, struct slice raw),
+                                    void *context, struct cached_block **out, struct error *err)
+{
+    return load(loader, BLOCK_INDEX, handle, check, context, out, err);
 }

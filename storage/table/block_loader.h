@@ -36,11 +36,23 @@ struct block_loader {
 /* `options` NULL: as table_reader.h says. Drops the kernel's pages if reading past the cache. */
 void block_loader_init(struct block_loader *loader, const struct table_file *file,
                        const struct table_read_options *options, uint64_t data_end);
+/* One beside `other`, for blocks of the file that lie elsewhere than those: it reads as that one
+ * does, but nothing ahead, and drops no pages again. */
+void block_loader_init_beside(struct block_loader *loader, const struct block_loader *other);
 void block_loader_release(struct block_loader *loader);
 
 /* Returns the raw block with a reference that the caller gives back. `handle` may be untrusted.
- * CORRUPT, RESOURCE_EXHAUSTED, or a failed read; the error names file and offset. */
+ * CORRUPT, RESOURCE_EXHAUSTED, or a failed read; the error names file and offset, and `*out` is
+ * untouched. */
 enum status block_loader_load(struct block_loader *loader, struct block_handle handle,
                               struct cached_block **out, struct error *err) MUST_USE;
+
+/* The same for a block of an index, which `check` must find right before others see it: NULL, or
+ * what is wrong with it, which is CORRUPT. One from the cache was checked by whoever put it there.
+ */
+enum status block_loader_load_index(struct block_loader *loader, struct block_handle handle,
+                                    const char *(*check)(void *context, struct slice raw),
+                                    void *context, struct cached_block **out,
+                                    struct error *err) MUST_USE;
 
 #endif

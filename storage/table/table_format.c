@@ -106,7 +106,8 @@ void table_footer_encode(const struct table_footer *footer, uint8_t out[TABLE_FO
     put_le32(out + FOOTER_VERSION, footer->dictionary.length > 0 ? TABLE_VERSION_DICTIONARY
                                    : footer->columns             ? TABLE_VERSION_COLUMNS
                                                                  : TABLE_VERSION);
-    put_le32(out + FOOTER_INDEX_TYPE, TABLE_INDEX_SINGLE_LEVEL);
+    put_le32(out + FOOTER_INDEX_TYPE,
+             footer->two_levels ? TABLE_INDEX_TWO_LEVELS : TABLE_INDEX_SINGLE_LEVEL);
     put_le32(out + FOOTER_DICTIONARY, (uint32_t)footer->dictionary.length);
     put_le32(out + FOOTER_CHECKSUM, crc32c_extend(0, out, FOOTER_CHECKSUM));
     put_le64(out + FOOTER_MAGIC, TABLE_MAGIC);
@@ -123,6 +124,19 @@ static bool follows(struct block_handle handle, uint64_t *at, uint64_t limit)
     return true;
 }
 
+/* True if there is room for partitions before the index, if it has any; then `*at` is their end. */
+static bool pass_partitions(const struct table_footer *footer, uint64_t *at, uint64_t limit)
+{
+    if (!footer->two_levels) {
+        return true;
+    }
+    if (footer->index.offset <= *at || footer->index.offset > limit) {
+        return false;
+    }
+    *at = footer->index.offset;
+    return true;
+}
+
 enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_t file_bytes,
                                 struct table_footer *out, struct error *err)
 {
@@ -136,7 +150,7 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
     uint32_t version = get_le32(bytes + FOOTER_VERSION);
     uint32_t index_type = get_le32(bytes + FOOTER_INDEX_TYPE);
     if (version < TABLE_VERSION || version > TABLE_VERSION_DICTIONARY ||
-        index_type != TABLE_INDEX_SINGLE_LEVEL) {
+        index_type < TABLE_INDEX_SINGLE_LEVEL || index_type > TABLE_INDEX_TWO_LEVELS) {
         return error_set(err, STATUS_UNIMPLEMENTED,
                          "table version %u with index type %u is not known here", version,
                          index_type);
@@ -147,6 +161,7 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
         .properties = get_handle(bytes + FOOTER_PROPERTIES),
         .file_number = get_le64(bytes + FOOTER_FILE_NUMBER),
         .columns = version >= TABLE_VERSION_COLUMNS,
+        .two_levels = index_type == TABLE_INDEX_TWO_LEVELS,
     };
     footer.dictionary.length = get_le32(bytes + FOOTER_DICTIONARY);
     footer.dictionary.offset = footer.filter.offset - footer.dictionary.length;
@@ -155,8 +170,8 @@ enum status table_footer_decode(const uint8_t bytes[TABLE_FOOTER_BYTES], uint64_
     if (footer.dictionary.length > footer.filter.offset ||
         (footer.dictionary.length > 0) != (version == TABLE_VERSION_DICTIONARY) ||
         !follows(footer.dictionary, &at, limit) || !follows(footer.filter, &at, limit) ||
-        !follows(footer.index, &at, limit) || !follows(footer.properties, &at, limit) ||
-        at != limit || footer.file_number == 0) {
+        !pass_partitions(&footer, &at, limit) || !follows(footer.index, &at, limit) ||
+        !follows(footer.properties, &at, limit) || at != limit || footer.file_number == 0) {
         return error_set(err, STATUS_CORRUPT, "footer does not describe a file of %llu bytes",
                          (unsigned long long)file_bytes);
     }

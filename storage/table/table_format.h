@@ -18,6 +18,7 @@
 #define TABLE_VERSION_COLUMNS 2U    /* of tables that may have blocks of columns */
 #define TABLE_VERSION_DICTIONARY 3U /* of tables with a dictionary, and perhaps columns */
 #define TABLE_INDEX_SINGLE_LEVEL 1U
+#define TABLE_INDEX_TWO_LEVELS 2U /* the index block is the top level; partitions are before it */
 #define TABLE_FOOTER_BYTES 80UL
 
 /* Codec (u8) and checksum (le32) behind each block's contents. */
@@ -41,7 +42,8 @@ struct table_footer {
     struct block_handle index;
     struct block_handle properties;
     uint64_t file_number;
-    bool columns; /* some data blocks may be columns */
+    bool columns;    /* some data blocks may be columns */
+    bool two_levels; /* from the filter's end to the index block are its partitions */
 };
 
 /* The checksum of a block: CRC32C over contents, codec, file number and offset, so that a

@@ -7,10 +7,12 @@ struct table_iter {
     struct iter iter;
     struct table *table;
     struct block_loader loader;
-    size_t index;               /* of `block`; blocks_count: none is loaded */
-    struct cached_block *block; /* referenced */
-    struct error failure;       /* OK: none */
-    struct block_iter entries;  /* of `block` */
+    struct block_loader index_loader; /* of the index's partitions, which lie elsewhere */
+    struct index_iter index;          /* at the entry of `block`, if there is one */
+    struct cached_block *block;       /* referenced; NULL: none */
+    uint64_t offset;                  /* of `block` */
+    struct error failure;             /* OK: none */
+    struct block_iter entries;        /* of `block` */
 };
 
 static struct table_iter *self_of(struct iter *iter)
@@ -27,31 +29,31 @@ static void drop_block(struct table_iter *self)
 {
     cached_block_unref(self->block);
     self->block = NULL;
-    self->index = self->table->meta.blocks_count;
 }
 
 static void fail_at(struct table_iter *self, const char *what)
 {
-    uint64_t offset = self->table->meta.blocks[self->index].handle.offset;
-    (void)table_corrupt(self->table, offset, what, &self->failure);
+    (void)table_corrupt(self->table, self->offset, what, &self->failure);
     drop_block(self);
 }
 
-/* Makes `index` the loaded block. False: it cannot be read. */
-static bool load_block(struct table_iter *self, size_t index)
+/* The index has moved, with `status`. Makes the block that it is at the loaded one. False: there is
+ * none, or it cannot be read. */
+static bool load_block(struct table_iter *self, enum status status)
 {
-    CHECK(index < self->table->meta.blocks_count);
-    if (self->block != NULL && self->index == index) {
+    if (status != STATUS_OK || !index_iter_valid(&self->index)) {
+        drop_block(self);
+        return false;
+    }
+    struct block_handle handle = self->index.entry.handle;
+    if (self->block != NULL && self->offset == handle.offset) {
         return true;
     }
     drop_block(self);
-    enum status status = block_loader_load(&self->loader, self->table->meta.blocks[index].handle,
-                                           &self->block, &self->failure);
-    if (status != STATUS_OK) {
-        self->block = NULL;
+    if (block_loader_load(&self->loader, handle, &self->block, &self->failure) != STATUS_OK) {
         return false;
     }
-    self->index = index;
+    self->offset = handle.offset;
     if (!block_iter_init(&self->entries, cached_block_slice(self->block))) {
         fail_at(self, self->entries.damage);
         return false;
@@ -68,6 +70,22 @@ static void expect_entry(struct table_iter *self)
     }
 }
 
+static void enter_at_first(struct table_iter *self, enum status status)
+{
+    if (load_block(self, status)) {
+        block_iter_seek_to_first(&self->entries);
+        expect_entry(self);
+    }
+}
+
+static void enter_at_last(struct table_iter *self, enum status status)
+{
+    if (load_block(self, status)) {
+        block_iter_seek_to_last(&self->entries);
+        expect_entry(self);
+    }
+}
+
 static void begin_seek(struct table_iter *self)
 {
     self->failure.status = STATUS_OK;
@@ -78,12 +96,7 @@ static void iter_do_seek(struct iter *iter, struct slice target)
 {
     struct table_iter *self = self_of(iter);
     begin_seek(self);
-    size_t index = table_meta_find(&self->table->meta, target);
-    if (index == self->table->meta.blocks_count) {
-        drop_block(self);
-        return;
-    }
-    if (load_block(self, index)) {
+    if (load_block(self, index_iter_seek(&self->index, target, &self->failure))) {
         block_iter_seek(&self->entries, target);
         expect_entry(self);
     }
@@ -93,20 +106,14 @@ static void iter_do_seek_to_first(struct iter *iter)
 {
     struct table_iter *self = self_of(iter);
     begin_seek(self);
-    if (load_block(self, 0)) {
-        block_iter_seek_to_first(&self->entries);
-        expect_entry(self);
-    }
+    enter_at_first(self, index_iter_seek_to_first(&self->index, &self->failure));
 }
 
 static void iter_do_seek_to_last(struct iter *iter)
 {
     struct table_iter *self = self_of(iter);
     begin_seek(self);
-    if (load_block(self, self->table->meta.blocks_count - 1)) {
-        block_iter_seek_to_last(&self->entries);
-        expect_entry(self);
-    }
+    enter_at_last(self, index_iter_seek_to_last(&self->index, &self->failure));
 }
 
 static bool iter_do_valid(const struct iter *iter)
@@ -127,15 +134,7 @@ static void iter_do_next(struct iter *iter)
         fail_at(self, self->entries.damage);
         return;
     }
-    size_t next = self->index + 1;
-    if (next == self->table->meta.blocks_count) {
-        drop_block(self);
-        return;
-    }
-    if (load_block(self, next)) {
-        block_iter_seek_to_first(&self->entries);
-        expect_entry(self);
-    }
+    enter_at_first(self, index_iter_next(&self->index, &self->failure));
 }
 
 static void iter_do_prev(struct iter *iter)
@@ -150,14 +149,7 @@ static void iter_do_prev(struct iter *iter)
         fail_at(self, self->entries.damage);
         return;
     }
-    if (self->index == 0) {
-        drop_block(self);
-        return;
-    }
-    if (load_block(self, self->index - 1)) {
-        block_iter_seek_to_last(&self->entries);
-        expect_entry(self);
-    }
+    enter_at_last(self, index_iter_prev(&self->index, &self->failure));
 }
 
 static struct slice iter_do_key(const struct iter *iter)
@@ -186,6 +178,8 @@ static void iter_do_close(struct iter *iter)
     struct table_iter *self = self_of(iter);
     struct table *table = self->table;
     drop_block(self);
+    index_iter_release(&self->index);
+    block_loader_release(&self->index_loader);
     block_loader_release(&self->loader);
     alloc_free(table->file.alloc, self);
     table_unref(table);
@@ -213,10 +207,11 @@ enum status table_iter_new(struct table *table, const struct table_read_options 
     }
     self->iter.ops = &table_iter_ops;
     self->table = table;
-    self->index = table->meta.blocks_count;
     self->block = NULL;
     begin_seek(self);
-    block_loader_init(&self->loader, &table->file, options, table->meta.data_end);
+    block_loader_init(&self->loader, &table->file, options, table->meta.index.data_end);
+    block_loader_init_beside(&self->index_loader, &self->loader);
+    index_iter_init(&self->index, &table->meta.index, &self->index_loader);
     table_ref(table);
     *out = &self->iter;
     return STATUS_OK;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/table/table_meta.h"
 
-#include "base/check.h"
-#include "storage/table/block.h"
 #include "storage/table/bloom.h"
 
 void table_meta_release(struct table_meta *meta)
@@ -10,11 +8,8 @@ void table_meta_release(struct table_meta *meta)
     table_info_release(&meta->info);
     time_runs_release(&meta->time_runs);
     cached_block_unref(meta->filter);
-    cached_block_unref(meta->index);
+    table_index_release(&meta->index);
     codec_dictionary_free(meta->dictionary);
-    if (meta->alloc != NULL) {
-        alloc_free(meta->alloc, meta->blocks);
-    }
     *meta = (struct table_meta){.alloc = NULL};
 }
 
@@ -126,83 +121,6 @@ static enum status read_filter(struct block_loader *loader, struct block_handle 
     return STATUS_OK;
 }
 
-/* Adds the entry that the iterator is at. Its key must lie in the index block itself, and its
- * block begin where the one before it ended. NULL: it was added; else what is wrong. */
-static const char *add_block(struct table_meta *meta, const struct block_iter *iter)
-{
-    struct index_entry *entry = &meta->blocks[meta->blocks_count];
-    if (iter->key.data == iter->key_bytes) {
-        return "index key is not whole";
-    }
-    if (!table_handle_decode(iter->value, &entry->handle)) {
-        return "index entry has no place of a block";
-    }
-    if (entry->handle.offset != meta->data_end || entry->handle.length > TABLE_STORED_BYTES_MAX) {
-        return "index has a gap between blocks";
-    }
-    if (meta->blocks_count > 0 && internal_key_compare(entry[-1].last_key, iter->key) >= 0) {
-        return "index keys do not rise";
-    }
-    entry->last_key = iter->key;
-    meta->data_end += entry->handle.length;
-    meta->blocks_count++;
-    return NULL;
-}
-
-/* Takes the index block apart into an array that is searched without decoding. */
-static enum status parse_index(const struct table_file *file, struct block_iter *iter,
-                               struct block_handle handle, struct table_meta *meta,
-                               struct error *err)
-{
-    if (!block_iter_init(iter, cached_block_slice(meta->index))) {
-        return corrupt(file, handle.offset, iter->damage, err);
-    }
-    size_t blocks_max = iter->restarts_count; /* every index key is a restart point */
-    meta->blocks = alloc_zeroed(meta->alloc, blocks_max, sizeof *meta->blocks);
-    if (meta->blocks == NULL) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "table %s: no memory for the index",
-                         file->path);
-    }
-    const char *wrong = NULL;
-    block_iter_seek_to_first(iter);
-    while (wrong == NULL && block_iter_valid(iter)) {
-        wrong = meta->blocks_count < blocks_max ? add_block(meta, iter)
-                                                : "index has too few restart points";
-        if (wrong == NULL) {
-            block_iter_next(iter);
-        }
-    }
-    if (wrong == NULL) {
-        wrong = iter->damage;
-    }
-    if (wrong != NULL || meta->blocks_count == 0) {
-        return corrupt(file, handle.offset, wrong != NULL ? wrong : "index is empty", err);
-    }
-    return STATUS_OK;
-}
-
-static enum status read_index(struct block_loader *loader, const struct table_footer *footer,
-                              struct table_meta *meta, struct error *err)
-{
-    enum status status = block_loader_load(loader, footer->index, &meta->index, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct block_iter iter;
-    status = parse_index(loader->file, &iter, footer->index, meta, err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (meta->data_end != footer->dictionary.offset || meta->data_end != meta->info.data_bytes) {
-        return corrupt(loader->file, footer->index.offset, "index does not cover the data", err);
-    }
-    struct slice last_key = meta->blocks[meta->blocks_count - 1].last_key;
-    if (!slice_equal(last_key, meta->info.largest)) {
-        return corrupt(loader->file, footer->index.offset, "index and properties disagree", err);
-    }
-    return STATUS_OK;
-}
-
 enum status table_meta_read(struct table_file *file, bool past_cache, struct table_meta *out,
                             struct error *err)
 {
@@ -225,7 +143,8 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
         status = read_filter(&loader, footer.filter, &meta, err);
     }
     if (status == STATUS_OK) {
-        status = read_index(&loader, &footer, &meta, err);
+        status = table_index_read(&loader, &footer, meta.info.data_bytes, meta.info.largest,
+                                  &meta.index, err);
     }
     block_loader_release(&loader);
     if (status != STATUS_OK) {
@@ -238,28 +157,11 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
     return STATUS_OK;
 }
 
-size_t table_meta_find(const struct table_meta *meta, struct slice target)
-{
-    size_t low = 0;
-    size_t high = meta->blocks_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (internal_key_compare(meta->blocks[middle].last_key, target) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    CHECK(low <= meta->blocks_count);
-    return low;
-}
-
 size_t table_meta_bytes(const struct table_meta *meta)
 {
     size_t bytes = sizeof *meta + meta->info.smallest.length + meta->info.largest.length;
     bytes += time_runs_bytes(&meta->time_runs);
     bytes += meta->filter == NULL ? 0 : sizeof *meta->filter + meta->filter->length;
-    bytes += sizeof *meta->index + meta->index->length;
-    bytes += meta->dictionary == NULL ? 0 : meta->dictionary->bytes;
-    return bytes + meta->blocks_count * sizeof *meta->blocks;
+    bytes += table_index_bytes(&meta->index);
+    return bytes + (meta->dictionary == NULL ? 0 : meta->dictionary->bytes);
 }

@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Table meta: what an open table holds in memory beside its blocks: properties, filter and
- * index, read from the end of the file and checked. Internal to storage/table.
+ * index (of a large one its top level), read from the end of the file and checked. Internal to
+ * storage/table.
  */
 #ifndef ESTREAT_STORAGE_TABLE_TABLE_META_H
 #define ESTREAT_STORAGE_TABLE_TABLE_META_H
 
-#include "storage/table/block_loader.h"
-
-struct index_entry {
-    struct slice last_key; /* internal key of the block's last entry */
-    struct block_handle handle;
-};
+#include "storage/table/table_index.h"
 
 struct table_meta {
     struct alloc *alloc;
     struct table_info info;
     struct cached_block *filter; /* NULL: none */
-    struct cached_block *index;  /* the keys of `blocks` lie in it */
-    struct index_entry *blocks;
-    size_t blocks_count;
-    uint64_t data_end;                     /* where the last data block ends */
+    struct table_index index;
     struct codec_dictionary *dictionary;   /* owned; NULL: none */
     struct block_handle dictionary_handle; /* length 0: none */
     struct time_runs time_runs;            /* none if times are not known */
@@ -35,9 +28,6 @@ enum status table_meta_read(struct table_file *file, bool past_cache, struct tab
 
 /* Zeroed memory is allowed. */
 void table_meta_release(struct table_meta *meta);
-
-/* The first block that may hold an entry >= `target`; blocks_count if none. */
-size_t table_meta_find(const struct table_meta *meta, struct slice target);
 
 size_t table_meta_bytes(const struct table_meta *meta);
 

@@ -186,18 +186,18 @@ bool table_may_contain(const struct table *table, struct slice user_key)
 }
 
 /* Looks for `target` in the block that the index says. */
-static enum status get_from_block(const struct table *table, const struct index_entry *entry,
-                                  struct slice raw, struct slice target, enum lookup *result,
-                                  struct buf *value, struct error *err)
+static enum status get_from_block(const struct table *table, uint64_t offset, struct slice raw,
+                                  struct slice target, enum lookup *result, struct buf *value,
+                                  struct error *err)
 {
     struct block_iter iter;
     if (!block_iter_init(&iter, raw)) {
-        return table_corrupt(table, entry->handle.offset, iter.damage, err);
+        return table_corrupt(table, offset, iter.damage, err);
     }
     block_iter_seek(&iter, target);
     if (!block_iter_valid(&iter)) {
         /* The index says that the block's last key is not before the target. */
-        return table_corrupt(table, entry->handle.offset,
+        return table_corrupt(table, offset,
                              iter.damage != NULL ? iter.damage : "index and block disagree", err);
     }
     if (!slice_equal(internal_key_user(iter.key), internal_key_user(target))) {
@@ -220,6 +220,23 @@ static enum status get_from_block(const struct table *table, const struct index_
     return STATUS_OK;
 }
 
+/* Finds the block by the index, and loads it; `*block` NULL: there is none. */
+static enum status load_block_of(struct block_loader *loader, const struct table_index *index,
+                                 struct slice target, struct cached_block **block, uint64_t *offset,
+                                 struct error *err)
+{
+    struct index_iter iter;
+    index_iter_init(&iter, index, loader);
+    enum status status = index_iter_seek(&iter, target, err);
+    *block = NULL;
+    if (status == STATUS_OK && index_iter_valid(&iter)) {
+        *offset = iter.entry.handle.offset;
+        status = block_loader_load(loader, iter.entry.handle, block, err);
+    }
+    index_iter_release(&iter);
+    return status;
+}
+
 enum status table_get(struct table *table, struct slice user_key, uint64_t sequence,
                       const struct table_read_options *options, enum lookup *result,
                       struct buf *value, struct error *err)
@@ -233,19 +250,16 @@ enum status table_get(struct table *table, struct slice user_key, uint64_t seque
     uint8_t target_bytes[INTERNAL_KEY_BYTES_MAX];
     size_t target_length = internal_key_put(target_bytes, user_key, sequence, KEY_SEEK);
     struct slice target = slice_of(target_bytes, target_length);
-    size_t index = table_meta_find(&table->meta, target);
-    if (index == table->meta.blocks_count) {
-        *result = LOOKUP_ABSENT;
-        return STATUS_OK;
-    }
-    const struct index_entry *entry = &table->meta.blocks[index];
     struct block_loader loader;
     block_loader_init(&loader, &table->file, options, 0);
     struct cached_block *block = NULL;
-    enum status status = block_loader_load(&loader, entry->handle, &block, err);
-    if (status == STATUS_OK) {
+    uint64_t offset = 0;
+    enum status status = load_block_of(&loader, &table->meta.index, target, &block, &offset, err);
+    if (status == STATUS_OK && block == NULL) {
+        *result = LOOKUP_ABSENT;
+    } else if (status == STATUS_OK) {
         status =
-            get_from_block(table, entry, cached_block_slice(block), target, result, value, err);
+            get_from_block(table, offset, cached_block_slice(block), target, result, value, err);
         cached_block_unref(block);
     }
     if (status == STATUS_OK && *result == LOOKUP_ABSENT) {

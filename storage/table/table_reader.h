@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Table reader: an open table file. Footer, properties, index and filter are read, checked
- * and held in memory; data blocks are read when needed, through the block cache.
+ * Table reader: an open table file. Footer, properties, index (of a large one the top level:
+ * table_index.h) and filter are read, checked and held in memory; data blocks, and partitions of
+ * the index, are read when needed, through the block cache.
  *
  * Reference counted. Any number of threads look up and iterate (each with an iterator of
  * its own). Nothing is believed: every byte that is used has passed its checksum, and what

@@ -20,6 +20,7 @@ struct verifier {
     void (*on_fault)(void *context, const struct error *fault); /* NULL: the first one ends it */
     void *context;
     bool faulty;
+    struct index_iter index;
     struct block_iter iter;
 };
 
@@ -109,30 +110,69 @@ static enum status pass_over(struct verifier *verifier, enum status status,
     return status;
 }
 
+/* The next block's keys are above `last_key`, which the index says of what was passed over. */
+static void go_on_above(struct verifier *verifier, struct slice last_key)
+{
+    buf_clear(&verifier->previous);
+    buf_append_slice(&verifier->previous, last_key);
+}
+
+/* The index has moved, with `status`. Goes on behind partitions that are damaged. */
+static enum status pass_partitions(struct verifier *verifier, enum status status,
+                                   struct error *fault, struct error *err)
+{
+    struct index_iter *index = &verifier->index;
+    while (status != STATUS_OK) {
+        status = pass_over(verifier, status, fault, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        go_on_above(verifier, index->index->entries[index->failed].last_key);
+        status = index_iter_skip(index, fault);
+    }
+    return STATUS_OK;
+}
+
+/* The block that the index is at. */
+static enum status check_block_at(struct verifier *verifier, struct block_loader *loader,
+                                  struct error *err)
+{
+    const struct index_entry *entry = &verifier->index.entry;
+    struct cached_block *block = NULL;
+    struct error fault = ERROR_INIT;
+    enum status status = block_loader_load(loader, entry->handle, &block, &fault);
+    if (status == STATUS_OK) {
+        status = check_block(verifier, entry, cached_block_slice(block), &fault);
+        cached_block_unref(block);
+    }
+    if (status == STATUS_CORRUPT) {
+        go_on_above(verifier, entry->last_key);
+    }
+    return pass_over(verifier, status, &fault, err);
+}
+
 static enum status check_all_blocks(struct verifier *verifier, const struct table_file *file,
                                     struct error *err)
 {
     struct table_read_options options = {.past_cache = true,
                                          .readahead_bytes = VERIFY_READAHEAD_BYTES};
     struct block_loader loader;
-    block_loader_init(&loader, file, &options, verifier->meta->data_end);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < verifier->meta->blocks_count; i++) {
-        const struct index_entry *entry = &verifier->meta->blocks[i];
-        struct cached_block *block = NULL;
-        struct error fault = ERROR_INIT;
-        status = block_loader_load(&loader, entry->handle, &block, &fault);
+    block_loader_init(&loader, file, &options, verifier->meta->index.data_end);
+    struct block_loader index_loader;
+    block_loader_init_beside(&index_loader, &loader);
+    index_iter_init(&verifier->index, &verifier->meta->index, &index_loader);
+    struct error fault = ERROR_INIT;
+    enum status status = index_iter_seek_to_first(&verifier->index, &fault);
+    status = pass_partitions(verifier, status, &fault, err);
+    while (status == STATUS_OK && index_iter_valid(&verifier->index)) {
+        status = check_block_at(verifier, &loader, err);
         if (status == STATUS_OK) {
-            status = check_block(verifier, entry, cached_block_slice(block), &fault);
-            cached_block_unref(block);
+            status = index_iter_next(&verifier->index, &fault);
+            status = pass_partitions(verifier, status, &fault, err);
         }
-        if (status == STATUS_CORRUPT) {
-            /* The next block's keys are above what the index says of this one. */
-            buf_clear(&verifier->previous);
-            buf_append_slice(&verifier->previous, entry->last_key);
-        }
-        status = pass_over(verifier, status, &fault, err);
     }
+    index_iter_release(&verifier->index);
+    block_loader_release(&index_loader);
     block_loader_release(&loader);
     return status;
 }
@@ -166,7 +206,7 @@ static enum status verify(struct verifier *verifier, struct table_file *file, st
         wrong = "properties say wider bounds of times than there are";
     }
     if (status == STATUS_OK && !verifier->faulty && wrong != NULL) {
-        status = table_corrupt(verifier->table, meta.data_end, wrong, &fault);
+        status = table_corrupt(verifier->table, meta.index.data_end, wrong, &fault);
         status = pass_over(verifier, status, &fault, err);
     }
     buf_release(&verifier->previous);

@@ -8,6 +8,7 @@
 #include "storage/table/columns.h"
 #include "storage/table/held_blocks.h"
 #include "storage/table/table_format.h"
+#include "storage/table/table_index.h"
 
 /* What is gathered before it is written: few calls, little memory. */
 #define PENDING_BYTES (256UL * KIB)
@@ -29,7 +30,8 @@ struct table_writer {
     struct held_blocks held;
     struct table_info info; /* its keys are set by finish */
     struct block_builder data;
-    struct block_builder index;
+    struct block_builder index; /* of one level */
+    size_t index_partition_bytes;
     bool timed;
     struct times_builder times;
     struct buf hashes; /* uint64_t each, one for each user key, if there is a filter */
@@ -55,6 +57,7 @@ static bool options_in_range(const struct table_writer_options *options)
            options->block_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->restart_interval <= TABLE_RESTART_INTERVAL_MAX &&
            options->bloom_bits_per_key <= BLOOM_BITS_PER_KEY_MAX &&
+           options->index_partition_bytes <= TABLE_BLOCK_BYTES_MAX &&
            options->number_place <= COLUMNS_PLACE_MAX && options->time_place <= COLUMNS_PLACE_MAX;
 }
 
@@ -84,6 +87,9 @@ static void writer_init(struct table_writer *writer, const struct table_writer_o
     held_blocks_init(&writer->held, alloc);
     block_builder_init(&writer->data, alloc, writer->info.restart_interval);
     block_builder_init(&writer->index, alloc, 1);
+    writer->index_partition_bytes = options->index_partition_bytes != 0
+                                        ? options->index_partition_bytes
+                                        : INDEX_PARTITION_BYTES_DEFAULT;
     writer->timed = options->timed;
     times_builder_init(&writer->times, alloc, options->time_place);
     buf_init(&writer->hashes, alloc, HASHES_BYTES_MAX);
@@ -407,14 +413,46 @@ static enum status put_filter(struct table_writer *writer, struct block_handle *
     return put_block(writer, buf_slice(&writer->compressed), CODEC_NONE, handle, err);
 }
 
-static enum status put_index(struct table_writer *writer, struct block_handle *handle,
+static enum status put_partition(void *context, struct slice raw, struct block_handle *handle,
+                                 struct error *err)
+{
+    struct table_writer *writer = context;
+    return put_compressed(writer, writer->info.codec, raw, 0, handle, err);
+}
+
+/* `single`: the index of one level, as it would be stored. */
+static enum status put_two_levels(struct table_writer *writer, struct slice single,
+                                  struct block_handle *handle, struct error *err)
+{
+    const struct index_sink sink = {.put = put_partition, .context = writer};
+    struct block_builder top;
+    block_builder_init(&top, writer->alloc, 1);
+    struct error cause = ERROR_INIT;
+    enum status status =
+        table_index_cut(single, writer->index_partition_bytes, writer->alloc, &sink, &top, &cause);
+    struct slice raw = status == STATUS_OK ? block_builder_finish(&top) : slice_of(NULL, 0);
+    if (writer->failure.status != STATUS_OK) {
+        status = return_failure(writer, err);
+    } else if (raw.length == 0) {
+        status = fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
+    } else {
+        status = put_compressed(writer, writer->info.codec, raw, 0, handle, err);
+    }
+    block_builder_release(&top);
+    return status;
+}
+
+static enum status put_index(struct table_writer *writer, struct table_footer *footer,
                              struct error *err)
 {
     struct slice raw = block_builder_finish(&writer->index);
     if (raw.length == 0) {
         return fail_with(writer, err, STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
     }
-    return put_compressed(writer, writer->info.codec, raw, 0, handle, err);
+    footer->two_levels = raw.length > writer->index_partition_bytes * INDEX_PARTITIONS_MIN;
+    return footer->two_levels
+               ? put_two_levels(writer, raw, &footer->index, err)
+               : put_compressed(writer, writer->info.codec, raw, 0, &footer->index, err);
 }
 
 static enum status put_properties(struct table_writer *writer, struct block_handle *handle,
@@ -504,7 +542,7 @@ static enum status finish_file(struct table_writer *writer, struct error *err)
         status = put_filter(writer, &footer.filter, err);
     }
     if (status == STATUS_OK) {
-        status = put_index(writer, &footer.index, err);
+        status = put_index(writer, &footer, err);
     }
     if (status == STATUS_OK) {
         status = put_properties(writer, &footer.properties, err);

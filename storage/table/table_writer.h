@@ -21,10 +21,13 @@ struct table_writer_options {
     /* At most this many bytes of dictionary, trained on the first blocks, if it pays; only with
      * CODEC_ZSTD. Up to HELD_BYTES_MAX of raw blocks are in memory until that is decided. */
     uint32_t dictionary_bytes;
-    int zstd_level;                  /* 0: CODEC_ZSTD_LEVEL_DEFAULT */
-    uint32_t block_bytes;            /* raw bytes of a block; 0: TABLE_BLOCK_BYTES_DEFAULT */
-    uint32_t restart_interval;       /* 0: TABLE_RESTART_INTERVAL_DEFAULT */
-    uint32_t bloom_bits_per_key;     /* 0: no filter; see BLOOM_BITS_PER_KEY_DEFAULT */
+    int zstd_level;              /* 0: CODEC_ZSTD_LEVEL_DEFAULT */
+    uint32_t block_bytes;        /* raw bytes of a block; 0: TABLE_BLOCK_BYTES_DEFAULT */
+    uint32_t restart_interval;   /* 0: TABLE_RESTART_INTERVAL_DEFAULT */
+    uint32_t bloom_bits_per_key; /* 0: no filter; see BLOOM_BITS_PER_KEY_DEFAULT */
+    /* An index of more than INDEX_PARTITIONS_MIN times as many bytes has two levels, the lower one
+     * in partitions of about so many; 0: INDEX_PARTITION_BYTES_DEFAULT. See table_index.h. */
+    uint32_t index_partition_bytes;
     bool columns;                    /* store blocks that have the shape for it as columns */
     uint32_t number_place;           /* then: where in each value its number is (columns.h) */
     bool timed;                      /* values have times: keep their bounds (times.h) */

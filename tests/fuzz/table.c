@@ -10,6 +10,9 @@
 
 enum { ENTRIES_MAX = 100000 };
 
+/* Of a top level, and of a partition that it names. */
+static struct block_iter iters[2];
+
 /* --- checksums made good --------------------------------------------------------------------- */
 
 static bool is_within(struct block_handle handle, size_t size)
@@ -28,26 +31,40 @@ static void seal_block(uint8_t *file, size_t size, struct block_handle handle, u
     }
 }
 
-/* The blocks that the index names, as far as it can be walked. */
+/* The blocks that one of the index names, as far as it can be walked: before `end` in the file. Of
+ * a top level these are partitions, and then the blocks that they name in turn, before `data_end`.
+ */
+static void seal_named(uint8_t *file, size_t size, struct block_handle index, uint64_t end,
+                       uint64_t data_end, bool top, uint64_t number)
+{
+    struct block_iter *iter = top ? &iters[0] : &iters[1];
+    if (!is_within(index, size)) {
+        return;
+    }
+    size_t length = (size_t)index.length - TABLE_BLOCK_TRAILER_BYTES;
+    if (!block_iter_init(iter, slice_of(file + index.offset, length))) {
+        return;
+    }
+    block_iter_seek_to_first(iter);
+    for (unsigned i = 0; block_iter_valid(iter) && i < 64; i++) {
+        struct cursor cursor = cursor_of(iter->value);
+        struct block_handle handle = {.offset = cursor_varint(&cursor)};
+        handle.length = cursor_varint(&cursor);
+        if (!cursor.failed) {
+            if (top) {
+                seal_named(file, size, handle, data_end, data_end, false, number);
+            }
+            seal_block(file, end < size ? (size_t)end : size, handle, number);
+        }
+        block_iter_next(iter);
+    }
+}
+
 static void seal_data(uint8_t *file, size_t size, const struct table_footer *footer)
 {
-    static struct block_iter iter;
-    if (!is_within(footer->index, size)) {
-        return;
-    }
-    size_t length = (size_t)footer->index.length - TABLE_BLOCK_TRAILER_BYTES;
-    if (!block_iter_init(&iter, slice_of(file + footer->index.offset, length))) {
-        return;
-    }
-    block_iter_seek_to_first(&iter);
-    for (unsigned i = 0; block_iter_valid(&iter) && i < 64; i++) {
-        struct block_handle handle;
-        if (table_handle_decode(iter.value, &handle)) {
-            seal_block(file, footer->filter.offset < size ? footer->filter.offset : size, handle,
-                       footer->file_number);
-        }
-        block_iter_next(&iter);
-    }
+    seal_named(file, size, footer->index,
+               footer->two_levels ? footer->index.offset : footer->filter.offset,
+               footer->filter.offset, footer->two_levels, footer->file_number);
 }
 
 static void seal(uint8_t *file, size_t size)
@@ -59,7 +76,8 @@ static void seal(uint8_t *file, size_t size)
     struct table_footer footer = {.filter = {get_le64(at), get_le64(at + 8)},
                                   .index = {get_le64(at + 16), get_le64(at + 24)},
                                   .properties = {get_le64(at + 32), get_le64(at + 40)},
-                                  .file_number = get_le64(at + 48)};
+                                  .file_number = get_le64(at + 48),
+                                  .two_levels = get_le32(at + 60) == TABLE_INDEX_TWO_LEVELS};
     footer.dictionary.length = get_le32(at + 64);
     footer.dictionary.offset = footer.filter.offset - footer.dictionary.length;
     table_footer_encode(&footer, at);
@@ -157,9 +175,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    static const char *const names[] = {
-        "store_v1/000002.sst", "store_v1/000003.sst", "table_v1_none.sst", "table_v1_lz4.sst",
-        "table_v1_zstd.sst",   "store_v1/000006.sst", "table_v3_zstd.sst"};
+    static const char *const names[] = {"store_v1/000002.sst", "store_v1/000003.sst",
+                                        "table_v1_none.sst",   "table_v1_lz4.sst",
+                                        "table_v1_zstd.sst",   "store_v1/000006.sst",
+                                        "table_v3_zstd.sst",   "table_v1_two_levels.sst"};
     if (n >= sizeof names / sizeof names[0]) {
         return false;
     }

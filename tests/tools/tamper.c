@@ -292,15 +292,24 @@ static enum status load_dictionary(struct work *work, struct block_loader *loade
 static enum status tamper(struct work *work, struct buf *key, struct error *err)
 {
     struct block_loader loader;
-    block_loader_init(&loader, &work->file, NULL, work->meta.data_end);
+    block_loader_init(&loader, &work->file, NULL, work->meta.index.data_end);
+    struct index_iter index;
+    index_iter_init(&index, &work->meta.index, &loader);
     enum status status = load_dictionary(work, &loader, err);
-    for (size_t i = 0; status == STATUS_OK && !work->done && i < work->meta.blocks_count; i++) {
-        work->handle = work->meta.blocks[i].handle;
+    if (status == STATUS_OK) {
+        status = index_iter_seek_to_first(&index, err);
+    }
+    while (status == STATUS_OK && !work->done && index_iter_valid(&index)) {
+        work->handle = index.entry.handle;
         status = load_block(work, &loader, err);
         if (status == STATUS_OK) {
             status = try_entries(work, key, err);
         }
+        if (status == STATUS_OK) {
+            status = index_iter_next(&index, err);
+        }
     }
+    index_iter_release(&index);
     block_loader_release(&loader);
     if (status == STATUS_OK && !work->done) {
         status = error_set(err, STATUS_NOT_FOUND,

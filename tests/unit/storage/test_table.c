@@ -101,8 +101,8 @@ static void check_table(struct temp_dir *dir, struct table_writer_options *optio
     reference_release(&reference);
 }
 
-/* Tables of any codec, block size, restart interval and filter yield what was added, with and
- * without cache and readahead, and pass their verification. */
+/* Tables of any codec, block size, restart interval, filter and index yield what was added, with
+ * and without cache and readahead, and pass their verification. */
 static void test_yields_what_was_added(void **state)
 {
     struct temp_dir *dir = *state;
@@ -111,12 +111,14 @@ static void test_yields_what_was_added(void **state)
     static const uint32_t block_bytes[] = {1, 200, 4096, 0};
     static const uint32_t intervals[] = {1, 2, 0, 100};
     static const uint32_t bloom_bits[] = {0, 1, 10};
+    static const uint32_t partition_bytes[] = {0, 1, 100, 0, 300};
     for (uint32_t i = 0; i < 36; i++) {
         struct table_writer_options options = fixture_options(NULL, (enum codec)(i % 3));
         options.zstd_level = (int)(i % 4);
         options.block_bytes = block_bytes[i / 2 % 4];
         options.restart_interval = intervals[i / 3 % 4];
         options.bloom_bits_per_key = bloom_bits[i / 4 % 3];
+        options.index_partition_bytes = partition_bytes[i % 5];
         struct block_cache *cache = NULL;
         if (i % 5 != 0) {
             cache = block_cache_new(alloc_default(), i % 5 == 1 ? 1UL << 15 : 1UL << 22);
@@ -230,8 +232,8 @@ static void test_a_writer_that_makes_no_table(void **state)
     assert_ok(fs_exists(fs_posix(), options.path, &exists, &err), &err);
     assert_false(exists);
 
-    struct table_writer_options wrong[5];
-    for (size_t i = 0; i < 5; i++) {
+    struct table_writer_options wrong[6];
+    for (size_t i = 0; i < 6; i++) {
         wrong[i] = options;
     }
     wrong[0].file_number = 0;
@@ -239,7 +241,8 @@ static void test_a_writer_that_makes_no_table(void **state)
     wrong[2].block_bytes = TABLE_BLOCK_BYTES_MAX + 1;
     wrong[3].restart_interval = TABLE_RESTART_INTERVAL_MAX + 1;
     wrong[4].bloom_bits_per_key = BLOOM_BITS_PER_KEY_MAX + 1;
-    for (size_t i = 0; i < 5; i++) {
+    wrong[5].index_partition_bytes = TABLE_BLOCK_BYTES_MAX + 1;
+    for (size_t i = 0; i < 6; i++) {
         assert_status(table_writer_open(&wrong[i], &writer, &err), STATUS_INVALID_ARGUMENT, &err);
     }
 }
@@ -414,10 +417,12 @@ static void test_reading_past_the_cache_drops_pages(void **state)
  */
 
 /* Writes, opens, looks up, iterates and verifies; the first failure ends it. */
-static enum status use_all(struct fs *fs, struct alloc *alloc, const char *path,
+static enum status use_all(struct fs *fs, struct alloc *alloc, const char *path, bool two_levels,
                            const struct reference *reference, struct error *err)
 {
     struct table_writer_options options = fixture_options(path, CODEC_LZ4);
+    options.block_bytes = 200;
+    options.index_partition_bytes = two_levels ? 70 : 0;
     options.fs = fs;
     options.alloc = alloc;
     struct table_info info = {.entries = 0};
@@ -462,10 +467,8 @@ static enum status use_all(struct fs *fs, struct alloc *alloc, const char *path,
     return status;
 }
 
-/* Whichever allocation fails: RESOURCE_EXHAUSTED, and nothing leaks. */
-static void test_each_allocation_may_fail(void **state)
+static void fail_each_allocation(struct temp_dir *dir, bool two_levels)
 {
-    struct temp_dir *dir = *state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     struct reference reference;
@@ -476,7 +479,7 @@ static void test_each_allocation_may_fail(void **state)
     for (uint64_t n = 0;; n++) {
         struct error err = ERROR_INIT;
         fail_alloc_arm(&fail, n);
-        enum status status = use_all(fs_posix(), &fail.alloc, path, &reference, &err);
+        enum status status = use_all(fs_posix(), &fail.alloc, path, two_levels, &reference, &err);
         assert_int_equal(fail_alloc_blocks(&fail), 0);
         struct error ignored = ERROR_INIT;
         (void)!fs_unlink(fs_posix(), path, &ignored);
@@ -490,11 +493,15 @@ static void test_each_allocation_may_fail(void **state)
     reference_release(&reference);
 }
 
-/* Whichever call of the file system fails: its error comes back, with the path, and nothing is
- * left open. Where only removing a file fails, the file stays. */
-static void test_each_file_call_may_fail(void **state)
+/* Whichever allocation fails: RESOURCE_EXHAUSTED, and nothing leaks. */
+static void test_each_allocation_may_fail(void **state)
 {
-    struct temp_dir *dir = *state;
+    fail_each_allocation(*state, false);
+    fail_each_allocation(*state, true);
+}
+
+static void fail_each_file_call(struct temp_dir *dir, bool two_levels)
+{
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
     struct reference reference;
@@ -505,7 +512,8 @@ static void test_each_file_call_may_fail(void **state)
     for (uint64_t n = 0;; n++) {
         struct error err = ERROR_INIT;
         fs_faulty_arm(&faulty, (struct fs_fault){.call = FS_CALL_ANY, .at = n});
-        enum status status = use_all(&faulty.fs, alloc_default(), path, &reference, &err);
+        enum status status =
+            use_all(&faulty.fs, alloc_default(), path, two_levels, &reference, &err);
         struct error ignored = ERROR_INIT;
         (void)!fs_unlink(fs_posix(), path, &ignored);
         if (fs_faulty_hit(&faulty) == 0) {
@@ -517,6 +525,14 @@ static void test_each_file_call_may_fail(void **state)
     }
     fs_faulty_release(&faulty);
     reference_release(&reference);
+}
+
+/* Whichever call of the file system fails: its error comes back, with the path, and nothing is
+ * left open. Where only removing a file fails, the file stays. */
+static void test_each_file_call_may_fail(void **state)
+{
+    fail_each_file_call(*state, false);
+    fail_each_file_call(*state, true);
 }
 
 /* A table that was not synced in full is not announced: finish fails when fdatasync does. */

@@ -137,13 +137,27 @@ struct damage_case {
     const char *path;
 };
 
-static void make_case(struct damage_case *made, struct rng *rng, enum codec codec, size_t entries)
+static struct table_footer footer_of(const struct damage_case *made)
+{
+    struct error err = ERROR_INIT;
+    struct table_footer footer;
+    assert_ok(table_footer_decode(made->bytes.data + made->bytes.length - TABLE_FOOTER_BYTES,
+                                  made->bytes.length, &footer, &err),
+              &err);
+    return footer;
+}
+
+/* With an index of two levels if it comes to eight times `partition_bytes`; 0: of one. */
+static void make_case_with(struct damage_case *made, struct rng *rng, enum codec codec,
+                           size_t entries, uint32_t partition_bytes)
 {
     struct error err = ERROR_INIT;
     reference_make(&made->reference, rng, entries, 40);
     made->path = "table";
     struct table_writer_options options = fixture_options(made->path, codec);
     options.fs = memory_fs;
+    options.index_partition_bytes = partition_bytes;
+    options.block_bytes = partition_bytes > 0 ? 150 : options.block_bytes;
     struct table_info info;
     assert_ok(write_reference(&options, &made->reference, &info, &err), &err);
     table_info_release(&info);
@@ -151,6 +165,19 @@ static void make_case(struct damage_case *made, struct rng *rng, enum codec code
     bool verified = false;
     assert_int_equal(use_file(made->path, &made->reference, 0, &verified), OUTCOME_SAME);
     assert_true(verified);
+}
+
+static void make_case(struct damage_case *made, struct rng *rng, enum codec codec, size_t entries)
+{
+    make_case_with(made, rng, codec, entries, 0);
+}
+
+/* Of two levels, with some partitions. */
+static void make_two_levels(struct damage_case *made, struct rng *rng, enum codec codec,
+                            size_t entries)
+{
+    make_case_with(made, rng, codec, entries, 40);
+    assert_true(footer_of(made).two_levels);
 }
 
 static void release_case(struct damage_case *made)
@@ -161,6 +188,17 @@ static void release_case(struct damage_case *made)
     reference_release(&made->reference);
 }
 
+static void cut_everywhere(const struct damage_case *made)
+{
+    for (size_t length = 0; length < made->bytes.length; length++) {
+        bool verified = false;
+        write_bytes(memory_fs, made->path, slice_of(made->bytes.data, length));
+        assert_int_equal(use_file(made->path, &made->reference, 0, &verified), OUTCOME_CORRUPT);
+        assert_int_equal(use_file(made->path, &made->reference, made->bytes.length, &verified),
+                         OUTCOME_CORRUPT);
+    }
+}
+
 /* A table cut anywhere is CORRUPT, whether its length is known or not. */
 static void test_every_truncation_is_found(void **state)
 {
@@ -169,14 +207,25 @@ static void test_every_truncation_is_found(void **state)
     rng_seeded_init(&seeded, test_seed());
     static struct damage_case made;
     make_case(&made, &seeded.rng, CODEC_LZ4, 60);
-    for (size_t length = 0; length < made.bytes.length; length++) {
-        bool verified = false;
-        write_bytes(memory_fs, made.path, slice_of(made.bytes.data, length));
-        assert_int_equal(use_file(made.path, &made.reference, 0, &verified), OUTCOME_CORRUPT);
-        assert_int_equal(use_file(made.path, &made.reference, made.bytes.length, &verified),
-                         OUTCOME_CORRUPT);
-    }
+    cut_everywhere(&made);
     release_case(&made);
+    make_two_levels(&made, &seeded.rng, CODEC_LZ4, 120);
+    cut_everywhere(&made);
+    release_case(&made);
+}
+
+static void flip_everywhere(struct damage_case *made, struct rng *rng)
+{
+    for (size_t at = 0; at < made->bytes.length; at++) {
+        uint8_t bit = (uint8_t)(1U << rng_below(rng, 8));
+        made->bytes.data[at] ^= bit;
+        write_bytes(memory_fs, made->path, buf_slice(&made->bytes));
+        made->bytes.data[at] ^= bit;
+        bool verified = true;
+        enum outcome outcome = use_file(made->path, &made->reference, 0, &verified);
+        assert_int_equal(outcome, OUTCOME_CORRUPT);
+        assert_false(verified);
+    }
 }
 
 /* A table with any bit of it flipped is CORRUPT to verify, and never yields other entries. */
@@ -188,45 +237,41 @@ static void test_every_flipped_bit_is_found(void **state)
     for (int codec = 0; codec < 3; codec++) {
         static struct damage_case made;
         make_case(&made, &seeded.rng, (enum codec)codec, 40);
-        for (size_t at = 0; at < made.bytes.length; at++) {
-            uint8_t bit = (uint8_t)(1U << rng_below(&seeded.rng, 8));
-            made.bytes.data[at] ^= bit;
-            write_bytes(memory_fs, made.path, buf_slice(&made.bytes));
-            made.bytes.data[at] ^= bit;
-            bool verified = true;
-            enum outcome outcome = use_file(made.path, &made.reference, 0, &verified);
-            assert_int_equal(outcome, OUTCOME_CORRUPT);
-            assert_false(verified);
-        }
+        flip_everywhere(&made, &seeded.rng);
+        release_case(&made);
+        make_two_levels(&made, &seeded.rng, (enum codec)codec, 120);
+        flip_everywhere(&made, &seeded.rng);
         release_case(&made);
     }
 }
 
-/* Finds the data blocks of an undamaged file by its index. */
-static size_t find_blocks(const struct damage_case *made, struct block_handle *handles, size_t max)
+/* Finds the blocks of an undamaged file in [offset, end), which follow each other: the checksum
+ * tells where one ends. */
+static size_t find_blocks_in(const struct damage_case *made, uint64_t offset, uint64_t end,
+                             struct block_handle *handles, size_t max)
 {
     struct error err = ERROR_INIT;
     struct slice bytes = buf_slice(&made->bytes);
-    struct table_footer footer;
-    assert_ok(table_footer_decode(bytes.data + bytes.length - TABLE_FOOTER_BYTES, bytes.length,
-                                  &footer, &err),
-              &err);
-    /* Data blocks follow each other: the checksum tells where one ends. */
     size_t count = 0;
-    uint64_t offset = 0;
-    while (offset < footer.filter.offset && count < max) {
+    while (offset < end && count < max) {
         uint64_t length = TABLE_BLOCK_TRAILER_BYTES + 1;
         struct slice contents;
         uint8_t codec = 0;
         while (table_block_unseal(slice_of(bytes.data + offset, length), FIXTURE_FILE_NUMBER,
                                   offset, &contents, &codec, &err) != STATUS_OK) {
             length++;
-            assert_true(offset + length <= footer.filter.offset);
+            assert_true(offset + length <= end);
         }
         handles[count++] = (struct block_handle){.offset = offset, .length = length};
         offset += length;
     }
     return count;
+}
+
+/* The data blocks. */
+static size_t find_blocks(const struct damage_case *made, struct block_handle *handles, size_t max)
+{
+    return find_blocks_in(made, 0, footer_of(made).filter.offset, handles, max);
 }
 
 /* Blocks that are whole but in another place or from another file do not pass. */
@@ -336,24 +381,24 @@ static void test_forged_blocks_do_no_harm(void **state)
     (void)state;
     struct rng_seeded seeded;
     rng_seeded_init(&seeded, test_seed());
-    for (int codec = 0; codec < 3; codec++) {
+    for (int i = 0; i < 6; i++) {
         static struct damage_case made;
-        make_case(&made, &seeded.rng, (enum codec)codec, 120);
-        struct error err = ERROR_INIT;
-        struct block_handle handles[67];
+        enum codec codec = (enum codec)(i % 3);
+        i < 3 ? make_case(&made, &seeded.rng, codec, 120)
+              : make_two_levels(&made, &seeded.rng, codec, 120);
+        struct block_handle handles[131];
+        struct table_footer footer = footer_of(&made);
         size_t count = find_blocks(&made, handles, 64);
         assert_true(count > 2);
-        struct table_footer footer;
-        assert_ok(table_footer_decode(made.bytes.data + made.bytes.length - TABLE_FOOTER_BYTES,
-                                      made.bytes.length, &footer, &err),
-                  &err);
+        count += find_blocks_in(&made, footer.filter.offset + footer.filter.length,
+                                footer.index.offset, handles + count, 64);
         handles[count++] = footer.filter;
         handles[count++] = footer.index;
         handles[count++] = footer.properties;
         struct buf changed;
         buf_init(&changed, alloc_default(), 1UL << 26);
         int corrupt = 0;
-        for (int i = 0; i < 1000; i++) {
+        for (int n = 0; n < 1000; n++) {
             buf_clear(&changed);
             buf_append_slice(&changed, buf_slice(&made.bytes));
             forge_block(&changed, handles[rng_below(&seeded.rng, count)], &seeded.rng);

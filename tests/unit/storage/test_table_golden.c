@@ -18,6 +18,9 @@ static const char *const names[][3] = {
 
 #define TIMED_NAME "table_v1_times.sst"
 
+/* With an index of two levels: the entries of version 1, in smaller blocks. */
+#define TWO_LEVELS_NAME "table_v1_two_levels.sst"
+
 /* Entry i of the golden tables, without a random generator, so that it never changes. */
 static size_t golden_key(int version, uint64_t i, uint8_t *to)
 {
@@ -44,15 +47,11 @@ static size_t golden_value(int version, uint64_t i, uint8_t *to)
     return length;
 }
 
-static void write_golden(const char *path, int version, enum codec codec)
+static void write_golden_with(const struct table_writer_options *options, int version)
 {
     struct error err = ERROR_INIT;
-    struct table_writer_options options = fixture_options(path, codec);
-    options.zstd_level = 1;
-    options.columns = version == 2;
-    options.number_place = NUMBER_PLACE;
     struct table_writer *writer = NULL;
-    assert_ok(table_writer_open(&options, &writer, &err), &err);
+    assert_ok(table_writer_open(options, &writer, &err), &err);
     for (uint64_t i = 0; i < ENTRIES; i++) {
         uint8_t key[64];
         uint8_t value[64];
@@ -67,6 +66,23 @@ static void write_golden(const char *path, int version, enum codec codec)
     table_info_release(&info);
 }
 
+static void write_golden(const char *path, int version, enum codec codec)
+{
+    struct table_writer_options options = fixture_options(path, codec);
+    options.zstd_level = 1;
+    options.columns = version == 2;
+    options.number_place = NUMBER_PLACE;
+    write_golden_with(&options, version);
+}
+
+static void write_two_levels(const char *path)
+{
+    struct table_writer_options options = fixture_options(path, CODEC_NONE);
+    options.block_bytes = 200;
+    options.index_partition_bytes = 100;
+    write_golden_with(&options, 1);
+}
+
 static const char *golden_path(char *out, int version, int codec)
 {
     char relative[64];
@@ -74,32 +90,37 @@ static const char *golden_path(char *out, int version, int codec)
     return test_source_path(out, relative);
 }
 
+static void assert_table_opens(const char *path, int version, int codec)
+{
+    struct error err = ERROR_INIT;
+    struct table *table = open_table(path);
+    assert_int_equal(table_get_info(table)->file_number, FIXTURE_FILE_NUMBER);
+    assert_int_equal(table_get_info(table)->codec, codec);
+    assert_int_equal(table_get_info(table)->entries, ENTRIES);
+    assert_int_equal(table_get_info(table)->deletions, version == 1 ? ENTRIES / 10 : 0);
+    assert_int_equal(table_get_info(table)->columns, version == 2);
+    assert_ok(table_verify(table, NULL, &err), &err);
+    struct iter *iter = NULL;
+    assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
+    iter_seek_to_first(iter);
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        uint8_t key[64];
+        uint8_t value[64];
+        assert_true(iter_valid(iter));
+        assert_slice_equal(iter_key(iter), slice_of(key, golden_key(version, i, key)));
+        assert_slice_equal(iter_value(iter), slice_of(value, golden_value(version, i, value)));
+        iter_next(iter);
+    }
+    assert_false(iter_valid(iter));
+    iter_close(iter);
+    table_unref(table);
+}
+
 static void assert_opens(int version)
 {
     for (int codec = 0; codec < 3; codec++) {
         char path[PATH_BYTES_MAX];
-        struct error err = ERROR_INIT;
-        struct table *table = open_table(golden_path(path, version, codec));
-        assert_int_equal(table_get_info(table)->file_number, FIXTURE_FILE_NUMBER);
-        assert_int_equal(table_get_info(table)->codec, codec);
-        assert_int_equal(table_get_info(table)->entries, ENTRIES);
-        assert_int_equal(table_get_info(table)->deletions, version == 1 ? ENTRIES / 10 : 0);
-        assert_int_equal(table_get_info(table)->columns, version == 2);
-        assert_ok(table_verify(table, NULL, &err), &err);
-        struct iter *iter = NULL;
-        assert_ok(table_iter_new(table, NULL, &iter, &err), &err);
-        iter_seek_to_first(iter);
-        for (uint64_t i = 0; i < ENTRIES; i++) {
-            uint8_t key[64];
-            uint8_t value[64];
-            assert_true(iter_valid(iter));
-            assert_slice_equal(iter_key(iter), slice_of(key, golden_key(version, i, key)));
-            assert_slice_equal(iter_value(iter), slice_of(value, golden_value(version, i, value)));
-            iter_next(iter);
-        }
-        assert_false(iter_valid(iter));
-        iter_close(iter);
-        table_unref(table);
+        assert_table_opens(golden_path(path, version, codec), version, codec);
     }
 }
 
@@ -127,6 +148,28 @@ static void test_writer_makes_versions(void **state)
         buf_release(&written);
         buf_release(&golden);
     }
+}
+
+/* A table with an index of two levels opens, and the writer still makes it, byte for byte. */
+static void test_two_levels_open(void **state)
+{
+    struct temp_dir *dir = *state;
+    char path[PATH_BYTES_MAX];
+    struct error err = ERROR_INIT;
+    struct buf golden;
+    struct buf written;
+    struct table_footer footer;
+    assert_table_opens(test_source_path(path, "tests/golden/" TWO_LEVELS_NAME), 1, CODEC_NONE);
+    read_bytes(path, &golden);
+    assert_ok(table_footer_decode(golden.data + golden.length - TABLE_FOOTER_BYTES, golden.length,
+                                  &footer, &err),
+              &err);
+    assert_true(footer.two_levels);
+    write_two_levels(temp_dir_path(dir, "t"));
+    read_bytes(temp_dir_path(dir, "t"), &written);
+    assert_slice_equal(buf_slice(&written), buf_slice(&golden));
+    buf_release(&written);
+    buf_release(&golden);
 }
 
 /* --- version 3 ------------------------------------------------------------------------------- */
@@ -292,10 +335,13 @@ int main(void)
         write_dictionary_golden(path);
         assert_ok(path_join(path, directory, TIMED_NAME, &err), &err);
         write_timed(path);
+        assert_ok(path_join(path, directory, TWO_LEVELS_NAME, &err), &err);
+        write_two_levels(path);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions_open),
         cmocka_unit_test_setup_teardown(test_dictionary_opens, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_two_levels_open, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_times_open, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_writer_makes_versions, temp_dir_setup,
                                         temp_dir_teardown),
