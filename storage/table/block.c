@@ -88,6 +88,7 @@ static void invalidate(struct block_iter *iter)
 {
     iter->offset = iter->restarts_offset;
     iter->next_offset = iter->restarts_offset;
+    iter->kept_count = 0;
     iter->key = slice_of(NULL, 0);
     iter->value = slice_of(NULL, 0);
 }
@@ -200,6 +201,7 @@ static bool read_restart(struct block_iter *iter, uint32_t index)
     }
     iter->key = slice_of(NULL, 0);
     iter->restart_index = index;
+    iter->kept_count = 0;
     return read_entry(iter, offset);
 }
 
@@ -266,12 +268,50 @@ void block_iter_seek(struct block_iter *iter, struct slice target)
 void block_iter_next(struct block_iter *iter)
 {
     CHECK(block_iter_valid(iter));
+    iter->kept_count = 0;
     (void)read_next(iter);
+}
+
+/* Keeps the current entry behind those that are kept; if there is no room, instead of them. */
+static void keep(struct block_iter *iter)
+{
+    bool copied = iter->key.data == iter->key_bytes; /* else it lies in the block */
+    size_t bytes = copied ? iter->key.length : 0;
+    if (iter->kept_count == 0 || iter->kept_count == BLOCK_KEPT_MAX ||
+        bytes > BLOCK_KEPT_KEY_BYTES - iter->kept_key_bytes) {
+        iter->kept_count = 0;
+        iter->kept_key_bytes = 0;
+    }
+    if (bytes > BLOCK_KEPT_KEY_BYTES) {
+        return;
+    }
+    struct block_kept *kept = &iter->kept[iter->kept_count++];
+    *kept = (struct block_kept){iter->offset, iter->next_offset, iter->key, iter->value};
+    if (copied) {
+        kept->key.data = iter->kept_keys + iter->kept_key_bytes;
+        memcpy(iter->kept_keys + iter->kept_key_bytes, iter->key.data, bytes);
+        iter->kept_key_bytes += (uint32_t)bytes;
+    }
+}
+
+/* To the last entry that is kept. */
+static void go_to_kept(struct block_iter *iter)
+{
+    const struct block_kept *kept = &iter->kept[--iter->kept_count];
+    CHECK(kept->next_offset == iter->offset);
+    iter->offset = kept->offset;
+    iter->next_offset = kept->next_offset;
+    iter->key = kept->key;
+    iter->value = kept->value;
 }
 
 void block_iter_prev(struct block_iter *iter)
 {
     CHECK(block_iter_valid(iter));
+    if (iter->kept_count > 0) {
+        go_to_kept(iter);
+        return;
+    }
     uint32_t original = iter->offset;
     uint32_t index = iter->restart_index;
     while (index > 0 && restart_offset(iter, index) >= original) {
@@ -285,6 +325,7 @@ void block_iter_prev(struct block_iter *iter)
         return;
     }
     while (iter->next_offset < original) {
+        keep(iter);
         if (!read_next(iter)) {
             return;
         }

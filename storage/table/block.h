@@ -47,6 +47,18 @@ struct slice block_builder_finish(struct block_builder *builder);
 
 /* --- reading ----------------------------------------------------------------------------- */
 
+/* What a step back keeps of the entries that it passed on its way from the restart point: the next
+ * ones need not decode them again. Enough for runs and keys of the usual size; of longer ones the
+ * last part is kept. */
+enum { BLOCK_KEPT_MAX = 16, BLOCK_KEPT_KEY_BYTES = 1024 };
+
+struct block_kept {
+    uint32_t offset;
+    uint32_t next_offset;
+    struct slice key; /* into the block or into kept_keys */
+    struct slice value;
+};
+
 /* Walks an untrusted block, which the caller keeps alive. `damage` names what was found
  * wrong, or is NULL; it is sticky until the next seek, and the iterator is then invalid. */
 struct block_iter {
@@ -59,6 +71,10 @@ struct block_iter {
     struct slice key; /* into the block or into key_bytes */
     struct slice value;
     const char *damage;
+    uint32_t kept_count; /* entries right before the current one, in order */
+    uint32_t kept_key_bytes;
+    struct block_kept kept[BLOCK_KEPT_MAX];
+    uint8_t kept_keys[BLOCK_KEPT_KEY_BYTES];
     uint8_t key_bytes[INTERNAL_KEY_BYTES_MAX];
 };
 

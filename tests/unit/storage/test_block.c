@@ -64,6 +64,32 @@ static void assert_walks(const struct reference *reference, struct slice block, 
     }
 }
 
+/* Back and forth at random, some steps each way: what a step back keeps for the next one is of no
+ * use after a step forward. */
+static void assert_wanders(const struct reference *reference, struct slice block, struct rng *rng)
+{
+    static struct block_iter iter;
+    assert_true(block_iter_init(&iter, block));
+    for (int i = 0; i < 40; i++) {
+        size_t at = (size_t)rng_below(rng, reference->count);
+        block_iter_seek(&iter, reference->entries[at].key);
+        for (int turn = 0; turn < 6 && block_iter_valid(&iter); turn++) {
+            bool back = rng_below(rng, 2) == 0;
+            uint64_t steps = 1 + rng_below(rng, 40);
+            while (steps-- > 0 && block_iter_valid(&iter)) {
+                if (back) {
+                    block_iter_prev(&iter);
+                    at--; /* before the first: SIZE_MAX */
+                } else {
+                    block_iter_next(&iter);
+                    at++;
+                }
+                assert_at(&iter, reference, at);
+            }
+        }
+    }
+}
+
 /* A block yields what was added, both ways and from any seek, at any restart interval. */
 static void test_yields_what_was_added(void **state)
 {
@@ -79,8 +105,38 @@ static void test_yields_what_was_added(void **state)
             block_builder_reset(&builder);
             struct slice block = build(&builder, &reference);
             assert_walks(&reference, block, &seeded.rng);
+            assert_wanders(&reference, block, &seeded.rng);
             reference_release(&reference);
         }
+        block_builder_release(&builder);
+    }
+}
+
+/* The same with keys of which a step back can keep few, or none. */
+static void test_long_keys_are_walked_back(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    enum { LONG_ENTRIES = 60 };
+    static const size_t lengths[] = {100, 300, BLOCK_KEPT_KEY_BYTES - KEY_TRAILER_BYTES,
+                                     BLOCK_KEPT_KEY_BYTES, USER_KEY_BYTES_MAX};
+    static uint8_t keys[LONG_ENTRIES][INTERNAL_KEY_BYTES_MAX];
+    struct entry entries[LONG_ENTRIES];
+    const struct reference reference = {.entries = entries, .count = LONG_ENTRIES};
+    /* The last round has all lengths by turns. */
+    const size_t rounds = sizeof lengths / sizeof lengths[0] + 1;
+    for (size_t round = 0; round < rounds; round++) {
+        struct block_builder builder;
+        block_builder_init(&builder, alloc_default(), 16);
+        for (size_t i = 0; i < LONG_ENTRIES; i++) {
+            size_t length = lengths[round + 1 < rounds ? round : i % (rounds - 1)];
+            memset(keys[i], 'k', length);
+            put_be64(keys[i] + 50, i);
+            size_t whole = internal_key_put(keys[i], slice_of(keys[i], length), i, KEY_PUT);
+            entries[i] = (struct entry){slice_of(keys[i], whole), slice_of_string("v")};
+        }
+        assert_wanders(&reference, build(&builder, &reference), &seeded.rng);
         block_builder_release(&builder);
     }
 }
@@ -226,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_yields_what_was_added),
+        cmocka_unit_test(test_long_keys_are_walked_back),
         cmocka_unit_test(test_prefixes_are_stored_once),
         cmocka_unit_test(test_changed_bytes_do_no_harm),
         cmocka_unit_test(test_cut_and_random_blocks_do_no_harm),
