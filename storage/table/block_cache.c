@@ -43,6 +43,7 @@ struct block_cache {
     size_t bytes_max;
     _Atomic uint64_t pinned_bytes[BLOCK_KINDS];
     _Atomic uint64_t pinned_count[BLOCK_KINDS]; /* so far */
+    struct codec_pool codecs;
     struct shard shards[SHARDS];
 };
 
@@ -328,7 +329,13 @@ void block_cache_free(struct block_cache *cache)
         alloc_free(cache->alloc, shard->buckets);
         mutex_release(&shard->mutex);
     }
+    codec_pool_release(&cache->codecs);
     alloc_free(cache->alloc, cache);
+}
+
+struct codec_pool *block_cache_codecs(struct block_cache *cache)
+{
+    return &cache->codecs;
 }
 
 struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind kind,

@@ -33,6 +33,7 @@
 
 #include "base/alloc.h"
 #include "base/slice.h"
+#include "storage/table/codec_pool.h"
 
 struct block_cache;
 
@@ -92,6 +93,10 @@ struct block_cache_stats {
 struct block_cache *block_cache_new(struct alloc *alloc, size_t bytes_max);
 /* Nothing may be pinned any more. Referenced blocks live on. NULL is allowed. */
 void block_cache_free(struct block_cache *cache);
+
+/* Decompressors for those who fill the cache; valid as long as it is. Not counted: they are some
+ * 100 KiB each. */
+struct codec_pool *block_cache_codecs(struct block_cache *cache);
 
 /* Returns a reference that the caller gives back, or NULL. */
 struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind kind,

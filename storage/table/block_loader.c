@@ -18,6 +18,7 @@ void block_loader_init(struct block_loader *loader, const struct table_file *fil
     }
     codec_context_init(&loader->codec_context);
     loader->codec_context.dictionary = file->dictionary;
+    loader->codec_context.pool = file->cache == NULL ? NULL : block_cache_codecs(file->cache);
     buf_init(&loader->window, file->alloc, TABLE_STORED_BYTES_MAX);
     if (loader->options.past_cache) {
         file_drop_cache(file->file);

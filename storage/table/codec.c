@@ -55,7 +55,10 @@ void codec_context_init(struct codec_context *context)
 void codec_context_release(struct codec_context *context)
 {
     (void)ZSTD_freeCCtx(context->zstd_compress);
-    (void)ZSTD_freeDCtx(context->zstd_decompress);
+    if (context->zstd_decompress != NULL &&
+        (context->pool == NULL || !codec_pool_give(context->pool, context->zstd_decompress))) {
+        (void)ZSTD_freeDCtx(context->zstd_decompress);
+    }
     codec_context_init(context);
 }
 
@@ -197,6 +200,9 @@ static enum status decompress_zstd(struct codec_context *context,
                                    const struct codec_dictionary *dictionary, struct slice input,
                                    uint8_t *raw, size_t raw_length, bool *whole, struct error *err)
 {
+    if (context->zstd_decompress == NULL && context->pool != NULL) {
+        context->zstd_decompress = codec_pool_take(context->pool);
+    }
     if (context->zstd_decompress == NULL) {
         context->zstd_decompress = ZSTD_createDCtx();
         if (context->zstd_decompress == NULL) {

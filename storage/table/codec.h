@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "storage/table/codec_counters.h"
 #include "storage/table/codec_dictionary.h"
+#include "storage/table/codec_pool.h"
 
 enum codec {
     CODEC_NONE = 0,
@@ -43,6 +44,8 @@ struct codec_context {
     void *zstd_decompress; /* created when first needed */
     /* For CODEC_ZSTD_DICTIONARY; borrowed; NULL: there is none. */
     const struct codec_dictionary *dictionary;
+    /* Where zstd_decompress comes from, and goes in the end; borrowed; NULL: made and freed. */
+    struct codec_pool *pool;
 };
 
 void codec_context_init(struct codec_context *context);

@@ -199,6 +199,59 @@ static void test_a_wrong_claim_is_found(void **state)
     codec_context_release(&context);
 }
 
+/* Contexts that come one after the other use one decompressor, also after damage; of more at once
+ * each has its own, and the pool keeps as many as it has room for. */
+static void test_decompressors_are_kept(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    static uint8_t raw[RAW_BYTES];
+    static uint8_t back[RAW_BYTES];
+    struct codec_pool pool = {{NULL}};
+    struct codec_context contexts[CODEC_POOL_SLOTS + 1];
+    struct buf stored;
+    enum codec used = CODEC_NONE;
+    memset(raw, 'r', sizeof raw);
+    buf_init(&stored, alloc_default(), 1UL << 20);
+    codec_context_init(&contexts[0]);
+    assert_ok(codec_compress(&contexts[0], CODEC_ZSTD, 1, slice_of(raw, sizeof raw), &stored, &used,
+                             NULL, &err),
+              &err);
+    codec_context_release(&contexts[0]);
+    void *first = NULL;
+    for (int i = 0; i < 4; i++) {
+        codec_context_init(&contexts[0]);
+        contexts[0].pool = &pool;
+        struct slice given = buf_slice(&stored);
+        given.length -= i == 1 ? 1 : 0;
+        enum status status =
+            codec_decompress(&contexts[0], CODEC_ZSTD, given, back, sizeof back, NULL, &err);
+        assert_int_equal(status, i == 1 ? STATUS_CORRUPT : STATUS_OK);
+        first = i == 0 ? contexts[0].zstd_decompress : first;
+        assert_ptr_equal(contexts[0].zstd_decompress, first);
+        codec_context_release(&contexts[0]);
+    }
+    for (size_t i = 0; i <= CODEC_POOL_SLOTS; i++) {
+        codec_context_init(&contexts[i]);
+        contexts[i].pool = &pool;
+        memset(back, 0, sizeof back);
+        assert_ok(codec_decompress(&contexts[i], CODEC_ZSTD, buf_slice(&stored), back, sizeof back,
+                                   NULL, &err),
+                  &err);
+        assert_memory_equal(back, raw, sizeof raw);
+        assert_int_equal(contexts[i].zstd_decompress == first, i == 0);
+    }
+    for (size_t i = 0; i <= CODEC_POOL_SLOTS; i++) {
+        codec_context_release(&contexts[i]);
+    }
+    for (size_t i = 0; i < CODEC_POOL_SLOTS; i++) {
+        assert_non_null(atomic_load(&pool.slots[i]));
+    }
+    codec_pool_release(&pool);
+    assert_null(codec_pool_take(&pool));
+    buf_release(&stored);
+}
+
 /* Names and numbers of codecs go both ways. */
 static void test_names(void **state)
 {
@@ -254,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_claims_are_bounded),
         cmocka_unit_test(test_a_wrong_claim_is_found),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_decompressors_are_kept),
         cmocka_unit_test(test_no_memory_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -679,6 +679,7 @@ static void test_many_threads(void **state)
     reference_make(&reference, &seeded.rng, 2000, 60);
     /* Keys and sequences that occur both as put and as deletion are looked up as put. */
     struct table_writer_options options = fixture_options(temp_dir_path(dir, "t"), CODEC_ZSTD);
+    options.index_partition_bytes = 200;
     struct table_info info;
     assert_ok(write_reference(&options, &reference, &info, &err), &err);
     struct table_open_options open = open_options(options.path);
