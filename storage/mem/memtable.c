@@ -53,6 +53,7 @@ void memtable_unref(struct memtable *memtable)
     if (before == 1) {
         struct alloc *alloc = memtable->alloc;
         key_index_free(alloc, memtable->index_owned);
+        skiplist_release(&memtable->list);
         arena_release(&memtable->arena);
         alloc_free(alloc, memtable);
     }
@@ -161,6 +162,7 @@ enum lookup memtable_get(struct memtable *memtable, struct slice user_key, uint6
 size_t memtable_bytes(const struct memtable *memtable)
 {
     return sizeof *memtable + arena_bytes(&memtable->arena) +
+           skiplist_guide_bytes(&memtable->list) +
            atomic_load_explicit(&memtable->index_bytes, memory_order_relaxed);
 }
 

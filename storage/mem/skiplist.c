@@ -2,17 +2,9 @@
 #include "storage/mem/skiplist.h"
 
 #include "base/check.h"
+#include "storage/mem/node.h"
 
 typedef _Atomic(struct skiplist_node *) node_link;
-
-/* A node's links lie before it, level 0 nearest, so that the key is at a fixed place and the
- * links that are used most share its cache line. */
-struct skiplist_node {
-    uint64_t prefix; /* the user key's first eight bytes, big-endian, zeros behind a short key */
-    uint32_t internal_length;
-    uint32_t value_length;
-    uint8_t bytes[]; /* internal key, then value */
-};
 
 static node_link *node_link_at(const struct skiplist_node *node, int level)
 {
@@ -36,31 +28,9 @@ static uint64_t prefix_of(struct slice user)
     return prefix;
 }
 
-struct target {
-    struct slice user;
-    uint64_t prefix;
-    uint64_t trailer;
-};
-
-static struct target target_of(struct slice user, uint64_t trailer)
+static struct node_target target_of(struct slice user, uint64_t trailer)
 {
-    return (struct target){.user = user, .prefix = prefix_of(user), .trailer = trailer};
-}
-
-/* True if the node's key is before the target. Prefixes that differ decide: zeros behind a
- * short key sort no later than the bytes of a longer one, and where they are equal to those,
- * the prefixes are equal and the whole keys are compared. */
-static bool node_is_before(const struct skiplist_node *node, const struct target *target)
-{
-    if (node->prefix != target->prefix) {
-        return node->prefix < target->prefix;
-    }
-    struct slice key = slice_of(node->bytes, node->internal_length);
-    int order = slice_compare(internal_key_user(key), target->user);
-    if (order != 0) {
-        return order < 0;
-    }
-    return internal_key_trailer(key) < target->trailer;
+    return (struct node_target){.user = user, .prefix = prefix_of(user), .trailer = trailer};
 }
 
 static struct skiplist_node *node_new(struct arena *arena, int height, size_t internal_length,
@@ -86,12 +56,17 @@ bool skiplist_init(struct skiplist *list, struct arena *arena)
         return false;
     }
     *list = (struct skiplist){.arena = arena, .head = head, .random = 0x9e3779b97f4a7c15U};
+    guide_init(&list->guide, arena);
     atomic_init(&list->height, 1);
     for (int level = 0; level < SKIPLIST_HEIGHT_MAX; level++) {
         atomic_init(node_link_at(head, level), NULL);
-        list->before[level] = head;
     }
     return true;
+}
+
+void skiplist_release(struct skiplist *list)
+{
+    guide_release(&list->guide);
 }
 
 /* xorshift64: which nodes are high need not be unpredictable, only spread. */
@@ -112,7 +87,8 @@ static int random_height(struct skiplist *list)
 /* Goes along `level` from `node` to the last node that is before the target. A node that the
  * level above found not to be before it (`bound`) is not compared again. */
 static struct skiplist_node *walk_level(struct skiplist_node *node, int level,
-                                        const struct target *target, struct skiplist_node **bound)
+                                        const struct node_target *target,
+                                        struct skiplist_node **bound)
 {
     for (;;) {
         struct skiplist_node *next = node_next(node, level);
@@ -128,7 +104,7 @@ static struct skiplist_node *walk_level(struct skiplist_node *node, int level,
 }
 
 /* Fills `before` for every level; returns the first node at or after the target, or NULL. */
-static struct skiplist_node *search(const struct skiplist *list, const struct target *target,
+static struct skiplist_node *search(const struct skiplist *list, const struct node_target *target,
                                     struct skiplist_node **before)
 {
     struct skiplist_node *node = list->head;
@@ -143,37 +119,43 @@ static struct skiplist_node *search(const struct skiplist *list, const struct ta
     return bound;
 }
 
-/* As search, for an insert, beginning at the place of the last one (a finger): inserts that
- * ascend, or nearly do, find their places after a few steps.
- *
- * No link of list->before lies behind the last insert. If the target does, then from the first
- * level whose next node is not before the target, all higher levels hold as they are, since their
- * nodes are among that level's. Below it, each level's next node is before the target, so its walk
- * leads past the last insert, and past what the finger has for the levels below. */
-static void search_from_finger(struct skiplist *list, const struct target *target)
+/* Fills `before` for the levels below `height`. Of most nodes that are higher than one link the
+ * guide's page has those before them; few are so high that the list is searched. */
+static void find_before(const struct skiplist *list, const struct node_target *target,
+                        const struct guide_place *place, int height, struct skiplist_node **before)
 {
-    struct skiplist_node **before = list->before;
-    if (before[0] == list->head || !node_is_before(before[0], target)) {
-        (void)search(list, target, before);
-        return;
-    }
-    int height = atomic_load_explicit(&list->height, memory_order_relaxed);
-    struct skiplist_node *bound = NULL;
     int level = 0;
-    for (; level < height; level++) {
-        bound = node_next(before[level], level);
-        if (bound == NULL || !node_is_before(bound, target)) {
-            break;
+    do {
+        before[level] = guide_before(place, level);
+    } while (before[level] != NULL && ++level < height);
+    if (level == 0) {
+        /* Nothing is before the target. */
+        for (; level < height; level++) {
+            before[level] = list->head;
         }
+    } else if (level < height) {
+        for (int above = atomic_load_explicit(&list->height, memory_order_relaxed); above < height;
+             above++) {
+            before[above] = list->head;
+        }
+        (void)search(list, target, before);
     }
-    if (level == height) {
-        bound = NULL;
+}
+
+static void link_node(struct skiplist *list, struct skiplist_node *node, int height,
+                      struct skiplist_node *const *before)
+{
+    if (height > atomic_load_explicit(&list->height, memory_order_relaxed)) {
+        /* A reader that sees the new height before the links finds NULL there, and goes on. */
+        atomic_store_explicit(&list->height, height, memory_order_relaxed);
     }
-    struct skiplist_node *node = level > 0 ? before[level - 1] : NULL;
-    for (level--; level >= 0; level--) {
-        node = walk_level(node, level, target, &bound);
-        before[level] = node;
+    for (int level = 0; level < height; level++) {
+        atomic_store_explicit(node_link_at(node, level), node_next(before[level], level),
+                              memory_order_relaxed);
+        atomic_store_explicit(node_link_at(before[level], level), node, memory_order_release);
     }
+    uint64_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
+    atomic_store_explicit(&list->count, count + 1, memory_order_relaxed);
 }
 
 const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice user,
@@ -182,7 +164,12 @@ const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice 
 {
     CHECK(user.length <= USER_KEY_BYTES_MAX);
     CHECK(value.length <= VALUE_BYTES_MAX);
-    struct target target = target_of(user, key_trailer(sequence, type));
+    struct node_target target = target_of(user, key_trailer(sequence, type));
+    struct guide_place place;
+    if (!guide_seek(&list->guide, &target, &place)) {
+        return NULL;
+    }
+    __builtin_prefetch(guide_before(&place, 0), 1); /* it comes while the entry is written */
     int height = random_height(list);
     struct skiplist_node *node =
         node_new(list->arena, height, user.length + KEY_TRAILER_BYTES, value.length);
@@ -194,32 +181,17 @@ const struct skiplist_node *skiplist_insert(struct skiplist *list, struct slice 
     if (value.length > 0) {
         memcpy(node->bytes + internal_length, value.data, value.length);
     }
-
-    search_from_finger(list, &target);
-    int list_height = atomic_load_explicit(&list->height, memory_order_relaxed);
-    for (int level = list_height; level < height; level++) {
-        list->before[level] = list->head;
-    }
-    if (height > list_height) {
-        /* A reader that sees the new height before the links finds NULL there, and goes on. */
-        atomic_store_explicit(&list->height, height, memory_order_relaxed);
-    }
-    for (int level = 0; level < height; level++) {
-        struct skiplist_node *before = list->before[level];
-        atomic_store_explicit(node_link_at(node, level), node_next(before, level),
-                              memory_order_relaxed);
-        atomic_store_explicit(node_link_at(before, level), node, memory_order_release);
-        list->before[level] = node;
-    }
-    uint64_t count = atomic_load_explicit(&list->count, memory_order_relaxed);
-    atomic_store_explicit(&list->count, count + 1, memory_order_relaxed);
+    struct skiplist_node *before[SKIPLIST_HEIGHT_MAX];
+    find_before(list, &target, &place, height, before);
+    link_node(list, node, height, before);
+    guide_put(&place, node, height);
     return node;
 }
 
 const struct skiplist_node *skiplist_seek(const struct skiplist *list, struct slice user,
                                           uint64_t trailer)
 {
-    struct target target = target_of(user, trailer);
+    struct node_target target = target_of(user, trailer);
     return search(list, &target, NULL);
 }
 
@@ -250,7 +222,7 @@ const struct skiplist_node *skiplist_prev(const struct skiplist *list,
                                           const struct skiplist_node *node)
 {
     struct slice key = skiplist_key(node);
-    struct target target = target_of(internal_key_user(key), internal_key_trailer(key));
+    struct node_target target = target_of(internal_key_user(key), internal_key_trailer(key));
     struct skiplist_node *before[SKIPLIST_HEIGHT_MAX] = {list->head};
     (void)search(list, &target, before);
     CHECK(before[0] != node);

@@ -9,14 +9,14 @@
  *   with acquire loads. A reader thus sees each entry whole or not at all.
  * - skiplist_insert() is called by one thread at a time.
  *
- * Entries are ordered as internal keys are (table/key.h). An insert right behind the one
- * before it, as rising positions make them, costs a comparison or two instead of a search.
+ * Entries are ordered as internal keys are (table/key.h). The writer finds their places by a
+ * guide (mem/guide.h), some five times as fast as a search of the list.
  */
 #ifndef ESTREAT_STORAGE_MEM_SKIPLIST_H
 #define ESTREAT_STORAGE_MEM_SKIPLIST_H
 
 #include "base/status.h"
-#include "storage/mem/arena.h"
+#include "storage/mem/guide.h"
 #include "storage/table/key.h"
 
 /* One node in four reaches the next level: enough for 4^12, some 16 million entries. */
@@ -26,15 +26,24 @@ struct skiplist_node;
 
 struct skiplist {
     struct arena *arena;
-    struct skiplist_node *head;                        /* higher than all, holds no entry */
-    struct skiplist_node *before[SKIPLIST_HEIGHT_MAX]; /* the last insert's place; writer only */
-    uint64_t random;                                   /* writer only */
+    struct skiplist_node *head; /* higher than all, holds no entry */
+    struct guide guide;         /* writer only */
+    uint64_t random;            /* writer only */
     _Atomic int height;
     _Atomic uint64_t count;
 };
 
-/* Borrows `arena`. False if there is no memory. */
+/* Borrows `arena`, and its allocator for the guide. False if there is no memory. */
 bool skiplist_init(struct skiplist *list, struct arena *arena) MUST_USE;
+
+/* Frees the guide; the nodes are the arena's. */
+void skiplist_release(struct skiplist *list);
+
+/* Memory besides the arena's. Any thread. */
+static inline size_t skiplist_guide_bytes(const struct skiplist *list)
+{
+    return arena_bytes(&list->guide.pages);
+}
 
 /* Copies key and value. No entry with the same user key, sequence and type may be present.
  * Returns the entry; NULL if there is no memory: the list is then as it was. Writer only. */

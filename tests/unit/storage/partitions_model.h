@@ -135,7 +135,7 @@ static inline void pm_init(struct pm_world *world, enum pm_times times)
                                              .dir = "/store",
                                              .keyspaces = pm_keyspaces,
                                              .keyspace_count = PM_COUNT,
-                                             .memtable_bytes = 24 * KIB,
+                                             .memtable_bytes = 28 * KIB,
                                              .block_cache_bytes = 64 * KIB,
                                              .l0_trigger = 3,
                                              .l0_slowdown = 6,

@@ -66,6 +66,7 @@ static void test_holds_what_was_inserted_in_order(void **state)
         }
         assert_null(node);
         assert_ptr_equal(skiplist_last(&list), before);
+        skiplist_release(&list);
         arena_release(&arena);
         reference_release(&reference);
     }
@@ -100,8 +101,103 @@ static void test_seek_finds_the_first_at_or_after(void **state)
             assert_slice_equal(skiplist_key(node), reference.entries[expected].key);
         }
     }
+    skiplist_release(&list);
     arena_release(&arena);
     reference_release(&reference);
+}
+
+/* --- many keys, so that the guide has several levels of pages ------------------------------- */
+
+enum { MANY = 20000 };
+
+enum order { ASCENDING, DESCENDING, OUTWARD, RANDOM, ORDERS };
+
+/* The key numbers 0 to MANY - 1 in that order; the caller's to free. */
+static uint32_t *numbers_in(enum order order, struct rng *rng)
+{
+    uint32_t *numbers = alloc_zeroed(alloc_default(), MANY, sizeof *numbers);
+    assert_non_null(numbers);
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint32_t outward = i % 2 == 0 ? (MANY + i) / 2 : (MANY - 1 - i) / 2;
+        numbers[i] = order == DESCENDING ? MANY - 1 - i : order == OUTWARD ? outward : i;
+    }
+    for (uint32_t i = MANY; order == RANDOM && i > 1; i--) {
+        uint32_t j = (uint32_t)rng_below(rng, i);
+        uint32_t kept = numbers[i - 1];
+        numbers[i - 1] = numbers[j];
+        numbers[j] = kept;
+    }
+    return numbers;
+}
+
+/* The number behind `shared` bytes that are all alike, so with 8 of them no two prefixes differ. */
+static struct slice key_of(uint32_t number, size_t shared, uint8_t out[16])
+{
+    memset(out, 'k', shared);
+    put_be64(out + shared, number);
+    return slice_of(out, shared + 8);
+}
+
+static void check_many(const struct skiplist *list, const uint32_t *numbers, size_t count,
+                       size_t shared)
+{
+    uint8_t key[16];
+    uint8_t last[16] = {0};
+    size_t seen = 0;
+    for (const struct skiplist_node *node = skiplist_first(list); node != NULL;
+         node = skiplist_next(node)) {
+        struct slice user = internal_key_user(skiplist_key(node));
+        assert_true(slice_compare(user, slice_of(last, user.length)) > 0 || seen == 0);
+        memcpy(last, user.data, user.length);
+        seen++;
+    }
+    assert_int_equal(seen, count);
+    for (size_t i = 0; i < count; i++) {
+        /* By the higher links, too. */
+        struct slice user = key_of(numbers[i], shared, key);
+        const struct skiplist_node *node =
+            skiplist_seek(list, user, key_trailer(SEQUENCE_MAX, KEY_SEEK));
+        assert_non_null(node);
+        assert_slice_equal(internal_key_user(skiplist_key(node)), user);
+    }
+}
+
+/* Whatever the order and however much keys share, each is at its place and found; and an insert
+ * that gets no memory for a page or a node changes nothing, wherever that is. */
+static void test_many_in_any_order(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    struct fail_alloc fail;
+    rng_seeded_init(&seeded, test_seed());
+    fail_alloc_init(&fail);
+    for (int round = 0; round < 2 * ORDERS; round++) {
+        size_t shared = round < ORDERS ? 0 : 8;
+        uint32_t *numbers = numbers_in((enum order)(round % ORDERS), &seeded.rng);
+        struct arena arena;
+        struct skiplist list;
+        uint8_t key[16];
+        uint64_t refused = 0;
+        arena_init(&arena, &fail.alloc);
+        assert_true(skiplist_init(&list, &arena));
+        for (size_t i = 0; i < MANY; i++) {
+            struct slice user = key_of(numbers[i], shared, key);
+            uint64_t n = 0;
+            fail_alloc_arm(&fail, n);
+            while (skiplist_insert(&list, user, 1, KEY_PUT, user) == NULL) {
+                assert_int_equal(skiplist_count(&list), i);
+                fail_alloc_arm(&fail, ++n);
+            }
+            refused += n;
+        }
+        fail_alloc_arm(&fail, FAIL_ALLOC_NEVER);
+        assert_true(refused > 0);
+        check_many(&list, numbers, MANY, shared);
+        alloc_free(alloc_default(), numbers);
+        skiplist_release(&list);
+        arena_release(&arena);
+    }
+    fail_alloc_release(&fail);
 }
 
 /* An insert without memory changes nothing. */
@@ -135,6 +231,7 @@ static void test_no_memory_changes_nothing(void **state)
         seen++;
     }
     assert_int_equal(seen, skiplist_count(&list));
+    skiplist_release(&list);
     arena_release(&arena);
     fail_alloc_release(&fail);
 }
@@ -144,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_holds_what_was_inserted_in_order),
         cmocka_unit_test(test_seek_finds_the_first_at_or_after),
+        cmocka_unit_test(test_many_in_any_order),
         cmocka_unit_test(test_no_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
