@@ -15,6 +15,7 @@ struct parse {
     struct config *config;
     struct error *err;
     bool failed;
+    bool backup_set;                            /* something of [backup] but dir */
     char seen[SETTINGS_MAX][SETTING_BYTES_MAX]; /* "section.name" of the file's */
     unsigned seen_count;
 };
@@ -31,6 +32,7 @@ static void set_defaults(struct config *config)
         .retain_bytes = 4096 * MIB,
         .reserve_bytes = 64 * MIB,
         .io = IO_POSIX,
+        .backup = {.bytes_per_second = 64 * MIB},
         .salt = true,
         .log_level = LOG_INFO,
     };
@@ -224,6 +226,40 @@ static bool set_storage(struct parse *parse, const char *name, const char *value
     return fail(parse, "[storage] has no setting %s", name);
 }
 
+static bool set_backup(struct parse *parse, const char *name, const char *value)
+{
+    struct config_backup *backup = &parse->config->backup;
+    const uint64_t seconds_max = UINT64_MAX / NS_PER_S;
+    const struct {
+        const char *name;
+        uint64_t *number;
+        uint64_t most;
+        uint64_t unit;
+    } numbers[] = {
+        {"entries", &backup->policy.entries, UINT64_MAX, 1},
+        {"age_s", &backup->policy.age_ns, seconds_max, NS_PER_S},
+        {"full_every", &backup->policy.full_every, UINT64_MAX, 1},
+        {"keep", &backup->policy.keep, UINT64_MAX, 1},
+        {"keep_s", &backup->policy.keep_ns, seconds_max, NS_PER_S},
+        {"rate_mib", &backup->bytes_per_second, 65536, MIB},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(name, numbers[i].name) == 0) {
+            uint64_t number = 0;
+            if (!copy_number(parse, name, value, 1, numbers[i].most, &number)) {
+                return false;
+            }
+            *numbers[i].number = number * numbers[i].unit;
+            parse->backup_set = true;
+            return true;
+        }
+    }
+    if (strcmp(name, "dir") == 0) {
+        return copy_text(parse, name, value, backup->dir, sizeof backup->dir);
+    }
+    return fail(parse, "[backup] has no setting %s", name);
+}
+
 static bool set_log(struct parse *parse, const char *name, const char *value)
 {
     struct config *config = parse->config;
@@ -255,6 +291,9 @@ static bool set(struct parse *parse, const char *section, const char *name, cons
     }
     if (strcmp(section, "storage") == 0) {
         return set_storage(parse, name, value);
+    }
+    if (strcmp(section, "backup") == 0) {
+        return set_backup(parse, name, value);
     }
     if (strcmp(section, "log") == 0) {
         return set_log(parse, name, value);
@@ -357,6 +396,9 @@ static enum status finish(struct parse *parse, const char *const *overrides,
     }
     if (!parse->failed && config->election_ms < 3 * config->heartbeat_ms) {
         (void)fail(parse, "[raft] election_ms must be at least three times heartbeat_ms");
+    }
+    if (!parse->failed && parse->backup_set && config->backup.dir[0] == '\0') {
+        (void)fail(parse, "[backup] dir is missing");
     }
     if (!parse->failed && config->origin[0] == '\0') {
         memcpy(config->origin, config->cluster, sizeof config->origin);

@@ -9,6 +9,8 @@
  *   [raft]      heartbeat_ms, election_ms
  *   [storage]   memtable_mib, block_cache_mib, segment_mib, retain_mib, reserve_mib,
  *               io = posix|uring  (how the log is written; posix where uring is refused)
+ *   [backup]    dir = PATH         (nothing else of it without), entries, age_s, full_every, keep,
+ *               keep_s, rate_mib
  *   [log]       salt = on|off      origin = NAME                (of the tree heads)
  *   [server]    log_level = debug|info|warn|error
  */
@@ -23,6 +25,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "storage/backup/policy.h"
 
 #define NODE_ID_BYTES_MAX 64
 #define ENDPOINT_BYTES_MAX 300
@@ -32,6 +35,12 @@ struct config_member {
     char id[NODE_ID_BYTES_MAX + 1];
     char client[ENDPOINT_BYTES_MAX + 1]; /* HOST:PORT */
     char peer[ENDPOINT_BYTES_MAX + 1];
+};
+
+struct config_backup {
+    char dir[PATH_BYTES_MAX]; /* "": none are made */
+    struct backup_policy policy;
+    uint64_t bytes_per_second; /* read and written for them */
 };
 
 struct config {
@@ -51,6 +60,7 @@ struct config {
     uint64_t retain_bytes;  /* log kept for members that lag */
     uint64_t reserve_bytes; /* free disk that appends leave; see config_free_bytes_min() */
     enum io_form io;
+    struct config_backup backup;
     bool salt;
     enum log_level log_level;
 };

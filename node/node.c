@@ -2,6 +2,7 @@
 #include "node/node.h"
 
 #include "node/apply_thread.h"
+#include "node/backups.h"
 #include "node/peers.h"
 #include "node/replica.h"
 #include "node/replier_rpc.h"
@@ -32,7 +33,8 @@ struct node {
     struct turns *turns;
 
     struct executor *readers;
-    struct rpc_loop *loop; /* the clients' */
+    struct backups *backups; /* NULL: none are configured */
+    struct rpc_loop *loop;   /* the clients' */
     struct rpc_server *server;
     struct service service;
 };
@@ -182,10 +184,31 @@ static enum status bind_port(struct node *node, struct error *err)
     return status == STATUS_OK ? status : error_wrap(err, "client port %s", endpoint);
 }
 
+static void flush_applier(void *context, struct flush_request *request)
+{
+    const struct node *node = context;
+    applier_flush(node->replica->applier, request);
+}
+
+static enum status open_backups(struct node *node, struct error *err)
+{
+    const struct backups_options options = {.alloc = node->alloc,
+                                            .clock = node->clock,
+                                            .config = &node->config->backup,
+                                            .engine = node->replica->engine,
+                                            .fault = &node->replica->fault,
+                                            .flush = flush_applier,
+                                            .context = node};
+    return options.config->dir[0] == '\0' ? STATUS_OK : backups_open(&options, &node->backups, err);
+}
+
 static enum status serve(struct node *node, struct error *err)
 {
     enum status status =
         executor_open_threads(node->alloc, "read", READER_THREADS, &node->readers, err);
+    if (status == STATUS_OK) {
+        status = open_backups(node, err);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -203,6 +226,7 @@ static enum status serve(struct node *node, struct error *err)
         .applier = replica->applier,
         .driver = replica->driver,
         .pull = replica->pull,
+        .backups = node->backups,
         .loop = node->loop,
         .readers = node->readers,
     };
@@ -284,6 +308,7 @@ void node_close(struct node *node)
     if (node == NULL) {
         return;
     }
+    backups_stop(node->backups);
     leave(node);
     rpc_server_close(node->server, DRAIN_MS);
     turns_stop(node->turns);
@@ -300,6 +325,7 @@ void node_close(struct node *node)
         apply_thread_stop(node->apply_thread);
         replica_end_applier(node->replica); /* who waits for a flush that cannot be is told */
     }
+    backups_close(node->backups);
     poll_until(node, have_requests_ended, UINT64_MAX); /* they see that they were cancelled */
     executor_close(node->readers);
     rpc_loop_close(node->loop);

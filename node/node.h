@@ -15,7 +15,7 @@
  * Threads: the peer loop (sockets, and the driver: Raft, WAL), the client loop
  * (sockets), the applier (state), readers (reading calls), the engine's (flush,
  * compaction), the WAL's io thread, the loader (old entries for members that lag),
- * snapshots (serves this node's, pulls another's).
+ * snapshots (serves this node's, pulls another's), backups if they are configured.
  */
 #ifndef ESTREAT_NODE_NODE_H
 #define ESTREAT_NODE_NODE_H

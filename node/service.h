@@ -11,6 +11,7 @@
 
 #include "node/applied.h"
 #include "node/applier.h"
+#include "node/backups.h"
 #include "node/config.h"
 #include "node/driver.h"
 #include "node/fault.h"
@@ -32,7 +33,8 @@ struct service {
     struct applier *applier;
     struct driver *driver;
     struct snapshot_pull *pull;
-    struct rpc_loop *loop; /* the clients' */
+    struct backups *backups; /* NULL: none are configured */
+    struct rpc_loop *loop;   /* the clients' */
     /* appends that came in this turn of the loop: handed to the driver at its end, all at once */
     struct proposal *proposals;
     struct proposal **proposals_last;

@@ -226,10 +226,46 @@ static void transfer(void *context, struct rpc_server_call *call, const Protobuf
         ((const Estreat__V1__TransferRequest *)(const void *)message)->id, "", "");
 }
 
+/* ---- backups -------------------------------------------------------------------------------- */
+
+static void backup(void *context, struct rpc_server_call *call, const ProtobufCMessage *message)
+{
+    struct service *service = context;
+    const Estreat__V1__BackupRequest *request = (const void *)message;
+    Estreat__V1__BackupResponse response = ESTREAT__V1__BACKUP_RESPONSE__INIT;
+    struct backups_state state;
+    struct error err = ERROR_INIT;
+    if (service->backups == NULL) {
+        rpc_call_fail(call, STATUS_FAILED_PRECONDITION,
+                      "this node makes no backups: its configuration has no [backup] dir");
+        return;
+    }
+    if (request->begin && backups_begin(service->backups, request->full, &err) != STATUS_OK) {
+        rpc_call_fail(call, err.status, err.text);
+        return;
+    }
+    backups_look(service->backups, &state);
+    response.runs = state.runs;
+    response.running = state.running;
+    response.done_bytes = state.bytes;
+    response.total_bytes = state.bytes_all;
+    response.status = (uint32_t)state.status;
+    response.failure = state.text;
+    response.made_at_ns = state.made_at_ns;
+    response.number = state.made.number;
+    response.events = state.events;
+    response.tables = state.made.tables;
+    response.bytes = state.made.bytes;
+    response.copied_bytes = state.made.bytes_copied;
+    response.removed = state.made.removed;
+    rpc_call_reply(call, &response.base);
+}
+
 enum status service_cluster_register(struct service *service, struct rpc_server *server,
                                      struct error *err)
 {
-    const rpc_handler_fn handlers[] = {status, add_member, promote_member, remove_member, transfer};
+    const rpc_handler_fn handlers[] = {status,        add_member, promote_member,
+                                       remove_member, transfer,   backup};
     CHECK(sizeof handlers / sizeof handlers[0] == estreat__v1__cluster__descriptor.n_methods);
     return rpc_server_register(server, &estreat__v1__cluster__descriptor, handlers, service, err);
 }

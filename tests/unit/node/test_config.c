@@ -45,6 +45,29 @@ static void a_file_is_read(void **state)
     assert_int_equal(config.io, IO_POSIX);
     assert_int_equal(config.heartbeat_ms, 100);
     assert_string_equal(config.origin, "c");
+    assert_string_equal(config.backup.dir, "");
+}
+
+/* What is said of backups, in the units of their policy. */
+static void backups_are_configured(void **state)
+{
+    static const char *const overrides[] = {
+        "backup.dir=/backups", "backup.entries=1000", "backup.age_s=3600", "backup.full_every=7",
+        "backup.keep=14",      "backup.keep_s=86400", "backup.rate_mib=20"};
+    struct config config;
+    struct error err = ERROR_INIT;
+    (void)state;
+    assert_int_equal(load(valid, overrides, 1, &config, &err), STATUS_OK);
+    assert_int_equal(config.backup.bytes_per_second, 64 * MIB);
+    assert_int_equal(config.backup.policy.age_ns, 0);
+    assert_int_equal(load(valid, overrides, 7, &config, &err), STATUS_OK);
+    assert_string_equal(config.backup.dir, "/backups");
+    assert_int_equal(config.backup.policy.entries, 1000);
+    assert_int_equal(config.backup.policy.age_ns, 3600000000000);
+    assert_int_equal(config.backup.policy.full_every, 7);
+    assert_int_equal(config.backup.policy.keep, 14);
+    assert_int_equal(config.backup.policy.keep_ns, 86400000000000);
+    assert_int_equal(config.backup.bytes_per_second, 20 * MIB);
 }
 
 /* Overrides win over the file; member ids in them may hold dots. */
@@ -82,6 +105,9 @@ static void mistakes_are_named(void **state)
         {"[log]\norigin = two words\n", ":2"},
         {"[log]\nsalt = maybe\n", ":2"},
         {"[server]\nlog_level = loud\n", ":2"},
+        {"[backup]\nkeep = 0\n", ":2"},
+        {"[backup]\nage_s = 99999999999999\n", ":2"},
+        {"[backup]\nevery = 3\n", ":2"},
         {"[member.n1]\nclient = h:1\n[node]\nid = n1\n[member.n1]\nclient = h:2\n", ":6"},
         {"[raft]\nheartbeat_ms = 100\nheartbeat_ms = 200\n", "twice"},
         {"", "id is missing"},
@@ -90,6 +116,9 @@ static void mistakes_are_named(void **state)
         {"[node]\nid = n1\ndata = /x\ncluster = c\n[member.n1]\nclient = h:1\npeer = h:2\n"
          "[raft]\nelection_ms = 100\n",
          "three times"},
+        {"[node]\nid = n1\ndata = /x\ncluster = c\n[member.n1]\nclient = h:1\npeer = h:2\n"
+         "[backup]\nkeep = 3\n",
+         "[backup] dir is missing"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -133,9 +162,9 @@ static void dev_needs_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_is_read),     cmocka_unit_test(overrides_win),
-        cmocka_unit_test(mistakes_are_named), cmocka_unit_test(a_missing_file_is_named),
-        cmocka_unit_test(dev_needs_no_file),
+        cmocka_unit_test(a_file_is_read),          cmocka_unit_test(backups_are_configured),
+        cmocka_unit_test(overrides_win),           cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(a_missing_file_is_named), cmocka_unit_test(dev_needs_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
