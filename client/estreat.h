@@ -525,6 +525,43 @@ ESTREAT_API enum estreat_code estreat_member_remove(struct estreat_client *clien
 ESTREAT_API enum estreat_code estreat_transfer(struct estreat_client *client, const char *id,
                                                uint32_t timeout_ms, struct estreat_error *error);
 
+/* ---- Backups --------------------------------------------------------------------------- */
+
+struct estreat_backup_options {
+    const char *node; /* its id; NULL: the only one there is */
+    bool begin;       /* make one now; else only tell */
+    bool full;        /* which takes nothing from earlier ones */
+    uint32_t timeout_ms;
+};
+
+/* What a node says of its backups. */
+struct estreat_backup {
+    char node[ESTREAT_NAME_BYTES];
+    uint64_t runs; /* that have begun since the node's start */
+    bool running;  /* the last of them has not ended */
+    uint64_t done_bytes;
+    uint64_t total_bytes;         /* 0: not known yet */
+    struct estreat_error failure; /* of the last one that ended; code ESTREAT_OK: it was made */
+    /* The last one that was made; 0: none since the node's start. */
+    uint64_t made_at_ns;
+    uint64_t number;
+    uint64_t events; /* in it: positions [0, events) */
+    uint64_t tables;
+    uint64_t bytes;
+    uint64_t copied_bytes; /* the rest lies in earlier ones */
+    uint64_t removed;      /* older ones that went */
+};
+
+/* Asks one node about its backups, or to make one; where they are kept is in its configuration.
+ * Returns at once: who waits for the end asks again until `runs` is past, or it is the one that
+ * was begun and not `running`. FAILED_PRECONDITION: one is being made, none are configured, or the
+ * node has a fault; NOT_FOUND: no such node; INVALID_ARGUMENT: there are several, and `node` is
+ * NULL. */
+ESTREAT_API enum estreat_code estreat_backup(struct estreat_client *client,
+                                             const struct estreat_backup_options *options,
+                                             struct estreat_backup *out,
+                                             struct estreat_error *error);
+
 /* ---- Audit ----------------------------------------------------------------------------- */
 
 enum estreat_verdict {

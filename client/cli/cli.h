@@ -63,6 +63,7 @@ extern const struct verb verb_audit;
 extern const struct verb verb_status;
 extern const struct verb verb_member;
 extern const struct verb verb_transfer;
+extern const struct verb verb_backup;
 extern const struct verb verb_bench;
 
 /* Runs a command line, argv[0] being the program. Borrows all. */

@@ -31,9 +31,9 @@ static const struct verb verb_version = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_append, &verb_ingest,   &verb_get,   &verb_history, &verb_read,  &verb_count,
-    &verb_tail,   &verb_head,     &verb_prove, &verb_verify,  &verb_audit, &verb_status,
-    &verb_member, &verb_transfer, &verb_bench, &verb_version,
+    &verb_append, &verb_ingest,   &verb_get,    &verb_history, &verb_read,    &verb_count,
+    &verb_tail,   &verb_head,     &verb_prove,  &verb_verify,  &verb_audit,   &verb_status,
+    &verb_member, &verb_transfer, &verb_backup, &verb_bench,   &verb_version,
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
