@@ -9,7 +9,9 @@
 #include "storage/inspect/verify.h"
 #include "store_fixture.h"
 
-/* Under ASan, which takes four times as long, a part of them. */
+/* Under ASan, which takes four times as long, a part of them. STRIDE, in bits, is of the sweep over
+ * a log of chains: it leaves out five bytes of thirteen, and seven bits or more of the others; to
+ * flip one bit of each byte takes eight seconds. What it leaves out, random flips come to. */
 #ifdef __SANITIZE_ADDRESS__
 enum { FLIPS = 1000, STRIDE = 67 };
 #else

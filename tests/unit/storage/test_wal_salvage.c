@@ -8,6 +8,13 @@
 #include "storage/wal/format.h"
 #include "storage/wal/salvage.h"
 
+/* Each byte; under ASan, which takes ten times as long, one in seven. */
+#ifdef __SANITIZE_ADDRESS__
+enum { STRIDE = 7 };
+#else
+enum { STRIDE = 1 };
+#endif
+
 enum { GROUPS = 5, LAST = 3 * GROUPS };
 
 /* Five groups of three entries, each after a vote, and a SYNCED record; ends[i] is the offset
@@ -69,7 +76,7 @@ static void test_each_byte(void **state)
     build(&fx, ends);
     uint64_t end = ends[GROUPS - 1];
     fixture_release(&fx);
-    for (uint64_t at = WAL_BLOCK_BYTES; at < end; at += 7) {
+    for (uint64_t at = WAL_BLOCK_BYTES; at < end; at += STRIDE) {
         build(&fx, ends);
         unsigned group = 0;
         while (at >= ends[group]) {
@@ -199,11 +206,18 @@ static void test_segments(void **state)
 {
     (void)state;
     for (uint64_t file = 1; file <= 4; file++) {
-        for (uint64_t at = 5; at < 1200; at += 300) {
+        unsigned whole = 0;
+        for (uint64_t at = 0; at < 1200; at += STRIDE) {
             struct wal_fixture fx;
             uint64_t last = fill_segments(&fx);
             flip(&fx, file, at);
-            assert_status(fixture_try_open(&fx), STATUS_CORRUPT, &fx.err);
+            if (fixture_try_open(&fx) == STATUS_OK) { /* in the padding */
+                fixture_expect(&fx, last);
+                fixture_release(&fx);
+                whole++;
+                continue;
+            }
+            assert_int_equal(fx.err.status, STATUS_CORRUPT);
             struct wal_salvage salvage;
             assert_ok(wal_salvage_look(&fx.options, &salvage, &fx.err), &fx.err);
             assert_int_equal(salvage.lost_index, last);
@@ -214,6 +228,7 @@ static void test_segments(void **state)
             expect_cut(&fx, &salvage);
             fixture_release(&fx);
         }
+        assert_true(whole < 600 / STRIDE);
     }
 }
 

@@ -371,7 +371,7 @@ static void a_sync_covers_all_segments(void **state)
 static void synced_groups_end_segments(void **state)
 {
     (void)state;
-    for (size_t bytes = 100; bytes < 1400; bytes += 90) {
+    for (size_t bytes = 100; bytes < 1400; bytes++) {
         struct wal_fixture fx;
         start(&fx, 4 * KIB);
         uint64_t next = 1;
