@@ -9,26 +9,30 @@
 /* Large reads: the inputs are read from end to end once. */
 #define COMPACT_READAHEAD_BYTES (512 * KIB)
 
-/* True if a level below the output may hold the key. */
+/* True if a level below the output may hold the key. It is asked of keys that ascend, so the place
+ * in each level only moves on. */
 static bool lies_below(void *context, struct slice user_key)
 {
-    const struct compact *compact = context;
+    struct compact *compact = context;
+    unsigned keyspace = compact->pick.keyspace;
     for (unsigned level = compact->pick.level + 2; level < TREE_LEVELS; level++) {
-        if (version_find(compact->version, compact->pick.keyspace, level, user_key) != NULL) {
+        size_t count = version_count(compact->version, keyspace, level);
+        size_t at = compact->below[level];
+        while (at < count &&
+               slice_compare(
+                   internal_key_user(version_at(compact->version, keyspace, level, at)->largest),
+                   user_key) < 0) {
+            at++;
+        }
+        compact->below[level] = at;
+        if (at < count &&
+            slice_compare(
+                internal_key_user(version_at(compact->version, keyspace, level, at)->smallest),
+                user_key) <= 0) {
             return true;
         }
     }
     return false;
-}
-
-static bool is_lowest(const struct version *version, const struct pick *pick)
-{
-    for (unsigned level = pick->level + 2; level < TREE_LEVELS; level++) {
-        if (version_count(version, pick->keyspace, level) > 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static const struct table_read_options read_options = {
@@ -125,7 +129,6 @@ enum status compact_init(struct compact *compact, const struct output_place *pla
             return status;
         }
     }
-    compact->is_lowest = is_lowest(version, pick);
     version_ref(version);
     retain_init(&compact->retain, place->alloc, snapshots, snapshot_count, lies_below, compact);
     output_init(&compact->output, place, &keyspaces[pick->keyspace], pick->keyspace,
@@ -156,8 +159,9 @@ static enum status put_out(struct compact *compact, struct slice key, struct sli
                            struct error *err)
 {
     uint8_t timeless[INTERNAL_KEY_BYTES_MAX];
-    if (compact->is_lowest && internal_key_type(key) == KEY_PUT &&
-        retain_is_seen_by_all(&compact->retain, internal_key_sequence(key))) {
+    if (internal_key_type(key) == KEY_PUT &&
+        retain_is_seen_by_all(&compact->retain, internal_key_sequence(key)) &&
+        !lies_below(compact, internal_key_user(key))) {
         size_t length = internal_key_put(timeless, internal_key_user(key), 0, KEY_PUT);
         key = slice_of(timeless, length);
     }

@@ -20,8 +20,8 @@ struct compact {
     struct output output;
     struct iter *iter; /* NULL for a move */
     bool positioned;
-    bool is_lowest; /* the keyspace has nothing below the output's level */
-    uint64_t read;  /* bytes of entries */
+    size_t below[TREE_LEVELS]; /* of each level, the first table that does not end before the key */
+    uint64_t read;             /* bytes of entries */
 };
 
 /* Takes a reference to the version; borrows the rest until release. Nothing is held after an
