@@ -122,6 +122,13 @@ static size_t or_default(size_t value, size_t standard)
     return value == 0 ? standard : value;
 }
 
+/* Before writes are slowed down, whatever the numbers are. */
+static size_t l0_latest(const struct engine_options *options)
+{
+    size_t twice = 2 * options->l0_trigger;
+    return twice < options->l0_slowdown ? twice : options->l0_slowdown;
+}
+
 static void fill_options(struct engine *engine, const struct engine_options *given)
 {
     struct engine_options *options = &engine->options;
@@ -157,6 +164,7 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
     engine->pick_options = (struct pick_options){.keyspaces = engine->keyspaces,
                                                  .keyspace_count = options->keyspace_count,
                                                  .l0_trigger = options->l0_trigger,
+                                                 .l0_latest = l0_latest(options),
                                                  .level_base_bytes = options->level_base_bytes,
                                                  .level_multiplier = options->level_multiplier,
                                                  .table_bytes = options->table_bytes};

@@ -78,7 +78,7 @@ struct engine_options {
     /* A fifth is for the newest tables of keyspaces that are timed. [64 MiB] */
     size_t block_cache_bytes;
     size_t immutable_max;      /* seals that wait for their flush [2] */
-    size_t l0_trigger;         /* level-0 tables: compact [4] */
+    size_t l0_trigger;         /* level-0 tables: compact, at twice as many at the latest [4] */
     size_t l0_slowdown;        /* each write is delayed [20] */
     size_t l0_stop;            /* writes wait [36] */
     uint64_t level_base_bytes; /* target of level 1 [256 MiB] */

@@ -39,7 +39,8 @@ static bool may_rest(const struct compaction *compaction)
 {
     struct engine *engine = compaction->background.engine;
     struct view *view = engine_view_acquire(engine);
-    bool due = view->level0.mergeable >= engine->options.l0_trigger;
+    bool due = view->level0.mergeable >= engine->options.l0_trigger &&
+               pick_level0_is_due(view->version, &engine->pick_options);
     view_unref(view);
     return !due && compaction->compact.pick.level > 0;
 }

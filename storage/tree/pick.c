@@ -37,29 +37,6 @@ static size_t count_free(const struct version *version, unsigned keyspace, unsig
     return count;
 }
 
-/* 1 or more: due. */
-static double urgency(const struct version *version, const struct pick_options *options,
-                      unsigned keyspace, unsigned level)
-{
-    if (options->whole) {
-        bool due =
-            level < lowest_level(version, keyspace) && version_count(version, keyspace, level) > 0;
-        return due ? (double)(TREE_LEVELS - level) : 0.0;
-    }
-    if (level == 0) {
-        return (double)count_free(version, keyspace, 0) / (double)options->l0_trigger;
-    }
-    return (double)version_bytes(version, keyspace, level) / (double)level_target(options, level);
-}
-
-/* As above, of the fresh tables of a KEYSPACE_APPEND. */
-static double urgency_of_fresh(const struct version *version, const struct pick_options *options,
-                               unsigned keyspace)
-{
-    size_t count = count_free(version, keyspace, KEYSPACE_FRESH_LEVEL);
-    return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
-}
-
 /* The tables of the level below that overlap user keys [smallest, largest]. */
 static void find_below(const struct version *version, struct pick *pick, struct slice smallest,
                        struct slice largest)
@@ -117,6 +94,49 @@ static void pick_level0_tables(const struct version *version, struct pick *pick)
         }
     }
     find_below(version, pick, smallest, largest);
+}
+
+/* True if so many tables of level 0 should go down: from the trigger on once they are no less than
+ * what they would be merged with, since all of that is written again; in the end whatever it is. */
+static bool level0_is_due(const struct version *version, const struct pick_options *options,
+                          unsigned keyspace, size_t count)
+{
+    if (count < options->l0_trigger || count >= options->l0_latest) {
+        return count >= options->l0_trigger;
+    }
+    struct pick pick = {.keyspace = keyspace};
+    pick_level0_tables(version, &pick);
+    uint64_t below = 0;
+    for (size_t i = pick.below_begin; i < pick.below_end; i++) {
+        below += version_at(version, keyspace, 1, i)->bytes;
+    }
+    return version_bytes(version, keyspace, 0) >= below;
+}
+
+/* 1 or more: due. */
+static double urgency(const struct version *version, const struct pick_options *options,
+                      unsigned keyspace, unsigned level)
+{
+    if (options->whole) {
+        bool due =
+            level < lowest_level(version, keyspace) && version_count(version, keyspace, level) > 0;
+        return due ? (double)(TREE_LEVELS - level) : 0.0;
+    }
+    if (level == 0) {
+        size_t count = count_free(version, keyspace, 0);
+        return level0_is_due(version, options, keyspace, count)
+                   ? (double)count / (double)options->l0_trigger
+                   : 0.0;
+    }
+    return (double)version_bytes(version, keyspace, level) / (double)level_target(options, level);
+}
+
+/* As above, of the fresh tables of a KEYSPACE_APPEND. */
+static double urgency_of_fresh(const struct version *version, const struct pick_options *options,
+                               unsigned keyspace)
+{
+    size_t count = count_free(version, keyspace, KEYSPACE_FRESH_LEVEL);
+    return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
 }
 
 /* The oldest table of a level below that can be merged. False: there is none. */
@@ -411,7 +431,7 @@ static bool pick_of_keyspace(const struct version *version, const struct pick_op
 bool pick_compaction(const struct version *version, const struct pick_options *options,
                      struct pick *out)
 {
-    CHECK(options->l0_trigger > 0);
+    CHECK(options->l0_trigger > 0 && options->l0_latest >= options->l0_trigger);
     CHECK(options->level_base_bytes > 0 && options->level_multiplier > 0);
     if (pick_dead(version, options, out)) {
         return true;
@@ -433,7 +453,9 @@ uint64_t pick_debt(const struct version *version, const struct pick_options *opt
     for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
         bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
         unsigned top = appends ? KEYSPACE_FRESH_LEVEL : 0;
-        if (version_count(version, keyspace, top) >= options->l0_trigger) {
+        size_t count = version_count(version, keyspace, top);
+        if (appends ? count >= options->l0_trigger
+                    : level0_is_due(version, options, keyspace, count)) {
             debt += version_bytes(version, keyspace, top);
         }
         for (unsigned level = 1; !appends && level < TREE_LEVELS - 1; level++) {
@@ -443,6 +465,16 @@ uint64_t pick_debt(const struct version *version, const struct pick_options *opt
         }
     }
     return debt;
+}
+
+bool pick_level0_is_due(const struct version *version, const struct pick_options *options)
+{
+    bool due = false;
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count && !due; keyspace++) {
+        due = options->keyspaces[keyspace].layout == KEYSPACE_LEVELED &&
+              level0_is_due(version, options, keyspace, version_count(version, keyspace, 0));
+    }
+    return due;
 }
 
 struct pick_level0 pick_level0(const struct version *version,

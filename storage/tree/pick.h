@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pick: the policy of compaction, apart from doing it (tree/compact.h). Level 0
- * is due when it has `l0_trigger` tables and goes whole into level 1; a level
+ * Pick: the policy of compaction, apart from doing it (tree/compact.h). Level 0 goes whole into
+ * level 1. It is due when it has `l0_trigger` tables and as many bytes as what they would be merged
+ * with, or else `l0_latest` tables: so no more is written for it than twice its own. A level
  * below is due when it is larger than its target, and its table that has lain
  * there longest goes down. The most urgent level of all keyspaces comes first. A compaction
  * of the whole makes each level due that is not empty and has entries below it, so that
@@ -35,6 +36,7 @@ struct pick_options {
     const struct keyspace_options *keyspaces;
     size_t keyspace_count;
     size_t l0_trigger;
+    size_t l0_latest;
     uint64_t level_base_bytes; /* target of level 1 */
     uint64_t level_multiplier;
     uint64_t table_bytes;       /* bound of partitions that have no other; 0: none */
@@ -80,6 +82,9 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
 /* Bytes that are to be merged until nothing is due: of level 0 if it is, and what the levels below
  * hold above their targets. */
 uint64_t pick_debt(const struct version *version, const struct pick_options *options);
+
+/* True if level 0 of any keyspace is. */
+bool pick_level0_is_due(const struct version *version, const struct pick_options *options);
 
 /* Bytes of a KEYSPACE_APPEND's tables that are below the floor: of the table that it divides, the
  * share that lies below in the space of its keys. */

@@ -234,6 +234,7 @@ static const struct keyspace_options keyspaces[2] = {
 static const struct pick_options pick_options = {.keyspaces = keyspaces,
                                                  .keyspace_count = 2,
                                                  .l0_trigger = 3,
+                                                 .l0_latest = 5,
                                                  .level_base_bytes = 100,
                                                  .level_multiplier = 10};
 
@@ -270,6 +271,43 @@ static void test_pick_level0(void **state)
     assert_int_equal(pick.below_begin, 1);
     assert_int_equal(pick.below_end, 3);
     assert_false(pick.move);
+    fixture_release(&fixture);
+}
+
+/* Level 0 waits for more tables where most of what is written would be level 1's, but not for ever.
+ */
+static void test_pick_level0_that_pays(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    add(&fixture.edit, 1, 2, 31, "a", "c");
+    add(&fixture.edit, 1, 3, 40, "x", "z"); /* nothing to do with it */
+    add(&fixture.edit, 0, 4, 10, "a", "b");
+    add(&fixture.edit, 0, 5, 10, "a", "b");
+    add(&fixture.edit, 0, 6, 10, "a", "b");
+    assert_false(pick_after(&fixture, &fixture.edit, &pick));
+    struct version *version = catalog_acquire(fixture.catalog);
+    assert_false(pick_level0_is_due(version, &pick_options));
+    assert_int_equal(pick_debt(version, &pick_options), 0);
+    struct pick_options options = pick_options;
+    options.l0_latest = 3;
+    assert_true(pick_compaction(version, &options, &pick));
+    assert_int_equal(pick.level, 0);
+    options = pick_options;
+    options.whole = true;
+    assert_true(pick_compaction(version, &options, &pick));
+    version_release(version);
+    edit_clear(&fixture.edit);
+    add(&fixture.edit, 0, 7, 1, "a", "b");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
+    assert_int_equal(pick.level, 0);
+    assert_int_equal(pick.end, 4);
+    version = catalog_acquire(fixture.catalog);
+    assert_true(pick_level0_is_due(version, &pick_options));
+    assert_int_equal(pick_debt(version, &pick_options), 31);
+    version_release(version);
     fixture_release(&fixture);
 }
 
@@ -629,14 +667,14 @@ static void test_pick_beside_taken(void **state)
     take(version, &second, false);
     version_release(version);
     edit_clear(&fixture.edit);
-    for (uint64_t number = 7; number < 10; number++) {
+    for (uint64_t number = 7; number < 12; number++) {
         add(&fixture.edit, 0, number, 10, "a", "d");
     }
     assert_false(pick_after(&fixture, &fixture.edit, &second)); /* not the one of "g" */
     struct pick_level0 level0 = {.mergeable = 0};
     version = catalog_acquire(fixture.catalog);
     level0 = pick_level0(version, keyspaces, 2);
-    assert_int_equal(level0.mergeable, 3);
+    assert_int_equal(level0.mergeable, 5);
     assert_int_equal(level0.stuck, 0);
     take(version, &first, false);
     assert_true(pick_compaction(version, &pick_options, &second));
@@ -671,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_pick_level0),
+        cmocka_unit_test(test_pick_level0_that_pays),
         cmocka_unit_test(test_pick_level),
         cmocka_unit_test(test_pick_whole),
         cmocka_unit_test(test_pick_fresh),
