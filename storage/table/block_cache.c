@@ -5,7 +5,10 @@
 #include "base/sync.h"
 
 /* SHARDS is a power of two, as are the sizes of the shards' indexes. */
-enum { SHARDS = 16, BUCKETS_MIN = 64 };
+enum { SHARDS = 16, SLOTS_MIN = 16 };
+
+/* Of a shard's index: at most so many of so many slots are taken. */
+enum { TAKEN_OF = 3, TAKEN_PARTS = 4 };
 
 /* Of the budget: what blocks have at least, however much is pinned (one part in so many). */
 enum { BLOCKS_PART_MIN = 10 };
@@ -15,8 +18,16 @@ enum { BLOCKS_PART_MIN = 10 };
 enum { PROTECTED_OF = 3, PROTECTED_PARTS = 5 };
 _Static_assert(BLOCK_CACHE_HOT_PART >= 5, "what is protected and what is hot leave some room");
 
-/* Around each block: its share of the shard's index, and of the allocator's. */
-enum { AROUND_BYTES = 2 * sizeof(void *) + 16 };
+/* A place of the index: open addressing with linear probing, so that to look for what is not there
+ * reads a line or two of the index, and none of the blocks, which are seldom in the processor's
+ * caches. */
+struct slot {
+    uint64_t hash;
+    struct cached_block *block; /* NULL: free */
+};
+
+/* Around each block: the allocator's. */
+enum { AROUND_BYTES = 16 };
 
 enum { PROBATION, PROTECTED, HOT, SEGMENTS };
 
@@ -29,8 +40,8 @@ struct segment {
 
 struct shard {
     struct mutex mutex;
-    struct cached_block **buckets; /* NULL until the first block */
-    size_t buckets_count;
+    struct slot *slots; /* NULL until the first block */
+    size_t slots_count;
     struct segment segments[SEGMENTS];
     size_t hot_count;
     uint64_t hot_files[BLOCK_CACHE_HOT_MAX];
@@ -120,25 +131,53 @@ static uint64_t pinned_bytes(const struct block_cache *cache)
     return sum;
 }
 
-/* The room that a shard's blocks have beside what is pinned. */
-static uint64_t room_of_shard(const struct block_cache *cache)
+/* What the shard takes without its blocks. */
+static uint64_t own_bytes_locked(const struct shard *shard)
+{
+    return sizeof *shard + shard->slots_count * sizeof *shard->slots;
+}
+
+/* The room that a shard's blocks have beside what is pinned, and beside the shard itself. */
+static uint64_t room_locked(const struct block_cache *cache, const struct shard *shard)
 {
     uint64_t pinned = pinned_bytes(cache);
     uint64_t room = pinned < cache->bytes_max ? cache->bytes_max - pinned : 0;
     uint64_t least = cache->bytes_max / BLOCKS_PART_MIN;
-    return (room > least ? room : least) / SHARDS;
+    room = (room > least ? room : least) / SHARDS;
+    uint64_t own = own_bytes_locked(shard);
+    return own < room ? room - own : 0;
 }
 
 /* --- the shard's index and its segments; all with the lock held ------------------------------ */
 
-static struct cached_block **slot_locked(struct shard *shard, uint64_t hash, uint64_t file_number,
-                                         uint64_t offset)
+/* The slot of the block at this place, or the free one where it would be. */
+static struct slot *slot_locked(const struct shard *shard, uint64_t hash, uint64_t file_number,
+                                uint64_t offset)
 {
-    struct cached_block **slot = &shard->buckets[hash & (shard->buckets_count - 1)];
-    while (*slot != NULL && ((*slot)->file_number != file_number || (*slot)->offset != offset)) {
-        slot = &(*slot)->hash_next;
+    for (size_t i = hash;; i++) {
+        struct slot *slot = &shard->slots[i & (shard->slots_count - 1)];
+        if (slot->block == NULL || (slot->hash == hash && slot->block->file_number == file_number &&
+                                    slot->block->offset == offset)) {
+            return slot;
+        }
     }
-    return slot;
+}
+
+/* Frees the slot, and moves up those behind it that would not be found any more. */
+static void free_slot_locked(struct shard *shard, struct slot *slot)
+{
+    size_t mask = shard->slots_count - 1;
+    size_t gap = (size_t)(slot - shard->slots);
+    for (size_t i = (gap + 1) & mask; shard->slots[i].block != NULL; i = (i + 1) & mask) {
+        /* How far it is from where its probing begins, and how far that is from the gap. */
+        size_t from_home = (i - shard->slots[i].hash) & mask;
+        size_t from_gap = (i - gap) & mask;
+        if (from_home >= from_gap) {
+            shard->slots[gap] = shard->slots[i];
+            gap = i;
+        }
+    }
+    shard->slots[gap].block = NULL;
 }
 
 static struct segment *segment_of(struct shard *shard, const struct cached_block *block)
@@ -228,40 +267,41 @@ static uint8_t first_segment_locked(const struct shard *shard, const struct cach
 static void remove_locked(struct shard *shard, struct cached_block *block)
 {
     uint64_t hash = hash_of(block->file_number, block->offset);
-    struct cached_block **slot = slot_locked(shard, hash, block->file_number, block->offset);
-    CHECK(*slot == block);
-    *slot = block->hash_next;
+    struct slot *slot = slot_locked(shard, hash, block->file_number, block->offset);
+    CHECK(slot->block == block);
+    free_slot_locked(shard, slot);
     unlink_order_locked(shard, block);
     CHECK(shard->blocks > 0);
     shard->blocks--;
 }
 
-/* Doubles the index when it has a block for each bucket. False: it is still empty-handed. */
+/* Doubles the index when it is as full as it may be. False: there is no free slot to be had. */
 static bool grow_index_locked(struct block_cache *cache, struct shard *shard)
 {
-    if (shard->buckets != NULL && shard->blocks < shard->buckets_count) {
+    if (shard->blocks < shard->slots_count / TAKEN_PARTS * TAKEN_OF) {
         return true;
     }
-    size_t count = shard->buckets == NULL ? BUCKETS_MIN : 2 * shard->buckets_count;
-    struct cached_block **buckets = alloc_zeroed(cache->alloc, count, sizeof *buckets);
-    if (buckets == NULL) {
-        return shard->buckets != NULL; /* longer chains, but all is found */
+    size_t count = shard->slots == NULL ? SLOTS_MIN : 2 * shard->slots_count;
+    struct slot *slots = alloc_zeroed(cache->alloc, count, sizeof *slots);
+    if (slots == NULL) {
+        /* Longer probes, but all is found: one slot stays free, where they end. */
+        return shard->blocks + 1 < shard->slots_count;
     }
-    CHECK(shard->buckets != NULL || shard->buckets_count == 0);
-    for (size_t i = 0; i < shard->buckets_count; i++) {
-        struct cached_block *block = shard->buckets[i];
-        while (block != NULL) {
-            struct cached_block *next = block->hash_next;
-            uint64_t hash = hash_of(block->file_number, block->offset);
-            struct cached_block **slot = &buckets[hash & (count - 1)];
-            block->hash_next = *slot;
-            *slot = block;
-            block = next;
+    struct slot *old = shard->slots;
+    size_t old_count = shard->slots_count;
+    CHECK(old != NULL || old_count == 0);
+    shard->slots = slots;
+    shard->slots_count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        size_t to = old[i].hash;
+        while (old[i].block != NULL && slots[to & (count - 1)].block != NULL) {
+            to++;
+        }
+        if (old[i].block != NULL) {
+            slots[to & (count - 1)] = old[i];
         }
     }
-    alloc_free(cache->alloc, shard->buckets);
-    shard->buckets = buckets;
-    shard->buckets_count = count;
+    alloc_free(cache->alloc, old);
     return true;
 }
 
@@ -274,7 +314,7 @@ static uint64_t shard_bytes_locked(const struct shard *shard)
     return bytes;
 }
 
-/* Evicts until the shard keeps its room; collects the blocks in a list by `hash_next`. */
+/* Evicts until the shard keeps its room; collects the blocks in a list by `next`. */
 static struct cached_block *evict_locked(struct shard *shard, uint64_t room)
 {
     struct cached_block *evicted = NULL;
@@ -287,7 +327,7 @@ static struct cached_block *evict_locked(struct shard *shard, uint64_t room)
         CHECK(block != NULL); /* those of hot files alone have no more than their part */
         remove_locked(shard, block);
         shard->kinds[block->kind].evictions++;
-        block->hash_next = evicted;
+        block->next = evicted;
         evicted = block;
     }
     return evicted;
@@ -297,7 +337,7 @@ static struct cached_block *evict_locked(struct shard *shard, uint64_t room)
 static void unref_list(struct cached_block *list)
 {
     while (list != NULL) {
-        struct cached_block *next = list->hash_next;
+        struct cached_block *next = list->next;
         cached_block_unref(list);
         list = next;
     }
@@ -326,7 +366,7 @@ void block_cache_free(struct block_cache *cache)
         for (size_t j = 0; j < SEGMENTS; j++) {
             unref_segment(&shard->segments[j]);
         }
-        alloc_free(cache->alloc, shard->buckets);
+        alloc_free(cache->alloc, shard->slots);
         mutex_release(&shard->mutex);
     }
     codec_pool_release(&cache->codecs);
@@ -345,13 +385,13 @@ struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind 
     struct shard *shard = shard_of(cache, hash);
     mutex_lock(&shard->mutex);
     struct cached_block *block = NULL;
-    if (shard->buckets != NULL) {
-        block = *slot_locked(shard, hash, file_number, offset);
+    if (shard->slots != NULL) {
+        block = slot_locked(shard, hash, file_number, offset)->block;
     }
     if (block != NULL) {
         shard->kinds[kind].hits++;
         cached_block_ref(block);
-        use_locked(shard, block, room_of_shard(cache));
+        use_locked(shard, block, room_locked(cache, shard));
     } else {
         shard->kinds[kind].misses++;
     }
@@ -366,17 +406,16 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
     struct shard *shard = shard_of(cache, hash);
     struct cached_block *evicted = NULL;
     mutex_lock(&shard->mutex);
-    uint64_t room = room_of_shard(cache);
-    if (charge_of(block) <= room && grow_index_locked(cache, shard)) {
-        struct cached_block **slot = slot_locked(shard, hash, file_number, offset);
-        if (*slot == NULL) {
+    if (charge_of(block) <= room_locked(cache, shard) && grow_index_locked(cache, shard)) {
+        uint64_t room = room_locked(cache, shard);
+        struct slot *slot = slot_locked(shard, hash, file_number, offset);
+        if (slot->block == NULL) {
             cached_block_ref(block);
             block->file_number = file_number;
             block->offset = offset;
-            block->hash_next = NULL;
             block->kind = kind;
             block->segment = first_segment_locked(shard, block);
-            *slot = block;
+            *slot = (struct slot){.hash = hash, .block = block};
             push_newest_locked(shard, block);
             shrink_protected_locked(shard, room);
             shard->blocks++;
@@ -425,7 +464,7 @@ void block_cache_pin(struct block_cache *cache, enum block_kind kind, size_t byt
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         mutex_lock(&shard->mutex);
-        struct cached_block *evicted = evict_locked(shard, room_of_shard(cache));
+        struct cached_block *evicted = evict_locked(shard, room_locked(cache, shard));
         mutex_unlock(&shard->mutex);
         unref_list(evicted);
     }
@@ -438,7 +477,7 @@ void block_cache_unpin(struct block_cache *cache, enum block_kind kind, size_t b
     CHECK(before >= bytes);
 }
 
-/* Takes the blocks of a file out of one segment, into a list by `hash_next`. */
+/* Takes the blocks of a file out of one segment, into a list by `next`. */
 static struct cached_block *erase_locked(struct shard *shard, const struct segment *segment,
                                          uint64_t file_number, struct cached_block *erased)
 {
@@ -447,7 +486,7 @@ static struct cached_block *erase_locked(struct shard *shard, const struct segme
         struct cached_block *older = block->older;
         if (block->file_number == file_number) {
             remove_locked(shard, block);
-            block->hash_next = erased;
+            block->next = erased;
             erased = block;
         }
         block = older;
@@ -494,7 +533,7 @@ void block_cache_stats(struct block_cache *cache, struct block_cache_stats *out)
             add_kind(&out->kinds[kind], &shard->kinds[kind]);
         }
         out->blocks += shard->blocks;
-        out->bytes += shard_bytes_locked(shard);
+        out->bytes += shard_bytes_locked(shard) + own_bytes_locked(shard);
         mutex_unlock(&shard->mutex);
     }
     for (size_t kind = 0; kind < BLOCK_KINDS; kind++) {

@@ -54,7 +54,7 @@ struct cached_block {
     /* The links belong to the shard that holds the block. */
     uint64_t file_number;
     uint64_t offset;
-    struct cached_block *hash_next;
+    struct cached_block *next; /* of those that are on their way out */
     struct cached_block *newer;
     struct cached_block *older;
     enum block_kind kind;
@@ -85,7 +85,7 @@ struct block_cache_stats {
     struct block_kind_stats kinds[BLOCK_KINDS];
     struct block_kind_stats all; /* their sums */
     uint64_t blocks;             /* linked */
-    uint64_t bytes;              /* of these and of what is pinned */
+    uint64_t bytes;              /* of these, of the cache itself, and of what is pinned */
     uint64_t bytes_max;
 };
 

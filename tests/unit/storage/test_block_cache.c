@@ -145,6 +145,72 @@ static void test_a_scan_leaves_what_is_hot(void **state)
     block_cache_free(cache);
 }
 
+/* Blocks of an index, which were asked for once only, stay as the hot set does. */
+static void test_a_scan_leaves_indexes(void **state)
+{
+    (void)state;
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    assert_non_null(cache);
+    for (uint64_t i = 0; i < HOT_BLOCKS; i++) {
+        struct cached_block *block = make_block(alloc_default(), HOT_FILE, i, BLOCK_BYTES);
+        assert_non_null(block);
+        block_cache_put(cache, BLOCK_INDEX, HOT_FILE, i, block);
+        cached_block_unref(block);
+    }
+    for (uint64_t i = 0; i < SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES; i++) {
+        assert_false(use(cache, SCAN_FILE, i));
+    }
+    assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    /* They are not there for ever: those that come later take their place. */
+    for (uint64_t i = 0; i < 4 * SCAN_CACHE_BYTES / BLOCK_BYTES; i++) {
+        struct cached_block *block = make_block(alloc_default(), SCAN_FILE + 1, i, BLOCK_BYTES);
+        assert_non_null(block);
+        block_cache_put(cache, BLOCK_INDEX, SCAN_FILE + 1, i, block);
+        cached_block_unref(block);
+    }
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    assert_true(stats.bytes <= SCAN_CACHE_BYTES);
+    assert_true(use_hot_set(cache) < HOT_BLOCKS / 10);
+    block_cache_free(cache);
+}
+
+/* However blocks come and go, one after the other or by files, all that the cache counts are found,
+ * and nothing else. */
+static void test_all_that_are_there_are_found(void **state)
+{
+    (void)state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, test_seed());
+    enum { FILES = 6, PLACES = 400 };
+    for (int round = 0; round < 3; round++) {
+        struct block_cache *cache = block_cache_new(alloc_default(), 100UL << (10 + round));
+        assert_non_null(cache);
+        for (int i = 0; i < 20000; i++) {
+            uint64_t file = 1 + rng_below(&seeded.rng, FILES);
+            uint64_t place = rng_below(&seeded.rng, PLACES);
+            if (rng_below(&seeded.rng, 2000) == 0) {
+                block_cache_erase_file(cache, file);
+                for (uint64_t at = 0; at < PLACES; at++) {
+                    assert_false(has(cache, file, at));
+                }
+            } else if (!has(cache, file, place)) {
+                put(cache, alloc_default(), file, place, 1 + rng_below(&seeded.rng, 300));
+                assert_true(has(cache, file, place));
+            }
+        }
+        struct block_cache_stats stats;
+        block_cache_stats(cache, &stats);
+        uint64_t found = 0;
+        for (uint64_t at = 0; at < (uint64_t)FILES * PLACES; at++) {
+            found += has(cache, 1 + at / PLACES, at % PLACES) ? 1 : 0;
+        }
+        assert_int_equal(found, stats.blocks);
+        assert_true(found > 100);
+        block_cache_free(cache);
+    }
+}
+
 /* What is no longer hot goes: a new hot set, used at random, takes the place of the old one. */
 static void test_a_new_hot_set_displaces_the_old(void **state)
 {
@@ -504,6 +570,8 @@ int main(void)
         cmocka_unit_test(test_finds_what_was_put_in),
         cmocka_unit_test(test_keeps_its_budget_and_what_is_used),
         cmocka_unit_test(test_a_scan_leaves_what_is_hot),
+        cmocka_unit_test(test_a_scan_leaves_indexes),
+        cmocka_unit_test(test_all_that_are_there_are_found),
         cmocka_unit_test(test_a_new_hot_set_displaces_the_old),
         cmocka_unit_test(test_hot_files_keep_their_share),
         cmocka_unit_test(test_hot_files_have_no_more),
