@@ -7,9 +7,10 @@
 
 enum { CLUSTER_BACKUP = 5 }; /* in the order of schema/cluster.proto */
 
-/* The member that is meant; without an id, the only one there is. */
-static enum status find_node(const struct members *members, const char *id,
-                             const struct member **out, struct error *err)
+/* The member that is meant, if it answers; without an id, the only one there is. NULL: `err` says
+ * why. */
+static const struct member *find_node(const struct members *members, const char *id,
+                                      struct error *err)
 {
     const struct member *found = NULL;
     for (unsigned i = 0; i < members->count; i++) {
@@ -19,19 +20,20 @@ static enum status find_node(const struct members *members, const char *id,
         }
     }
     if (id == NULL && members->count != 1) {
-        return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "there are %u nodes, and each makes its own backups: say which",
-                         members->count);
+        (void)error_set(err, STATUS_INVALID_ARGUMENT,
+                        "there are %u nodes, and each makes its own backups: say which",
+                        members->count);
+        return NULL;
     }
     if (found == NULL) {
-        return error_set(err, STATUS_NOT_FOUND, "there is no node %.100s", id);
+        (void)error_set(err, STATUS_NOT_FOUND, "there is no node %.100s", id);
+        return NULL;
     }
     if (!found->answered) {
         *err = found->err;
-        return found->err.status;
+        return NULL;
     }
-    *out = found;
-    return STATUS_OK;
+    return found;
 }
 
 static void fill(const Estreat__V1__BackupResponse *from, const char *node,
@@ -88,17 +90,14 @@ enum estreat_code estreat_backup(struct estreat_client *client,
 {
     struct error err = ERROR_INIT;
     struct members members;
-    const struct member *member = NULL;
     enum status status = members_ask(client, options->timeout_ms, &members, &err);
     if (status != STATUS_OK) {
         return client_answer(status, &err, error);
     }
     status = members_check_one_cluster(&members, &err);
     if (status == STATUS_OK) {
-        status = find_node(&members, options->node, &member, &err);
-    }
-    if (status == STATUS_OK) {
-        status = ask_node(client, member, options, out, &err);
+        const struct member *member = find_node(&members, options->node, &err);
+        status = member == NULL ? err.status : ask_node(client, member, options, out, &err);
     }
     members_release(&members);
     return client_answer(status, &err, error);
