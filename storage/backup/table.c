@@ -10,7 +10,7 @@
 /* What is compared of a table that seems to be there already: its end, with footer, properties
  * and most of the index, and pieces all over it. */
 enum { COMPARED_END_BYTES = 64 * 1024, COMPARED_PIECES = 8, COMPARED_BYTES = 4096 };
-_Static_assert(BACKUP_PIECE_BYTES_MIN >= 2 * COMPARED_END_BYTES, "two pieces are compared");
+_Static_assert(BACKUP_PIECE_BYTES_MIN >= 2UL * COMPARED_END_BYTES, "two pieces are compared");
 
 static enum status file_path(const struct backup *backup, const struct backup_file *file, char *out,
                              struct error *err)
