@@ -78,4 +78,24 @@ start_node n3 "$work/nowhere/kept"
 wait_until 20 estreat --timeout 5 audit
 expect 1 estreat backup create --node n3
 said "$work/nowhere/kept"
+
+# --- killed in the middle ------------------------------------------------------------------------------
+cluster kill n3 --dir "$work/cluster"
+cluster start-node n3 --dir "$work/cluster" -- "${options[@]}" --set backup.rate_mib=1 --set "backup.dir=$work/slow"
+wait_until 20 estreat --timeout 5 audit
+estreat --timeout 3 backup create --node n3 2>"$work/killed" &
+maker=$!
+some_are_copied() { compgen -G "$work/slow/*.sst"; }
+wait_until 20 some_are_copied
+expect 1 estreat backup create --node n3
+said "a backup is being made"
+cluster kill n3 --dir "$work/cluster"
+code=0
+wait "$maker" || code=$?
+equal "$code" 2 "$(cat "$work/killed")"
+equal "$(estreat-store backups "$work/slow" 2>/dev/null | wc -l)" 0
+start_node n3 "$work/slow"
+wait_until 20 estreat --timeout 5 audit
+equal "$(estreat -o json backup create --node n3 | json 'v["number"]')" 1
+estreat-store verify "$work/slow" | grep -qx sound || fail "the backup after the kill is not sound"
 cluster stop --dir "$work/cluster"
