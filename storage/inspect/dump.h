@@ -11,6 +11,7 @@
  *   record file=F offset=N synced_through=N       and what it says, in lines of their own:
  *   full|keyspace|add|remove|next_file|last_sequence|seal|floor file=F offset=N ...
  *   properties file=F ...
+ *   partition file=F offset=N bytes=N data_begin=N last_key="..."     of an index of two levels
  *   block file=F offset=N bytes=N last_key="..."
  *   put|delete file=F block=N key="..." sequence=N value="..."
  *

@@ -13,6 +13,7 @@ struct dumping {
     struct table_file file;
     struct table_meta meta;
     struct index_iter index;
+    size_t partition; /* of the index, that was told of last */
     struct block_iter iter;
 };
 
@@ -68,6 +69,22 @@ static enum status put_entries(struct dumping *dumping, uint64_t offset, struct 
                            dumping->path, offset, iter->damage);
 }
 
+/* Of an index of two levels: the partition that it has entered, if it has not been told of yet. */
+static void put_partition(struct dumping *dumping)
+{
+    const struct index_iter *index = &dumping->index;
+    if (!index->index->two_levels || index->at == dumping->partition) {
+        return;
+    }
+    const struct index_entry *entry = &index->index->entries[index->at];
+    dumping->partition = index->at;
+    (void)fprintf(dumping->report->lines,
+                  "partition file=%s offset=%" PRIu64 " bytes=%" PRIu64 " data_begin=%" PRIu64,
+                  dumping->name, entry->handle.offset, entry->handle.length, entry->data_begin);
+    report_bytes(dumping->report, "last_key", internal_key_user(entry->last_key));
+    (void)fputc('\n', dumping->report->lines);
+}
+
 /* The block that the index is at. */
 static enum status put_block(struct dumping *dumping, struct block_loader *loader,
                              struct error *err)
@@ -111,10 +128,12 @@ static enum status put_blocks(struct dumping *dumping, struct error *err)
     block_loader_init_beside(&index_loader, &loader);
     struct index_iter *index = &dumping->index;
     index_iter_init(index, &dumping->meta.index, &index_loader);
+    dumping->partition = dumping->meta.index.count; /* none */
     struct error found = ERROR_INIT;
     enum status status =
         pass_partitions(dumping, index_iter_seek_to_first(index, &found), &found, err);
     while (status == STATUS_OK && index_iter_valid(index)) {
+        put_partition(dumping);
         status = put_block(dumping, &loader, err);
         if (status == STATUS_OK) {
             status = pass_partitions(dumping, index_iter_next(index, &found), &found, err);

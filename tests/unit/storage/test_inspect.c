@@ -7,6 +7,7 @@
 #include "storage/inspect/repair.h"
 #include "storage/inspect/stats.h"
 #include "storage/inspect/verify.h"
+#include "storage/table/table_format.h"
 #include "store_fixture.h"
 #include "testlib/fs_faulty.h"
 
@@ -348,6 +349,63 @@ static void dump_takes_single_files(void **state)
         STATUS_NOT_FOUND, &fx->err);
 }
 
+/* Dumps `bytes` as a table. */
+static void look_at_table(struct store_fixture *fx, struct slice bytes, struct look *out)
+{
+    struct file *file = NULL;
+    const char *path = "000777.sst";
+    assert_ok(fs_open(fx->fs, path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, &fx->err), &fx->err);
+    assert_ok(file_write(file, 0, bytes, &fx->err), &fx->err);
+    file_close(file);
+    *out = (struct look){.err = ERROR_INIT};
+    FILE *stream = open_memstream(&out->text, &out->length);
+    assert_non_null(stream);
+    out->report = (struct report){.lines = stream, .messages = stream};
+    assert_ok(inspect_dump_file(fx->fs, alloc_default(), path, &out->report, &out->err), &out->err);
+    assert_int_equal(fclose(stream), 0);
+}
+
+/* Of a table with an index of two levels its partitions are shown; what a damaged one names is not,
+ * but all that others do. */
+static void dump_shows_partitions(void **state)
+{
+    struct store_fixture *fx = *state;
+    char path[PATH_BYTES_MAX];
+    struct buf bytes;
+    struct table_footer footer;
+    struct look whole;
+    struct look found;
+    buf_init(&bytes, alloc_default(), 1UL << 20);
+    test_source_path(path, "tests/golden/table_v1_two_levels.sst");
+    assert_ok(fs_read_file(fs_posix(), path, &bytes, &fx->err), &fx->err);
+    assert_ok(table_footer_decode(bytes.data + bytes.length - TABLE_FOOTER_BYTES, bytes.length,
+                                  &footer, &fx->err),
+              &fx->err);
+    look_at_table(fx, buf_slice(&bytes), &whole);
+    assert_int_equal(whole.report.faults, 0);
+    assert_says(&whole, " index_levels=2 ");
+    assert_int_equal(count_lines(&whole, "put ") + count_lines(&whole, "delete "), 300);
+    size_t partitions = count_lines(&whole, "partition ");
+    size_t blocks = count_lines(&whole, "block ");
+    assert_true(partitions > 3 && blocks > partitions);
+    /* The first and the last one. */
+    const uint64_t places[] = {footer.filter.offset + footer.filter.length + 5,
+                               footer.index.offset - TABLE_BLOCK_TRAILER_BYTES - 1};
+    for (size_t i = 0; i < 2; i++) {
+        bytes.data[places[i]] ^= 1;
+        look_at_table(fx, buf_slice(&bytes), &found);
+        bytes.data[places[i]] ^= 1;
+        assert_int_equal(found.report.faults, 1);
+        assert_says(&found, "damage: table 000777.sst: block at ");
+        assert_int_equal(count_lines(&found, "partition "), partitions - 1);
+        assert_true(count_lines(&found, "block ") < blocks);
+        assert_true(count_lines(&found, "block ") + 8 > blocks);
+        end_look(&found);
+    }
+    end_look(&whole);
+    buf_release(&bytes);
+}
+
 /* Levels, keyspaces and segments sum up to what is there. */
 static void stats_count(void **state)
 {
@@ -561,6 +619,7 @@ int main(void)
         CASE(dump_shows_everything),
         CASE(dump_passes_over_damage),
         CASE(dump_takes_single_files),
+        CASE(dump_shows_partitions),
         CASE(stats_count),
         CASE(repair_starts),
         CASE(repair_names_the_only_manifest),
