@@ -5,6 +5,7 @@
  * The engine writes to a log of its own (storage/store.h); one leveled keyspace.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,8 @@ static void usage(FILE *to)
           "  seekrandom              --reads seeks, with --seek_nexts steps after each\n"
           "  flush compact waitforcompaction stats\n"
           "--num and --reads are of each thread. What is written is logged, and synced only by\n"
-          "fillsync. Checksums are verified by each read from the disk. Flags and defaults:\n"
+          "fillsync. Checksums are verified by each read from the disk. --histogram=1 prints how\n"
+          "long operations took, in microseconds. Flags and defaults:\n"
           "  --db=DIRECTORY --benchmarks=NAME,... --compression_type=lz4|zstd|none|adaptive\n",
           to);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -260,7 +262,10 @@ struct worker {
     uint64_t bytes;
     uint64_t found;
     uint64_t busy_ns;
-    uint64_t last_ns;
+    uint64_t last_ns; /* --histogram: */
+    uint64_t least_ns;
+    uint64_t most_ns;
+    double squares_us;
     struct histogram latencies;
 };
 
@@ -294,7 +299,11 @@ static void count(struct worker *worker, size_t bytes)
     worker->bytes += bytes;
     if (want_histogram != 0) {
         uint64_t now = now_ns();
-        histogram_record(&worker->latencies, now - worker->last_ns);
+        uint64_t took = now - worker->last_ns;
+        histogram_record(&worker->latencies, took);
+        worker->least_ns = took < worker->least_ns ? took : worker->least_ns;
+        worker->most_ns = took > worker->most_ns ? took : worker->most_ns;
+        worker->squares_us += (double)took / 1e3 * ((double)took / 1e3);
         worker->last_ns = now;
     }
 }
@@ -492,14 +501,32 @@ static void print_result(const struct worker *sum, double seconds)
         seconds, sum->done, (double)sum->bytes / (double)MIB / seconds, found);
 }
 
-static void print_latencies(struct histogram *latencies)
+static double quantile_us(struct worker *sum, double quantile)
 {
+    return (double)histogram_quantile(&sum->latencies, quantile) / 1e3;
+}
+
+/* As db_bench does, without its table. */
+static void print_latencies(struct worker *sum)
+{
+    double average = (double)sum->busy_ns / 1e3 / (double)sum->done;
+    double variance = sum->squares_us / (double)sum->done - average * average;
+    printf("Microseconds per %s:\n", running->each == do_write ? "write" : "read");
+    printf("Count: %" PRIu64 " Average: %.4f  StdDev: %.2f\n", sum->done, average,
+           sqrt(variance < 0 ? 0 : variance));
+    printf("Min: %" PRIu64 "  Median: %.4f  Max: %" PRIu64 "\n", sum->least_ns / 1000,
+           quantile_us(sum, 0.5), sum->most_ns / 1000);
     printf("Percentiles: P50: %.2f P75: %.2f P99: %.2f P99.9: %.2f P99.99: %.2f\n",
-           (double)histogram_quantile(latencies, 0.5) / 1e3,
-           (double)histogram_quantile(latencies, 0.75) / 1e3,
-           (double)histogram_quantile(latencies, 0.99) / 1e3,
-           (double)histogram_quantile(latencies, 0.999) / 1e3,
-           (double)histogram_quantile(latencies, 0.9999) / 1e3);
+           quantile_us(sum, 0.5), quantile_us(sum, 0.75), quantile_us(sum, 0.99),
+           quantile_us(sum, 0.999), quantile_us(sum, 0.9999));
+}
+
+static void add_latencies(struct worker *sum, struct worker *worker)
+{
+    histogram_merge(&sum->latencies, &worker->latencies);
+    sum->least_ns = worker->least_ns < sum->least_ns ? worker->least_ns : sum->least_ns;
+    sum->most_ns = worker->most_ns > sum->most_ns ? worker->most_ns : sum->most_ns;
+    sum->squares_us += worker->squares_us;
 }
 
 static void run_threads(void)
@@ -507,8 +534,10 @@ static void run_threads(void)
     struct worker *workers = calloc(thread_count + 1, sizeof *workers);
     CHECK(workers != NULL);
     struct worker *sum = &workers[thread_count];
+    sum->least_ns = UINT64_MAX;
     uint64_t began = now_ns();
     for (uint64_t i = 0; i < thread_count; i++) {
+        workers[i].least_ns = UINT64_MAX;
         rng_seeded_init(&workers[i].rng, seed * 1000 + threads_started++);
         CHECK(thread_start(&workers[i].thread, "worker", run_worker, &workers[i]));
     }
@@ -518,11 +547,11 @@ static void run_threads(void)
         sum->bytes += workers[i].bytes;
         sum->found += workers[i].found;
         sum->busy_ns += workers[i].busy_ns;
-        histogram_merge(&sum->latencies, &workers[i].latencies);
+        add_latencies(sum, &workers[i]);
     }
     print_result(sum, (double)(now_ns() - began) / 1e9);
     if (want_histogram != 0) {
-        print_latencies(&sum->latencies);
+        print_latencies(sum);
     }
     free(workers);
 }
