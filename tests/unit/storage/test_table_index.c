@@ -8,7 +8,7 @@
 #include "storage/table/table_index.h"
 #include "table_file_fixture.h"
 
-enum { ENTRIES = 400, PARTITION_BYTES = 72, PARTITIONS_MAX = 400 };
+enum { ENTRIES = 400, PARTITION_BYTES = 130, PARTITIONS_MAX = 400 };
 
 static struct table_writer_options small_options(const char *path)
 {
@@ -113,7 +113,7 @@ static void test_partitions_go_through_the_cache(void **state)
     struct block_cache *caches[2];
     for (int two = 0; two < 2; two++) {
         struct table_writer_options options = small_options(temp_dir_path(dir, two ? "b" : "a"));
-        options.index_partition_bytes = two != 0 ? PARTITION_BYTES * 2 : 0;
+        options.index_partition_bytes = two != 0 ? PARTITION_BYTES : 0;
         write_table(&options, &reference);
         struct table_open_options open = open_options(options.path);
         caches[two] = block_cache_new(alloc_default(), 1UL << 24);
@@ -150,6 +150,7 @@ enum lie {
     LIE_TOP_KEY,        /* the last key is another */
     LIE_TOP_DATA_BEGIN, /* a partition without blocks */
     LIE_TOP_GAP,        /* a partition is left out */
+    LIE_TOP_END,        /* the last partition is left out, and the one before has its key */
     LIE_TOP_ORDER,      /* two partitions change places */
     LIE_TOP_SHORT,      /* an entry does not say where the data begin */
     /* Of the partition in the middle: what needs it fails. */
@@ -159,11 +160,13 @@ enum lie {
     LIE_FIRST,                           /* its first entry is left out */
     LIE_MIDDLE,                          /* an inner one */
     LIE_LAST,                            /* its last one */
+    LIE_OFFSET,                          /* a block begins later than it does */
     LIE_LENGTH,                          /* a block is longer than it is */
     LIE_KEYS_FALL,                       /* a key is that of the partition before */
     LIE_LAST_KEY,                        /* the last key is lower than it should be */
     LIE_HANDLE,                          /* an entry has no place of a block */
     LIE_RESTART,                         /* a restart point is at no entry */
+    LIE_RESTART_SHARED,                  /* a restart point is at a key that is not whole */
     LIES,
 };
 
@@ -173,6 +176,7 @@ struct forge {
     struct index_entry parts[PARTITIONS_MAX];
     size_t count;
     size_t target;
+    uint32_t shared; /* in the target: where an entry is whose key is not whole */
     enum lie lie;
     struct buf out;
     struct block_handle damaged; /* of the target, in `out` */
@@ -186,19 +190,37 @@ static void append_sealed(struct forge *forge, struct slice contents, struct blo
     *handle = (struct block_handle){.offset = begin, .length = forge->out.length - begin};
 }
 
-static size_t entries_in(struct slice raw)
+/* The key right before `key`, if there is room: the same user key, a sequence later. */
+static struct slice key_below(struct slice key, uint8_t *to)
 {
-    static struct block_iter iter;
-    size_t count = 0;
-    assert_true(block_iter_init(&iter, raw));
-    for (block_iter_seek_to_first(&iter); block_iter_valid(&iter); block_iter_next(&iter)) {
-        count++;
-    }
-    return count;
+    uint64_t sequence = internal_key_sequence(key) + 1;
+    return slice_of(to, internal_key_put(to, internal_key_user(key), sequence, KEY_DELETE));
 }
 
-/* Takes the top level of a sound file apart. The target is a partition in the middle with enough
- * entries. */
+/* True if every lie can be told in the partition: it has two restart points, a key that shares with
+ * the one before, and room for a key below its last one. `*shared` is where that key's entry is. */
+static bool is_good_target(struct slice raw, uint32_t *shared)
+{
+    static struct block_iter iter;
+    uint8_t last[INTERNAL_KEY_BYTES_MAX];
+    uint8_t below[INTERNAL_KEY_BYTES_MAX];
+    struct slice before = slice_of(NULL, 0);
+    bool has_room = false;
+    *shared = 0;
+    assert_true(block_iter_init(&iter, raw));
+    for (block_iter_seek_to_first(&iter); block_iter_valid(&iter); block_iter_next(&iter)) {
+        has_room =
+            before.length > 0 && internal_key_compare(before, key_below(iter.key, below)) < 0;
+        if (!block_iter_key_is_whole(&iter)) {
+            *shared = iter.offset;
+        }
+        memcpy(last, iter.key.data, iter.key.length);
+        before = slice_of(last, iter.key.length);
+    }
+    return iter.restarts_count == 2 && *shared > 0 && has_room;
+}
+
+/* Takes the top level of a sound file apart. The target is a partition in the middle. */
 static void forge_init(struct forge *forge, struct slice bytes)
 {
     static struct block_iter iter;
@@ -216,9 +238,9 @@ static void forge_init(struct forge *forge, struct slice bytes)
         assert_true(cursor_done(&cursor));
         assert_true(forge->count < PARTITIONS_MAX);
     }
-    forge->target = forge->count / 3;
-    assert_true(forge->target > 0);
-    while (entries_in(contents_of(bytes, forge->parts[forge->target].handle)) < 4) {
+    forge->target = 2; /* a lie may concern the one before as well */
+    while (
+        !is_good_target(contents_of(bytes, forge->parts[forge->target].handle), &forge->shared)) {
         forge->target++;
         assert_true(forge->target + 1 < forge->count);
     }
@@ -226,12 +248,12 @@ static void forge_init(struct forge *forge, struct slice bytes)
 
 /* The key of an entry of the target, as the lie has it. */
 static struct slice forged_key(const struct forge *forge, struct slice key, size_t number,
-                               bool is_last, struct slice previous)
+                               bool is_last, uint8_t *to)
 {
     if (forge->lie == LIE_KEYS_FALL && number == 0) {
         return forge->parts[forge->target - 1].last_key;
     }
-    return forge->lie == LIE_LAST_KEY && is_last ? previous : key;
+    return forge->lie == LIE_LAST_KEY && is_last ? key_below(key, to) : key;
 }
 
 static void forged_value(const struct forge *forge, struct slice value, size_t number,
@@ -239,6 +261,7 @@ static void forged_value(const struct forge *forge, struct slice value, size_t n
 {
     struct block_handle handle;
     assert_true(table_handle_decode(value, &handle));
+    handle.offset += forge->lie == LIE_OFFSET && number == 1 ? 1 : 0;
     handle.length += forge->lie == LIE_LENGTH && number == 0 ? 1 : 0;
     buf_clear(out);
     table_handle_encode(out, handle);
@@ -256,7 +279,6 @@ static void append_target(struct forge *forge, struct block_handle *handle)
     size_t from = forge->target + (forge->lie == LIE_FOREIGN ? 1 : 0);
     struct slice end = forge->parts[from].last_key;
     uint8_t bytes[INTERNAL_KEY_BYTES_MAX];
-    struct slice previous = slice_of(NULL, 0);
     buf_init(&value, alloc_default(), 64);
     block_builder_init(&builder, alloc_default(), INDEX_PARTITION_RESTARTS);
     assert_true(block_iter_init(&iter, contents_of(forge->bytes, forge->parts[from].handle)));
@@ -268,17 +290,15 @@ static void append_target(struct forge *forge, struct block_handle *handle)
                         (forge->lie == LIE_LAST && is_last);
         forged_value(forge, iter.value, number, &value);
         if (!left_out) {
-            /* A key just below the last one is still above those before it. */
-            struct slice key = forged_key(forge, iter.key, number, is_last, previous);
+            struct slice key = forged_key(forge, iter.key, number, is_last, bytes);
             assert_true(block_builder_add(&builder, key, buf_slice(&value)));
         }
-        memcpy(bytes, iter.key.data, iter.key.length);
-        previous = slice_of(bytes, iter.key.length);
         number++;
     }
     struct slice raw = block_builder_finish(&builder);
-    if (forge->lie == LIE_RESTART) {
-        put_le32((uint8_t *)(uintptr_t)raw.data + raw.length - 8, 1);
+    if (forge->lie == LIE_RESTART || forge->lie == LIE_RESTART_SHARED) {
+        put_le32((uint8_t *)(uintptr_t)raw.data + raw.length - 8,
+                 forge->lie == LIE_RESTART ? 1 : forge->shared);
     }
     append_sealed(forge, raw, handle);
     block_builder_release(&builder);
@@ -294,7 +314,9 @@ static void append_top(struct forge *forge, const struct block_handle *handles)
     buf_init(&key, alloc_default(), INTERNAL_KEY_BYTES_MAX);
     block_builder_init(&top, alloc_default(), 1);
     for (size_t i = 0; i < forge->count; i++) {
-        if (forge->lie == LIE_TOP_GAP && i == forge->target) {
+        if (i == (forge->lie == LIE_TOP_GAP   ? forge->target
+                  : forge->lie == LIE_TOP_END ? forge->count - 1
+                                              : forge->count)) {
             continue;
         }
         uint64_t data_begin = forge->parts[i].data_begin;
@@ -313,7 +335,8 @@ static void append_top(struct forge *forge, const struct block_handle *handles)
             buf_put_varint(&value, data_begin);
         }
         buf_clear(&key);
-        buf_append_slice(&key, forge->parts[i].last_key);
+        bool ends = forge->lie == LIE_TOP_END && i + 2 == forge->count;
+        buf_append_slice(&key, forge->parts[ends ? i + 1 : i].last_key);
         if (forge->lie == LIE_TOP_KEY && i + 1 == forge->count) {
             put_be64(key.data + key.length - 8, key_trailer(SEQUENCE_MAX, KEY_PUT));
         }
@@ -478,6 +501,31 @@ static void test_every_lie_is_found(void **state)
     reference_release(&reference);
 }
 
+/* Behind the first partition, which is damaged, verify goes on as if it knew its keys. */
+static void test_damage_at_the_begin_is_one_fault(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct reference reference;
+    make_reference(&reference);
+    struct table_writer_options options = small_options(temp_dir_path(dir, "t"));
+    write_table(&options, &reference);
+    struct buf sound;
+    static struct forge forge;
+    read_bytes(options.path, &sound);
+    forge_init(&forge, buf_slice(&sound));
+    forge.target = 0;
+    forge_file(&forge, options.path, LIE_LENGTH);
+    struct error err = ERROR_INIT;
+    struct faults faults = {.count = 0};
+    struct table *table = open_table(options.path);
+    assert_ok(table_find_faults(table, on_fault, &faults, &err), &err);
+    assert_int_equal(faults.count, 1);
+    assert_names(&forge, &faults.first, options.path);
+    table_unref(table);
+    buf_release(&sound);
+    reference_release(&reference);
+}
+
 /* An index type of the future is UNIMPLEMENTED. */
 static void test_types_of_the_future_are_refused(void **state)
 {
@@ -511,6 +559,7 @@ int main(void)
         IN_DIR(test_large_indexes_have_two_levels),
         IN_DIR(test_partitions_go_through_the_cache),
         IN_DIR(test_every_lie_is_found),
+        IN_DIR(test_damage_at_the_begin_is_one_fault),
         IN_DIR(test_types_of_the_future_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
