@@ -34,6 +34,7 @@ static uint64_t write_table(const char *path, bool columns, bool odd, enum codec
     struct table_info info;
     options.columns = columns;
     options.number_place = PLACE;
+    options.index_partition_bytes = 100; /* an index of two levels */
     assert_ok(table_writer_open(&options, &writer, &err), &err);
     for (uint64_t i = 0; i < ENTRIES; i++) {
         uint8_t key[16];

@@ -54,6 +54,7 @@ static struct table_writer_options options_of(const char *path, uint32_t diction
 {
     struct table_writer_options options = fixture_options(path, CODEC_ZSTD);
     options.dictionary_bytes = dictionary_bytes;
+    options.index_partition_bytes = 200; /* an index of two levels */
     return options;
 }
 

@@ -54,6 +54,7 @@ static void write_times(const char *path, const struct entry_time *entries, unsi
     struct table_info info;
     options.timed = true;
     options.time_place = PLACE;
+    options.index_partition_bytes = 100; /* an index of two levels */
     assert_ok(table_writer_open(&options, &writer, &err), &err);
     for (unsigned i = 0; i < ENTRIES; i++) {
         uint8_t key[16];
