@@ -163,6 +163,20 @@ static void test_deletions_vanish(void **state)
     fixture_release(&fixture);
 }
 
+static uint64_t table_largest_sequence(struct fixture *fixture, const struct engine_table *of)
+{
+    struct error err = ERROR_INIT;
+    char path[PATH_BYTES_MAX];
+    assert_ok(path_join(path, "/store", of->name, &err), &err);
+    struct table_open_options options = {
+        .fs = fs_crash_fs(fixture->memory), .alloc = alloc_default(), .path = path};
+    struct table *table = NULL;
+    assert_ok(table_open(&options, &table, &err), &err);
+    uint64_t sequence = table_get_info(table)->sequence_largest;
+    table_unref(table);
+    return sequence;
+}
+
 /* The largest sequence in the keyspace's tables, after all levels were merged. */
 static uint64_t largest_sequence(struct fixture *fixture, unsigned keyspace)
 {
@@ -172,15 +186,8 @@ static uint64_t largest_sequence(struct fixture *fixture, unsigned keyspace)
     assert_true(list_tables(fixture, keyspace, &list) > 0);
     uint64_t largest = 0;
     for (unsigned i = 0; i < list.count; i++) {
-        char path[PATH_BYTES_MAX];
-        assert_ok(path_join(path, "/store", list.tables[i].name, &err), &err);
-        struct table_open_options options = {
-            .fs = fs_crash_fs(fixture->memory), .alloc = alloc_default(), .path = path};
-        struct table *table = NULL;
-        assert_ok(table_open(&options, &table, &err), &err);
-        uint64_t sequence = table_get_info(table)->sequence_largest;
+        uint64_t sequence = table_largest_sequence(fixture, &list.tables[i]);
         largest = sequence > largest ? sequence : largest;
-        table_unref(table);
     }
     return largest;
 }
@@ -216,6 +223,56 @@ static void test_the_lowest_level_has_no_sequences(void **state)
     settle(&fixture);
     assert_int_equal(largest_sequence(&fixture, KS_LATEST), 0);
     assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
+/* Tables between level 0 and the lowest one whose values all have lost their sequences, and those
+ * that have some. */
+static void count_above_the_lowest(struct fixture *fixture, unsigned *without, unsigned *with)
+{
+    static struct table_list list;
+    (void)list_tables(fixture, KS_LATEST, &list);
+    for (unsigned i = 0; i < list.count; i++) {
+        const struct engine_table *table = &list.tables[i];
+        if (table->level > 0 && table->level < list.tables[list.count - 1].level) {
+            bool none = table_largest_sequence(fixture, table) == 0;
+            *without += none ? 1 : 0;
+            *with += none ? 0 : 1;
+        }
+    }
+}
+
+/* A level below says nothing of keys that none of its tables may hold: they lose their sequences
+ * above it. Those that it holds keep theirs, or an iterator would take the older version. */
+static void test_no_sequences_where_nothing_is_below(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct model model = {.events = 0};
+    const uint32_t border = 40;
+    unsigned without = 0;
+    unsigned with = 0;
+    fixture_init(&fixture);
+    for (int round = 0; round < 24; round++) {
+        bool is_upper = round < 12; /* at first the upper keys go down alone */
+        for (uint32_t key = is_upper ? border : 0; key < (is_upper ? MODEL_KEYS : border); key++) {
+            model_put(&model, &fixture.batch, KS_LATEST, key);
+        }
+        settle(&fixture);
+        assert_content(fixture.engine, NULL, &model);
+    }
+    count_above_the_lowest(&fixture, &without, &with);
+    assert_true(without > 0);
+    with = 0;
+    for (int round = 0; round < 12; round++) {
+        for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+            model_put(&model, &fixture.batch, KS_LATEST, key);
+        }
+        settle(&fixture);
+        assert_content(fixture.engine, NULL, &model);
+        count_above_the_lowest(&fixture, &without, &with);
+    }
+    assert_true(with > 0);
     fixture_release(&fixture);
 }
 
@@ -328,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_deletions_vanish),
         cmocka_unit_test(test_deletion_shadows),
         cmocka_unit_test(test_the_lowest_level_has_no_sequences),
+        cmocka_unit_test(test_no_sequences_where_nothing_is_below),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_steps),
     };
