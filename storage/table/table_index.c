@@ -46,7 +46,8 @@ static const char *add_entry(struct table_index *index, const struct block_iter 
         return "index has a gap between blocks";
     }
     uint64_t before = index->count > 0 ? entry[-1].data_begin : 0;
-    if (index->count > 0 ? entry->data_begin <= before : entry->data_begin != 0) {
+    if (entry->handle.length <= TABLE_BLOCK_TRAILER_BYTES ||
+        (index->count > 0 ? entry->data_begin <= before : entry->data_begin != 0)) {
         return "index has an entry of no bytes";
     }
     if (index->count > 0 && internal_key_compare(entry[-1].last_key, iter->key) >= 0) {
@@ -167,6 +168,9 @@ static const char *check_entry(const struct block_iter *iter, struct slice previ
     }
     if (handle.offset != *next || handle.length > end - *next) {
         return "index has a gap between blocks";
+    }
+    if (handle.length <= TABLE_BLOCK_TRAILER_BYTES) {
+        return "index has an entry of no bytes"; /* the cache could have another block there */
     }
     if (previous.length > 0 && internal_key_compare(previous, iter->key) >= 0) {
         return "index keys do not rise";

@@ -162,6 +162,7 @@ enum lie {
     LIE_LAST,                            /* its last one */
     LIE_OFFSET,                          /* a block begins later than it does */
     LIE_LENGTH,                          /* a block is longer than it is */
+    LIE_EMPTY,                           /* a block has no bytes, and the next one has them */
     LIE_KEYS_FALL,                       /* a key is that of the partition before */
     LIE_LAST_KEY,                        /* the last key is lower than it should be */
     LIE_HANDLE,                          /* an entry has no place of a block */
@@ -176,7 +177,8 @@ struct forge {
     struct index_entry parts[PARTITIONS_MAX];
     size_t count;
     size_t target;
-    uint32_t shared; /* in the target: where an entry is whose key is not whole */
+    uint32_t shared;  /* in the target: where an entry is whose key is not whole */
+    uint64_t emptied; /* bytes of the block that the lie leaves without any */
     enum lie lie;
     struct buf out;
     struct block_handle damaged; /* of the target, in `out` */
@@ -256,11 +258,17 @@ static struct slice forged_key(const struct forge *forge, struct slice key, size
     return forge->lie == LIE_LAST_KEY && is_last ? key_below(key, to) : key;
 }
 
-static void forged_value(const struct forge *forge, struct slice value, size_t number,
-                         struct buf *out)
+static void forged_value(struct forge *forge, struct slice value, size_t number, struct buf *out)
 {
     struct block_handle handle;
     assert_true(table_handle_decode(value, &handle));
+    if (forge->lie == LIE_EMPTY && number == 0) {
+        forge->emptied = handle.length;
+        handle.length = 0;
+    } else if (forge->lie == LIE_EMPTY && number == 1) {
+        handle.offset -= forge->emptied;
+        handle.length += forge->emptied;
+    }
     handle.offset += forge->lie == LIE_OFFSET && number == 1 ? 1 : 0;
     handle.length += forge->lie == LIE_LENGTH && number == 0 ? 1 : 0;
     buf_clear(out);
