@@ -213,11 +213,15 @@ enum crash_damage_state crash_damage_state(const struct crash_damage *damage,
         return CRASH_DAMAGE_NONE;
     }
     bool lost = is_there(damage, names, &damage->lost);
+    /* What a misdirected write has hit can be found, but says nothing of what is lost. */
+    if (lost && damage->is_log && damage->synced == 1) {
+        return CRASH_DAMAGE_FRESH;
+    }
     if (is_there(damage, names, &damage->hit) ||
         (lost && (!damage->is_log || damage->synced >= 2))) {
         return CRASH_DAMAGE_THERE;
     }
-    return lost && damage->synced == 1 ? CRASH_DAMAGE_FRESH : CRASH_DAMAGE_GONE;
+    return CRASH_DAMAGE_GONE;
 }
 
 bool crash_damage_is_below(const struct crash_damage *damage, struct crash_names *names,
