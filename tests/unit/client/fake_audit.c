@@ -209,7 +209,8 @@ static void on_consistency(void *context, struct rpc_server_call *call,
 
 static void open_node(struct fake_auditee *node, unsigned number, uint64_t size)
 {
-    static const rpc_handler_fn cluster_handlers[5] = {on_status};
+    /* One for each method of the service. */
+    static const rpc_handler_fn cluster_handlers[6] = {on_status};
     static const rpc_handler_fn audit_handlers[] = {on_root, on_hashes, on_deep};
     static const rpc_handler_fn proof_handlers[] = {NULL, NULL, on_consistency};
     const struct rpc_loop_options loop_options = {.name = "fake-node"};
