@@ -279,8 +279,9 @@ static void take(struct index_iter *iter)
     iter->entry.data_begin = iter->entry.handle.offset;
 }
 
-/* To the first block of entry `at`, or nowhere, if that is the count. */
-static enum status enter_first(struct index_iter *iter, size_t at, struct error *err)
+/* To the first or the last block of entry `at`, or nowhere, if that is the count. */
+static enum status enter(struct index_iter *iter, size_t at, void (*move)(struct block_iter *iter),
+                         struct error *err)
 {
     if (at == iter->index->count) {
         leave(iter);
@@ -289,19 +290,7 @@ static enum status enter_first(struct index_iter *iter, size_t at, struct error 
     enum status status = hold(iter, at, err);
     if (status == STATUS_OK) {
         if (iter->partition != NULL) {
-            block_iter_seek_to_first(&iter->entries);
-        }
-        take(iter);
-    }
-    return status;
-}
-
-static enum status enter_last(struct index_iter *iter, size_t at, struct error *err)
-{
-    enum status status = hold(iter, at, err);
-    if (status == STATUS_OK) {
-        if (iter->partition != NULL) {
-            block_iter_seek_to_last(&iter->entries);
+            move(&iter->entries);
         }
         take(iter);
     }
@@ -327,12 +316,12 @@ enum status index_iter_seek(struct index_iter *iter, struct slice target, struct
 
 enum status index_iter_seek_to_first(struct index_iter *iter, struct error *err)
 {
-    return enter_first(iter, 0, err);
+    return enter(iter, 0, block_iter_seek_to_first, err);
 }
 
 enum status index_iter_seek_to_last(struct index_iter *iter, struct error *err)
 {
-    return enter_last(iter, iter->index->count - 1, err);
+    return enter(iter, iter->index->count - 1, block_iter_seek_to_last, err);
 }
 
 enum status index_iter_next(struct index_iter *iter, struct error *err)
@@ -345,14 +334,14 @@ enum status index_iter_next(struct index_iter *iter, struct error *err)
             return STATUS_OK;
         }
     }
-    return enter_first(iter, iter->at + 1, err);
+    return enter(iter, iter->at + 1, block_iter_seek_to_first, err);
 }
 
 enum status index_iter_skip(struct index_iter *iter, struct error *err)
 {
     CHECK(!index_iter_valid(iter));
     CHECK(iter->failed < iter->index->count);
-    return enter_first(iter, iter->failed + 1, err);
+    return enter(iter, iter->failed + 1, block_iter_seek_to_first, err);
 }
 
 enum status index_iter_prev(struct index_iter *iter, struct error *err)
@@ -369,7 +358,7 @@ enum status index_iter_prev(struct index_iter *iter, struct error *err)
         leave(iter);
         return STATUS_OK;
     }
-    return enter_last(iter, iter->at - 1, err);
+    return enter(iter, iter->at - 1, block_iter_seek_to_last, err);
 }
 
 /* --- making ---------------------------------------------------------------------------------- */
