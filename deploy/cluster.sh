@@ -95,13 +95,14 @@ is_running() {
         [ "$(started_at "$pid")" = "$(cat "$dir/$1/started" 2>/dev/null)" ]
 }
 
-# A process that was killed has no program any more, but holds its lock until it has ended.
+# A process that was killed has no program any more, but holds its lock until its last thread has
+# ended: its first one, the one that "State" speaks of, may be a zombie before the others.
 wait_for_end() { # of the process that was node $1
-    local pid state
+    local pid status
     pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 0
     for _ in $(seq 200); do
-        state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || return 0
-        case $state in '' | Z | X) return 0 ;; esac
+        { status=$(<"/proc/$pid/status"); } 2>/dev/null || return 0
+        [[ ! $status =~ State:[[:space:]]*[ZX] || ! $status =~ Threads:[[:space:]]*[01]$'\n' ]] || return 0
         ! readlink "/proc/$pid/exe" >/dev/null 2>&1 || return 0
         sleep 0.05
     done
