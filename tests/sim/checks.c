@@ -113,6 +113,7 @@ void checks_after_driver(struct sim_node *node)
     if (node->leads && !led) {
         leader_completeness(node);
         weather_elected(node);
+        membership_elected(node->sim);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "sim.h"
 
 #define CHANGE_MAX_NS (200 * NS_PER_MS)
+#define AT_ONCE_MAX_NS (5 * NS_PER_MS)
 
 struct sim_change {
     struct admin_request request; /* first */
@@ -110,18 +111,22 @@ void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_
     change->request.member = about->config.members[config_self(&about->config)];
     world_note(&sim->world, "ask for a change", about->number, kind);
     driver_admin(by->replica->driver, &change->request);
+    if (!sim->scripted) {
+        weather_change(by);
+    }
 }
 
-static void change(void *context, uint64_t argument)
+static void change(void *context, uint64_t again)
 {
     struct sim *sim = context;
     struct world *world = &sim->world;
     struct sim_node *by = membership_leader(sim);
-    (void)argument;
     if (sim->healed) {
         return;
     }
-    world_post(world, world_draw(world, CHANGE_MAX_NS), change, sim, 0);
+    if (again) {
+        world_post(world, world_draw(world, CHANGE_MAX_NS), change, sim, true);
+    }
     if (by == NULL || by->dying || node_paused_ns(by) > 0) {
         return;
     }
@@ -147,6 +152,15 @@ static void change(void *context, uint64_t argument)
 void membership_begin(struct sim *sim)
 {
     if (sim->changing) {
-        world_post(&sim->world, world_draw(&sim->world, NS_PER_S), change, sim, 0);
+        world_post(&sim->world, world_draw(&sim->world, NS_PER_S), change, sim, true);
+    }
+}
+
+/* An operator whose request went down with a leader asks the next one at once: before it has
+ * committed anything of its own term, which is when a change would be wrong. */
+void membership_elected(struct sim *sim)
+{
+    if (sim->changing && !sim->scripted && world_chance(&sim->world, 500)) {
+        world_post(&sim->world, world_draw(&sim->world, AT_ONCE_MAX_NS), change, sim, false);
     }
 }

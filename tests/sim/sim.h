@@ -72,6 +72,7 @@ void weather_voted(struct sim_node *node, unsigned for_whom);
 
 /* The node leads, as of now; the same. */
 void weather_elected(struct sim_node *node);
+void weather_change(struct sim_node *node);
 
 /* How long something takes that may take so long. */
 uint64_t weather_takes(struct sim *sim, uint64_t max_ns);
@@ -232,6 +233,7 @@ void snapshots_init(struct sim_node *node);
 /* Before the nodes are made: `members`, and perhaps some that may become such. */
 void membership_draw(struct sim *sim, unsigned members);
 void membership_begin(struct sim *sim);
+void membership_elected(struct sim *sim);
 
 /* The one that leads in the newest term, as far as a bystander can tell; NULL: nobody does. */
 struct sim_node *membership_leader(const struct sim *sim);

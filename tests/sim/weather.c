@@ -128,6 +128,25 @@ void weather_elected(struct sim_node *node)
     node->returns_quickly = true;
 }
 
+/* It has been asked to change the members, and few hear of it: others may elect one of theirs, who
+ * is asked for another change. */
+void weather_change(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    struct world *world = &sim->world;
+    if (sim->healed || !world_chance(world, 200)) {
+        return;
+    }
+    sim->faults++;
+    world_note(world, "fault at a change", node->number, 0);
+    uint64_t until_ns = world->now_ns + world_draw(world, 600 * NS_PER_MS);
+    for (unsigned to = 0; to < sim->node_count; to++) {
+        if (world_chance(world, 800)) {
+            sim->clog_until_ns[node->number][to] = until_ns;
+        }
+    }
+}
+
 static void cut_off(struct sim *sim)
 {
     memset(sim->cut, 0, sizeof sim->cut);
