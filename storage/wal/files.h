@@ -9,9 +9,9 @@
  * when groups come, and their syncs take two thirds of the time. A reused file has that
  * already; its old records do not pass the checksum any more, since that covers the
  * file's number.
- * Where the owner writes without syncing (version WAL_VERSION_CHAINS) neither is done: zeros
- * would be written for nothing, and so would the old bytes of a file that is reused while
- * the system has not written them yet.
+ * Where the owner may write without syncing (version WAL_VERSION_CHAINS) neither is done: zeros
+ * would be written for nothing (if it does sync, groups bring them, see flight.c), and so would
+ * the old bytes of a file that is reused while the system has not written them yet.
  *
  * Such a log has segments that are not synced. They are when a sync is asked for; if they
  * are removed before, that must be durable by then, too: else a crash could bring back a

@@ -3,6 +3,11 @@
 #include "base/plant.h"
 #include "storage/wal/inside.h"
 
+/* A small group that is synced brings that many zeros with it where none are, so that the next ones
+ * overwrite blocks that are written already: their syncs take less than two thirds of the time,
+ * since the file system has nothing to note down. */
+#define ZEROS_AHEAD_BYTES (128 * KIB)
+
 /* The I/O queue's thread. */
 static void write_done(struct io_write *write)
 {
@@ -56,10 +61,27 @@ static uint64_t choose_chain(struct wal *wal, enum wal_group_form form)
     return chain;
 }
 
+/* Files of a log that is always synced are full of zeros from the beginning. Where something behind
+ * was not synced, the owner does not sync one group after the other, and it would be a waste. */
+static size_t zeros_behind(struct wal *wal, const struct wal_segment *segment, uint64_t end,
+                           enum wal_group_form form)
+{
+    bool blank = wal->blank.file == segment->file_id && end <= wal->blank.offset;
+    bool small = wal->flight->length <= ZEROS_AHEAD_BYTES / 4;
+    if (!wal->options.unsynced || form != GROUP_FORM_GROUP || blank || !small) {
+        return 0;
+    }
+    uint64_t room = segment->bytes - end;
+    size_t zeros = room < ZEROS_AHEAD_BYTES ? (size_t)room : ZEROS_AHEAD_BYTES;
+    return wal_group_reserve_zeros(wal->flight, zeros) ? zeros : 0;
+}
+
 static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t offset,
                          enum wal_group_form form)
 {
     bool begins_file = offset == WAL_BLOCK_BYTES && wal->end.file != segment->file_id;
+    uint64_t end = offset + wal_group_disk_bytes(wal->flight, form);
+    size_t zeros = zeros_behind(wal, segment, end, form);
     const struct wal_group_place to = {
         .form = form,
         .place = {.file = segment->file_id, .offset = offset},
@@ -67,13 +89,17 @@ static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t 
         .salt = wal->files.head.salt,
         .chain = choose_chain(wal, form),
         .follows = begins_file ? wal->end.offset : 0,
+        .zeros = zeros,
     };
     CHECK(!wal_position_before(to.place, wal->end));
     CHECK(form != GROUP_FORM_GROUP || !wal_position_before(wal->synced, wal->end));
     struct slice data = wal_group_seal(wal->flight, &to);
     CHECK(offset + data.length <= segment->bytes);
-    wal->flight_end =
-        (struct wal_position){.file = segment->file_id, .offset = offset + data.length};
+    wal->flight_end = (struct wal_position){.file = segment->file_id, .offset = end};
+    if (zeros > 0) {
+        wal->blank =
+            (struct wal_position){.file = segment->file_id, .offset = offset + data.length};
+    }
     wal->flight_form = form;
     wal->flight_chain = to.chain;
     wal->flight_state = FLIGHT_WRITING;

@@ -103,6 +103,11 @@ static void put(struct wal_group *group, size_t bytes)
     CHECK(group->length + WAL_BLOCK_BYTES <= group->capacity);
 }
 
+bool wal_group_reserve_zeros(struct wal_group *group, size_t zeros)
+{
+    return reserve_bytes(group, group->length + WAL_BLOCK_BYTES + zeros);
+}
+
 /* Points are taken as often as the index may want them, whatever the segment holds already. */
 static void note(struct wal_group *group, const struct wal_entry *entry, bool fresh)
 {
@@ -219,7 +224,8 @@ struct slice wal_group_seal(struct wal_group *group, const struct wal_group_plac
     }
     finish_checksums(group, to);
     size_t begin = begin_of(to->form);
-    size_t bytes = wal_group_disk_bytes(group, to->form);
+    size_t bytes = wal_group_disk_bytes(group, to->form) + to->zeros;
+    CHECK(begin + bytes <= group->capacity);
     memset(group->data + group->length, 0, begin + bytes - group->length);
     return slice_of(group->data + begin, bytes);
 }

@@ -43,6 +43,7 @@ struct wal_group_place {
     uint64_t salt;
     uint64_t chain;   /* 0 for a GROUP */
     uint64_t follows; /* a CHAIN's */
+    size_t zeros;     /* to be written behind it; there is room for them in the buffer */
 };
 
 struct wal_group {
@@ -82,12 +83,15 @@ void wal_group_synced(struct wal_group *group);
 /* Entries above `last_index` are not to be found through this group. */
 void wal_group_forget_above(struct wal_group *group, uint64_t last_index);
 
-/* Bytes on disk, padding included. */
+/* Bytes on disk, padding included, zeros behind it not. */
 size_t wal_group_disk_bytes(const struct wal_group *group, enum wal_group_form form);
 
+/* Room for that many zeros behind the group; false without memory. */
+bool wal_group_reserve_zeros(struct wal_group *group, size_t zeros) MUST_USE;
+
 /* Puts what the form wants in front (the GROUP or CHAIN record and the state before the group),
- * finishes all checksums and pads. Once. Returns what to write there; valid until the group is
- * changed. */
+ * finishes all checksums, pads, and adds the zeros. Once. Returns what to write there; valid until
+ * the group is changed. */
 struct slice wal_group_seal(struct wal_group *group, const struct wal_group_place *to);
 
 #endif

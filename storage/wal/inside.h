@@ -67,6 +67,7 @@ struct wal {
     struct wal_position synced; /* of what is durable */
     uint64_t chain;             /* that of what is not; 0: all is durable */
     bool unsynced_cuts;         /* what is not removes entries */
+    struct wal_position blank;  /* up to here zeros are written in its file, behind `end` */
     enum wal_flight_state flight_state;
     struct wal_group *flight; /* the other group; NULL when nothing is under way */
     struct wal_position flight_end;

@@ -224,13 +224,14 @@ enum status wal_submit_unsynced(struct wal *wal, struct error *err)
 static void count_group(struct wal *wal)
 {
     struct wal_metrics *metrics = &wal->metrics;
+    uint64_t bytes = wal->flight_end.offset - wal->write.offset;
     if (wal->flight_sync) {
         histogram_record(&metrics->fdatasync_ns, wal->write.sync_ns);
     }
     histogram_record(&metrics->group_entries, wal->flight->entries);
-    histogram_record(&metrics->group_bytes, wal->write.data.length);
+    histogram_record(&metrics->group_bytes, bytes);
     counter_add(&metrics->entries, wal->flight->entries);
-    counter_add(&metrics->bytes, wal->write.data.length);
+    counter_add(&metrics->bytes, bytes);
 }
 
 /* The flight is written: readers may have those of its entries that were not removed meanwhile. */

@@ -643,6 +643,68 @@ static void walks_see_links(void **state)
     fixture_release(&fx);
 }
 
+/* Of 64 KiB's every 512th byte behind the log's end. */
+static unsigned dirty_behind(struct wal_fixture *fx, uint64_t end)
+{
+    unsigned dirty = 0;
+    for (uint64_t at = end + 100; at < end + 64 * KIB; at += 512) {
+        dirty += fixture_peek(fx, 1, at) != 0;
+    }
+    return dirty;
+}
+
+static void soil_behind(struct wal_fixture *fx, uint64_t end)
+{
+    for (uint64_t at = end + 100; at < end + 64 * KIB; at += 512) {
+        fixture_poke(fx, 1, at, 0xaa);
+    }
+}
+
+/* What a write brings is seen by what it makes of dirt behind the log's end. */
+static void small_syncs_write_zeros_ahead(void **state)
+{
+    struct wal_fixture fx;
+    (void)state;
+    start(&fx, 256 * KIB);
+    uint64_t end = WAL_BLOCK_BYTES;
+    soil_behind(&fx, end);
+    fixture_append(&fx, 1, 2, 1);
+    fixture_write(&fx); /* unsynced: nothing but its bytes */
+    assert_int_equal(dirty_behind(&fx, end + WAL_BLOCK_BYTES), 127);
+    fixture_append(&fx, 2, 3, 1);
+    fixture_commit(&fx); /* synced, behind what was not: likewise */
+    assert_int_equal(dirty_behind(&fx, end + 2 * WAL_BLOCK_BYTES), 126);
+    fixture_append(&fx, 3, 4, 1);
+    fixture_commit(&fx); /* one sync after the other */
+    assert_int_equal(dirty_behind(&fx, end + 3 * WAL_BLOCK_BYTES), 0);
+    soil_behind(&fx, end + 4 * WAL_BLOCK_BYTES);
+    fixture_append(&fx, 4, 5, 1);
+    fixture_commit(&fx); /* into the zeros: no more of them */
+    assert_int_equal(dirty_behind(&fx, end + 4 * WAL_BLOCK_BYTES), 128);
+    fixture_reopen(&fx);
+    fixture_expect(&fx, 4);
+    fixture_release(&fx);
+}
+
+/* Never past a segment's last byte; those of others, and of a reopened one, begin anew. */
+static void zeros_end_with_the_segment(void **state)
+{
+    struct wal_fixture fx;
+    (void)state;
+    start(&fx, 16 * KIB);
+    for (uint64_t i = 1; i < 120; i++) {
+        fixture_append(&fx, i, i + 1, 1);
+        fixture_commit(&fx);
+        if (i % 10 == 0) {
+            fixture_reopen(&fx);
+        }
+        assert_int_equal(fs_crash_used(fx.crash) % (16 * KIB), 0);
+    }
+    fixture_reopen(&fx);
+    fixture_expect(&fx, 119);
+    fixture_release(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +725,8 @@ int main(void)
         cmocka_unit_test(each_call_fails_once),
         cmocka_unit_test(damaged_chains_are_salvaged),
         cmocka_unit_test(walks_see_links),
+        cmocka_unit_test(small_syncs_write_zeros_ahead),
+        cmocka_unit_test(zeros_end_with_the_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
