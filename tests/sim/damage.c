@@ -5,8 +5,9 @@
  * A table may be spoilt at any time: who reads the place is told, by its checksum, and so
  * is the node by a deep audit. The log and the manifest are read at a start. A node that
  * finds its log spoilt is refilled by the others, or does not start, as with a manifest. It may
- * stay away for good, so this happens to fewer than half of the nodes: what is committed
- * is then whole on some node that stays, and those that stay are a majority.
+ * stay away for good, so this happens to fewer than half of the members, of those too that
+ * are left when others have been removed: what is committed is then whole on some node that
+ * stays, and those that stay are a majority.
  *
  * Two things that nobody can tell from a crash are kept from a node: it does not return
  * when the write that was lost is the last one that it acknowledged.
@@ -34,10 +35,11 @@ void damage_strike(struct sim_node *node)
         {CRASH_LOSE_WRITE, ".wal", true},      {CRASH_MISDIRECT_WRITE, ".sst", false},
         {CRASH_MISDIRECT_WRITE, ".wal", true},
     };
+    unsigned members = sim->changing ? MEMBERS_LEFT : sim->node_count;
     size_t way = world_draw(&sim->world, sizeof ways / sizeof ways[0]);
     uint64_t seed = world_draw(&sim->world, UINT64_MAX);
     if (node->damaged || node->out || sim->first_members < sim->node_count ||
-        sim->damaged + 1 > (sim->node_count - 1) / 2 ||
+        sim->damaged + 1 > (members - 1) / 2 ||
         !fs_crash_damage(node->disk, ways[way].kind, ways[way].name, ways[way].is_log, seed)) {
         return;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * In some seeds the membership changes: more nodes are there, which wait to be added; members, the
- * leader too, are removed for good. Three voters stay at least, so that a majority can come back.
+ * leader too, are removed for good. MEMBERS_LEFT voters stay at least, so that a majority can come
+ * back.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -142,7 +143,7 @@ static void change(void *context, uint64_t again)
         membership_ask(by, ADMIN_ADD, about); /* or it was removed, and that is refused */
     } else if (!member->voter && world_chance(world, 500)) {
         membership_ask(by, ADMIN_PROMOTE, about);
-    } else if (voters > 3 && world_chance(world, 400)) {
+    } else if (voters > MEMBERS_LEFT && world_chance(world, 400)) {
         membership_ask(by, ADMIN_REMOVE, about);
     } else if (world_chance(world, 200)) {
         membership_ask(by, ADMIN_TRANSFER, about);

@@ -230,6 +230,9 @@ void snapshots_init(struct sim_node *node);
 
 /* --- membership ----------------------------------------------------------------------------- */
 
+/* Voters that are never removed, however many are. */
+#define MEMBERS_LEFT 3U
+
 /* Before the nodes are made: `members`, and perhaps some that may become such. */
 void membership_draw(struct sim *sim, unsigned members);
 void membership_begin(struct sim *sim);
