@@ -160,6 +160,7 @@ static void fill_options(struct engine *engine, const struct engine_options *giv
                                           .dir = engine->dir,
                                           .next_file = &engine->next_file,
                                           .counters = &engine->codec_counters,
+                                          .codecs = &engine->codec_memory,
                                           .table_bytes = options->table_bytes};
     engine->pick_options = (struct pick_options){.keyspaces = engine->keyspaces,
                                                  .keyspace_count = options->keyspace_count,
@@ -210,7 +211,7 @@ static enum status allocate(struct engine *engine, const struct engine_options *
     return STATUS_OK;
 }
 
-static struct engine *new_engine(struct alloc *alloc, uint64_t write_bytes_per_second)
+static struct engine *new_engine(struct alloc *alloc, const struct engine_options *options)
 {
     struct engine *engine = alloc_zeroed(alloc, 1, sizeof *engine);
     if (engine == NULL) {
@@ -224,7 +225,8 @@ static struct engine *new_engine(struct alloc *alloc, uint64_t write_bytes_per_s
     buf_init(&engine->owner_state, alloc, ENGINE_STATE_BYTES_MAX);
     edit_init(&engine->flush_edit, alloc);
     mutex_init(&engine->pick_mutex);
-    rate_limit_init(&engine->rate, write_bytes_per_second);
+    rate_limit_init(&engine->rate, options->write_bytes_per_second);
+    codec_memory_init(&engine->codec_memory, options->clock);
     for (size_t i = 0; i < KEYSPACES_MAX; i++) {
         buf_init(&engine->append_last[i], alloc, KEYSPACE_KEY_BYTES_MAX);
     }
@@ -478,7 +480,7 @@ enum status engine_open(const struct engine_options *options, struct engine **ou
     CHECK(options->fs != NULL && options->executor != NULL);
     check_keyspaces(options);
     struct alloc *alloc = options->alloc == NULL ? alloc_default() : options->alloc;
-    struct engine *engine = new_engine(alloc, options->write_bytes_per_second);
+    struct engine *engine = new_engine(alloc, options);
     if (engine == NULL) {
         return no_memory(err);
     }
@@ -522,6 +524,7 @@ void engine_close(struct engine *engine)
     rate_limit_release(&engine->rate);
     mutex_release(&engine->mutex);
     mutex_release(&engine->edit_mutex);
+    codec_memory_release(&engine->codec_memory);
     mutex_release(&engine->pick_mutex);
     alloc_free(engine->alloc, engine->keyspaces);
     alloc_free(engine->alloc, engine->dir);

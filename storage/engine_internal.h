@@ -83,6 +83,7 @@ struct engine {
     struct alloc *alloc;
     struct block_cache *cache;
     struct codec_counters codec_counters;
+    struct codec_memory codec_memory;
     struct bloom_counters bloom_counters;
     struct output_place place;
     struct pick_options pick_options;

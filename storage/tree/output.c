@@ -25,8 +25,7 @@ void output_init(struct output *output, const struct output_place *place,
                                    : place->table_bytes,
         .partition = partition && keyspace->timed,
         .edit = edit};
-    codec_adaptive_init(&output->adaptive, place->counters == NULL ? NULL : place->counters->clock,
-                        0);
+    output->adaptive = codec_memory_get(place->codecs, keyspace_index, output->old);
     buf_init(&output->last, place->alloc, USER_KEY_BYTES_MAX);
 }
 
@@ -143,6 +142,7 @@ enum status output_finish(struct output *output, struct error *err)
         return status;
     }
     CHECK(info.file_number == output->number);
+    codec_memory_set(output->place->codecs, output->keyspace_index, output->old, &output->adaptive);
     edit_add_table(output->edit, output->keyspace_index, output->level, info.file_number,
                    info.file_bytes, info.entries, info.smallest, info.largest);
     edit_set_times(output->edit, &info.times);

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "storage/keyspace.h"
 #include "storage/table/table_writer.h"
+#include "storage/tree/codec_memory.h"
 #include "storage/tree/edit.h"
 
 /* Where jobs write; borrowed, the same for all of an engine's jobs. */
@@ -21,6 +22,7 @@ struct output_place {
     const char *dir;
     _Atomic uint64_t *next_file; /* numbers of files; never used twice */
     struct codec_counters *counters;
+    struct codec_memory *codecs;
     uint64_t table_bytes;
 };
 
@@ -34,7 +36,7 @@ struct output {
     bool partition;                 /* of a timed keyspace: split also by time */
     struct time_bounds times;       /* then: of the table under way */
     struct edit *edit;              /* borrowed */
-    struct codec_adaptive adaptive; /* what CODEC_ADAPTIVE remembers from table to table */
+    struct codec_adaptive adaptive; /* what CODEC_ADAPTIVE remembers from block to block */
     struct table_writer *writer;
     uint64_t number;  /* of the table under way */
     struct buf last;  /* its last user key */
