@@ -469,12 +469,18 @@ uint64_t pick_debt(const struct version *version, const struct pick_options *opt
 
 bool pick_level0_is_due(const struct version *version, const struct pick_options *options)
 {
-    bool due = false;
-    for (unsigned keyspace = 0; keyspace < options->keyspace_count && !due; keyspace++) {
-        due = options->keyspaces[keyspace].layout == KEYSPACE_LEVELED &&
-              level0_is_due(version, options, keyspace, version_count(version, keyspace, 0));
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
+        size_t count = version_count(version, keyspace, 0);
+        if (count > 0 && options->keyspaces[keyspace].layout == KEYSPACE_LEVELED &&
+            level0_is_due(version, options, keyspace, count)) {
+            struct pick pick = {.keyspace = keyspace};
+            pick_level0_tables(version, &pick);
+            if (are_all(version, &pick, is_sound)) {
+                return true;
+            }
+        }
     }
-    return due;
+    return false;
 }
 
 struct pick_level0 pick_level0(const struct version *version,

@@ -84,7 +84,7 @@ bool pick_compaction(const struct version *version, const struct pick_options *o
  * hold above their targets. */
 uint64_t pick_debt(const struct version *version, const struct pick_options *options);
 
-/* True if level 0 of any keyspace is. */
+/* True if level 0 of any keyspace is due, and no damage keeps it from being merged. */
 bool pick_level0_is_due(const struct version *version, const struct pick_options *options);
 
 /* Bytes of a KEYSPACE_APPEND's tables that are below the floor: of the table that it divides, the
