@@ -39,7 +39,8 @@ static const struct member *find_node(const struct members *members, const char 
 static void fill(const Estreat__V1__BackupResponse *from, const char *node,
                  struct estreat_backup *out)
 {
-    *out = (struct estreat_backup){.runs = from->runs,
+    *out = (struct estreat_backup){.since_ns = from->since_ns,
+                                   .runs = from->runs,
                                    .running = from->running,
                                    .done_bytes = from->done_bytes,
                                    .total_bytes = from->total_bytes,

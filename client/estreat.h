@@ -537,8 +537,9 @@ struct estreat_backup_options {
 /* What a node says of its backups. */
 struct estreat_backup {
     char node[ESTREAT_NAME_BYTES];
-    uint64_t runs; /* that have begun since the node's start */
-    bool running;  /* the last of them has not ended */
+    uint64_t since_ns; /* the node's start: with `runs` it names a run */
+    uint64_t runs;     /* that have begun since */
+    bool running;      /* the last of them has not ended */
     uint64_t done_bytes;
     uint64_t total_bytes;         /* 0: not known yet */
     struct estreat_error failure; /* of the last one that ended; code ESTREAT_OK: it was made */
@@ -553,10 +554,9 @@ struct estreat_backup {
 };
 
 /* Asks one node about its backups, or to make one; where they are kept is in its configuration.
- * Returns at once: who waits for the end asks again until `runs` is past, or it is the one that
- * was begun and not `running`. FAILED_PRECONDITION: one is being made, none are configured, or the
- * node has a fault; NOT_FOUND: no such node; INVALID_ARGUMENT: there are several, and `node` is
- * NULL. */
+ * Returns at once: who waits for the end asks again until it is another run, or not `running`.
+ * FAILED_PRECONDITION: one is being made, none are configured, or the node has a fault; NOT_FOUND:
+ * no such node; INVALID_ARGUMENT: there are several, and `node` is NULL. */
 ESTREAT_API enum estreat_code estreat_backup(struct estreat_client *client,
                                              const struct estreat_backup_options *options,
                                              struct estreat_backup *out,

@@ -191,8 +191,9 @@ static enum status run_once(struct backups *backups, bool full, struct error *er
         return status;
     }
     status = make(backups, backup, err);
-    if (status == STATUS_OK) {
-        status = note_made(backups, backup, err);
+    if (backup_is_made(backup)) { /* even if older ones could not be removed */
+        enum status noted = note_made(backups, backup, status == STATUS_OK ? err : NULL);
+        status = status == STATUS_OK ? noted : status;
     } else if (backup_found_damage(backup)) {
         fault_note(options->fault, err->text);
     }
@@ -217,7 +218,7 @@ static void end_run(struct backups *backups, enum status status, const struct er
     look_again_in(backups, status == STATUS_OK ? 1 : RETRY_AFTER_LOOKS);
     if (status != STATUS_OK && status != STATUS_CANCELLED) {
         char text[2 * ERROR_TEXT_BYTES];
-        log_write("backup", LOG_WARN, "not made", "error=%s",
+        log_write("backup", LOG_WARN, "failed", "error=%s",
                   log_quote(text, sizeof text, err->text));
     }
 }
@@ -304,6 +305,7 @@ enum status backups_open(const struct backups_options *options, struct backups *
     }
     backups->options = *options;
     backups->options.look_ns = options->look_ns == 0 ? BACKUPS_LOOK_NS : options->look_ns;
+    backups->state.since_ns = clock_realtime_ns(options->clock);
     rate_limit_init(&backups->rate, options->config->bytes_per_second);
     mutex_init(&backups->mutex);
     condition_init(&backups->changed);

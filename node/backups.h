@@ -35,7 +35,8 @@ struct backups_options {
 };
 
 struct backups_state {
-    uint64_t runs;      /* that have begun since the node's start */
+    uint64_t since_ns;  /* the start, by the realtime clock: with `runs` it names a run */
+    uint64_t runs;      /* that have begun since */
     bool running;       /* the last of them has not ended */
     uint64_t bytes;     /* of the running one: of tables that are done, and of all */
     uint64_t bytes_all; /* 0: not known yet */

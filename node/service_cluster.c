@@ -245,6 +245,7 @@ static void backup(void *context, struct rpc_server_call *call, const ProtobufCM
         return;
     }
     backups_look(service->backups, &state);
+    response.since_ns = state.since_ns;
     response.runs = state.runs;
     response.running = state.running;
     response.done_bytes = state.bytes;

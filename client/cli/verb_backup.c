@@ -35,17 +35,22 @@ static void print_backup(struct cli *cli, const struct estreat_backup *backup)
                   (unsigned long)backup->copied_bytes, (unsigned long)backup->removed);
 }
 
+static bool is_same_run(const struct estreat_backup *a, const struct estreat_backup *b)
+{
+    return a->since_ns == b->since_ns && a->runs == b->runs;
+}
+
 /* Asks until the run that was begun has ended; `state` is what the node said of it. */
 static enum estreat_code await(struct cli *cli, struct estreat_client *client,
                                struct estreat_backup *state, struct estreat_error *error)
 {
     struct progress progress;
-    const uint64_t run = state->runs;
+    const struct estreat_backup run = *state;
     const char *node = args_value(&cli->args, "node");
     const struct estreat_backup_options options = {.node = node};
     enum estreat_code code = ESTREAT_OK;
     progress_init(&progress, cli->err);
-    while (code == ESTREAT_OK && state->running && state->runs == run) {
+    while (code == ESTREAT_OK && state->running && is_same_run(state, &run)) {
         progress_show(&progress, &(struct progress_state){.what = "backup",
                                                           .done = state->done_bytes,
                                                           .total = state->total_bytes});
@@ -53,7 +58,7 @@ static enum estreat_code await(struct cli *cli, struct estreat_client *client,
         code = estreat_backup(client, &options, state, error);
     }
     progress_release(&progress);
-    if (code == ESTREAT_OK && state->runs != run) {
+    if (code == ESTREAT_OK && !is_same_run(state, &run)) {
         *error = (struct estreat_error){.code = ESTREAT_UNKNOWN};
         (void)snprintf(error->text, sizeof error->text,
                        "the node was started again, or made another one: look at what is there");

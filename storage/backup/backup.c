@@ -157,8 +157,13 @@ void backup_free(struct backup *backup)
 
 const struct backup_made *backup_result(const struct backup *backup)
 {
-    CHECK(backup->phase == PHASE_DONE);
+    CHECK(backup_is_made(backup));
     return &backup->made;
+}
+
+bool backup_is_made(const struct backup *backup)
+{
+    return backup->phase >= PHASE_REMOVE;
 }
 
 bool backup_found_damage(const struct backup *backup)
@@ -203,7 +208,9 @@ static enum status name_it(struct backup *backup, struct error *err)
         status = fs_replace_file(fs, backup->directory.path, backup->path, buf_slice(&bytes), err);
     }
     buf_release(&bytes);
-    backup->phase = PHASE_REMOVE;
+    if (status == STATUS_OK) {
+        backup->phase = PHASE_REMOVE;
+    }
     return status;
 }
 

@@ -75,6 +75,9 @@ enum status backup_start(struct engine *engine, const struct backup_options *opt
  * CORRUPT names the store's table that is damaged. */
 enum status backup_step(struct backup *backup, bool *done, struct error *err) MUST_USE;
 
+/* True once it is durably there, also if a step failed after that. */
+bool backup_is_made(const struct backup *backup);
+
 /* After an error: what could not be read, or is damaged, is the engine's own; else it is of the
  * backups. */
 bool backup_found_damage(const struct backup *backup);
@@ -98,7 +101,7 @@ void backup_submit(struct backup *backup, struct executor *executor,
                    void (*on_end)(void *context, enum status status, const struct error *err),
                    void *context);
 
-/* Valid when done. */
+/* Valid once it is made. */
 const struct backup_made *backup_result(const struct backup *backup);
 
 /* Ends it, done or not, and lets the engine's tables go. NULL is allowed. */

@@ -24,6 +24,7 @@ static enum status remove_manifests(struct backup *backup, size_t count, struct 
         if (status == STATUS_OK) {
             status = fs_unlink(backup->directory.fs, backup->path, err);
         }
+        backup->made.removed += status == STATUS_OK;
     }
     /* A manifest that a crash brings back must find its files. */
     return status == STATUS_OK ? fs_sync_dir(backup->directory.fs, backup->directory.path, err)
@@ -68,7 +69,6 @@ enum status backup_remove_expired(struct backup *backup, struct error *err)
     if (status == STATUS_OK) {
         status = backup_directory_sweep(&backup->directory, names, err);
     }
-    backup->made.removed = expired;
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "storage/backup/directory.h"
 #include "testlib/flip.h"
 #include "testlib/fs_crash.h"
+#include "testlib/fs_faulty.h"
 
 #define DIR_OF_BACKUPS "backups"
 
@@ -18,6 +19,7 @@ enum { VALUE_BYTES = 1000, PATIENCE_MS = 20000 };
 
 struct world {
     struct fs_crash *crash;
+    struct fs_faulty faulty;
     struct fs *fs;
     struct executor *executor;
     struct engine *engine;
@@ -69,7 +71,8 @@ static void world_open(struct world *world)
 {
     memset(world, 0, sizeof *world);
     world->crash = fs_crash_new();
-    world->fs = fs_crash_fs(world->crash);
+    fs_faulty_init(&world->faulty, fs_crash_fs(world->crash));
+    world->fs = &world->faulty.fs;
     assert_ok(executor_open_threads(alloc_default(), "engine", 1, &world->executor, &world->err),
               &world->err);
     const struct engine_options options = {.fs = world->fs,
@@ -93,6 +96,7 @@ static void world_close(struct world *world)
     mutex_release(&world->writer);
     fault_release(&world->fault);
     batch_release(&world->batch);
+    fs_faulty_release(&world->faulty);
     fs_crash_free(world->crash);
 }
 
@@ -314,6 +318,36 @@ static void failures_are_told(void **unused)
     world_close(&world);
 }
 
+/* It is made though the older one stays, and both are told. */
+static void older_ones_that_stay_are_told(void **unused)
+{
+    struct world world;
+    (void)unused;
+    world_open(&world);
+    world.config.policy.keep = 1;
+    begin_backups(&world);
+    append(&world, 10);
+    assert_int_equal(ask(&world, false).status, STATUS_OK);
+    append(&world, 10);
+    fs_faulty_arm(
+        &world.faulty,
+        (struct fs_fault){.call = FS_CALL_UNLINK, .for_ever = true, .path_contains = "BACKUP-"});
+    struct backups_state state = ask(&world, false);
+    assert_int_not_equal(state.status, STATUS_OK);
+    assert_non_null(strstr(state.text, "backup 2 is made"));
+    assert_int_equal(state.made.number, 2);
+    assert_int_equal(state.made.removed, 0);
+    assert_int_equal(state.events, 20);
+    assert_int_equal(backup_count(&world), 2);
+    fs_faulty_disarm(&world.faulty);
+    append(&world, 10);
+    state = ask(&world, false);
+    assert_int_equal(state.status, STATUS_OK);
+    assert_int_equal(state.made.removed, 2);
+    assert_int_equal(backup_count(&world), 1);
+    world_close(&world);
+}
+
 static enum status find_table(void *context, const struct engine_table *table, struct error *err)
 {
     (void)err;
@@ -349,9 +383,13 @@ static void damage_is_a_fault(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_is_made_when_asked), cmocka_unit_test(it_keeps_its_pace),
-        cmocka_unit_test(a_stop_ends_it),         cmocka_unit_test(the_policy_makes_them),
-        cmocka_unit_test(failures_are_told),      cmocka_unit_test(damage_is_a_fault),
+        cmocka_unit_test(one_is_made_when_asked),
+        cmocka_unit_test(it_keeps_its_pace),
+        cmocka_unit_test(a_stop_ends_it),
+        cmocka_unit_test(the_policy_makes_them),
+        cmocka_unit_test(failures_are_told),
+        cmocka_unit_test(damage_is_a_fault),
+        cmocka_unit_test(older_ones_that_stay_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,7 @@ static inline void backup_settle(struct backup_fixture *fx)
 
 /* --- backups ------------------------------------------------------------------------------- */
 
+/* *made only if it is. */
 static inline enum status backup_try(struct backup_fixture *fx, struct backup_made *made)
 {
     struct backup *backup = NULL;
@@ -98,7 +99,7 @@ static inline enum status backup_try(struct backup_fixture *fx, struct backup_ma
     if (status == STATUS_OK) {
         status = backup_run(backup, &fx->err);
     }
-    if (status == STATUS_OK && made != NULL) {
+    if (backup != NULL && backup_is_made(backup) && made != NULL) {
         *made = *backup_result(backup);
     }
     backup_free(backup);
