@@ -5,7 +5,8 @@
 
 /* A small group that is synced brings that many zeros with it where none are, so that the next ones
  * overwrite blocks that are written already: their syncs take less than two thirds of the time,
- * since the file system has nothing to note down. */
+ * since the file system has nothing to note down. One that only says what is durable brings none:
+ * it may come after any other write. */
 #define ZEROS_AHEAD_BYTES (128 * KIB)
 
 /* The I/O queue's thread. */
@@ -68,7 +69,8 @@ static size_t zeros_behind(struct wal *wal, const struct wal_segment *segment, u
 {
     bool blank = wal->blank.file == segment->file_id && end <= wal->blank.offset;
     bool small = wal->flight->length <= ZEROS_AHEAD_BYTES / 4;
-    if (!wal->options.unsynced || form != GROUP_FORM_GROUP || blank || !small) {
+    if (!wal->options.unsynced || form != GROUP_FORM_GROUP || blank || !small ||
+        wal->flight->synced_only) {
         return 0;
     }
     uint64_t room = segment->bytes - end;
@@ -97,6 +99,7 @@ static void write_locked(struct wal *wal, struct wal_segment *segment, uint64_t 
     CHECK(offset + data.length <= segment->bytes);
     wal->flight_end = (struct wal_position){.file = segment->file_id, .offset = end};
     if (zeros > 0) {
+        counter_add(&wal->metrics.zero_bytes, zeros);
         wal->blank =
             (struct wal_position){.file = segment->file_id, .offset = offset + data.length};
     }

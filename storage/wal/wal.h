@@ -210,7 +210,8 @@ struct wal_metrics {
     struct histogram group_entries;
     struct histogram group_bytes;
     struct counter entries;
-    struct counter bytes; /* written, with heads and padding */
+    struct counter bytes;      /* written, with heads and padding */
+    struct counter zero_bytes; /* and ahead of them; those that fill new files are not counted */
     struct counter segments_made;
     struct counter segments_recycled;
 };

@@ -9,6 +9,7 @@
 #include "storage/wal/format.h"
 #include "storage/wal/salvage.h"
 #include "storage/wal/walk.h"
+#include "testlib/fail_alloc.h"
 #include "testlib/fs_faulty.h"
 
 enum { RECORDS_MAX = 64 };
@@ -681,9 +682,63 @@ static void small_syncs_write_zeros_ahead(void **state)
     fixture_append(&fx, 4, 5, 1);
     fixture_commit(&fx); /* into the zeros: no more of them */
     assert_int_equal(dirty_behind(&fx, end + 4 * WAL_BLOCK_BYTES), 128);
+    assert_int_equal(counter_get(&wal_metrics(fx.wal)->zero_bytes), 128 * KIB);
     fixture_reopen(&fx);
     fixture_expect(&fx, 4);
     fixture_release(&fx);
+}
+
+/* A sync of what was written before says what is durable in a group of its own: no zeros for that.
+ */
+static void sync_later_without_zeros(void **state)
+{
+    struct wal_fixture fx;
+    (void)state;
+    start(&fx, 256 * KIB);
+    for (uint64_t i = 1; i < 4; i++) {
+        fixture_append(&fx, i, i + 1, 1);
+        fixture_write(&fx);
+        fixture_idle(&fx);
+        fixture_idle(&fx);
+        fixture_idle(&fx);
+    }
+    assert_int_equal(counter_get(&wal_metrics(fx.wal)->zero_bytes), 0);
+    fixture_release(&fx);
+}
+
+/* Zeros are no condition: a group is written without them where memory is short, and any other
+ * allocation that fails ends it. */
+static void no_memory_no_zeros(void **state)
+{
+    unsigned without = 0;
+    bool hit = true;
+    (void)state;
+    for (uint64_t n = 0; hit; n++) {
+        struct wal_fixture fx;
+        struct fail_alloc fail;
+        fail_alloc_init(&fail);
+        fixture_init(&fx, 256 * KIB);
+        fx.options.unsynced = true;
+        fx.options.alloc = &fail.alloc;
+        fixture_open(&fx);
+        fixture_append(&fx, 1, 2, 1);
+        fail_alloc_arm(&fail, n);
+        enum status status = fixture_try_commit(&fx);
+        hit = fail_alloc_hit(&fail);
+        fail_alloc_arm(&fail, FAIL_ALLOC_NEVER);
+        uint64_t zeros = counter_get(&wal_metrics(fx.wal)->zero_bytes);
+        assert_true(hit || zeros == 128 * KIB);
+        if (status == STATUS_OK) {
+            without += zeros == 0;
+            fixture_append(&fx, 2, 3, 1);
+            fixture_commit(&fx);
+            fixture_reopen(&fx);
+            fixture_expect(&fx, 2);
+        }
+        fixture_release(&fx);
+        fail_alloc_release(&fail);
+    }
+    assert_int_equal(without, 1);
 }
 
 /* Never past a segment's last byte; those of others, and of a reopened one, begin anew. */
@@ -726,6 +781,8 @@ int main(void)
         cmocka_unit_test(damaged_chains_are_salvaged),
         cmocka_unit_test(walks_see_links),
         cmocka_unit_test(small_syncs_write_zeros_ahead),
+        cmocka_unit_test(sync_later_without_zeros),
+        cmocka_unit_test(no_memory_no_zeros),
         cmocka_unit_test(zeros_end_with_the_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

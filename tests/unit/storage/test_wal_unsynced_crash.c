@@ -22,6 +22,7 @@ struct run {
     size_t submitted; /* of the group under way, and of the last one */
     bool syncing;     /* that group is to be synced */
     bool removes;     /* it, or what is pending, removes entries */
+    bool syncs_often; /* so that one synced group comes after the other, and zeros with them */
     uint64_t term;
     uint64_t purged; /* as if storage had it */
     uint64_t purged_term;
@@ -138,7 +139,7 @@ static bool operate(struct run *run)
     case 4:
     case 5:
     case 6:
-        return submit(run, below(run, 1, 8));
+        return submit(run, below(run, run->syncs_often ? 7 : 1, 8));
     case 7:
     case 8:
     case 9:
@@ -221,9 +222,11 @@ static const char *run_seed(uint64_t seed, bool sync_lies)
     static struct run run;
     static char wrong[400];
     memset(&run, 0, sizeof run);
-    fixture_init(&run.fx, 4 * KIB);
+    bool often = seed % 4 == 0;
+    fixture_init(&run.fx, often ? 400 * KIB : 4 * KIB); /* the zeros end inside it, or with it */
     run.fx.options.unsynced = true;
     rng_seeded_init(&run.rng, seed);
+    run.syncs_often = often;
     run.fx.entry_bytes = 60;
     run.count = 1;
     run.term = 1;
