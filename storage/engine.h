@@ -184,6 +184,11 @@ void engine_snapshot_free(struct engine *engine, struct snapshot *snapshot);
 enum status engine_get(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
                        struct slice key, struct buf *value, struct error *err) MUST_USE;
 
+/* Whether there is a value; it is not copied. Of a key that is not there the filters say so as a
+ * rule, and nothing is read. CORRUPT and failed reads: *out is false, and says nothing. */
+enum status engine_exists(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
+                          struct slice key, bool *out, struct error *err) MUST_USE;
+
 /* As engine_get at the present, for the writer's thread: takes no lock and no reference. */
 enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struct slice key,
                                  struct buf *value, struct error *err) MUST_USE;

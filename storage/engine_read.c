@@ -40,8 +40,19 @@ void engine_snapshot_free(struct engine *engine, struct snapshot *snapshot)
     alloc_free(engine->alloc, snapshot);
 }
 
+/* NULL: the value is not wanted. */
+static void clear(struct buf *value)
+{
+    if (value != NULL) {
+        buf_clear(value);
+    }
+}
+
 static enum status copy_value(struct slice found, struct buf *value, struct error *err)
 {
+    if (value == NULL) {
+        return STATUS_OK;
+    }
     buf_append_slice(value, found);
     if (buf_failed(value)) {
         buf_clear(value);
@@ -93,7 +104,7 @@ static enum status get_from_view(const struct view *view, const struct snapshot 
                                  struct buf *value, struct error *err)
 {
     CHECK(keyspace < view->active->count);
-    buf_clear(value);
+    clear(value);
     struct floor floor = engine_floor_at(view, snapshot, keyspace, sequence);
     if (floor_hides(&floor, key)) {
         return STATUS_NOT_FOUND;
@@ -109,12 +120,12 @@ static enum status get_from_view(const struct view *view, const struct snapshot 
     if (result == LOOKUP_ABSENT) {
         enum status status = get_from_tables(view, sequence, keyspace, key, &result, value, err);
         if (status != STATUS_OK) {
-            buf_clear(value);
+            clear(value);
             return status;
         }
     }
     if (result != LOOKUP_FOUND) {
-        buf_clear(value);
+        clear(value);
         return STATUS_NOT_FOUND;
     }
     return STATUS_OK;
@@ -139,8 +150,9 @@ static void end_lookup(struct engine *engine, uint64_t began_ns, enum status sta
     }
 }
 
-enum status engine_get(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
-                       struct slice key, struct buf *value, struct error *err)
+static enum status look_up(struct engine *engine, const struct snapshot *snapshot,
+                           unsigned keyspace, struct slice key, struct buf *value,
+                           struct error *err)
 {
     uint64_t began_ns = begin_lookup(engine);
     struct view *view = engine_view_acquire(engine);
@@ -151,6 +163,21 @@ enum status engine_get(struct engine *engine, const struct snapshot *snapshot, u
     view_unref(view);
     end_lookup(engine, began_ns, status);
     return status;
+}
+
+enum status engine_get(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
+                       struct slice key, struct buf *value, struct error *err)
+{
+    CHECK(value != NULL);
+    return look_up(engine, snapshot, keyspace, key, value, err);
+}
+
+enum status engine_exists(struct engine *engine, const struct snapshot *snapshot, unsigned keyspace,
+                          struct slice key, bool *out, struct error *err)
+{
+    enum status status = look_up(engine, snapshot, keyspace, key, NULL, err);
+    *out = status == STATUS_OK;
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struct slice key,

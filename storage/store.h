@@ -12,7 +12,8 @@
  * Life of a write: batches that come while others are written wait, and one of their threads
  * then writes them all: as one group of the log, with one fdatasync if any of them asked for
  * it, then one after the other into the memtables. It writes the log itself, at once: a write
- * into the system's cache is not worth waking a thread for.
+ * into the system's cache is not worth waking a thread for. In a store with a KEYSPACE_APPEND
+ * batches are written one by one, since each must be checked against the one before it.
  *
  * Threads
  * - Any thread calls what is here, but store_open and store_close.
