@@ -226,7 +226,8 @@ static struct engine *new_engine(struct alloc *alloc, const struct engine_option
     edit_init(&engine->flush_edit, alloc);
     mutex_init(&engine->pick_mutex);
     rate_limit_init(&engine->rate, options->write_bytes_per_second);
-    codec_memory_init(&engine->codec_memory, options->clock);
+    codec_memory_init(&engine->codec_memory,
+                      options->clock == NULL ? clock_system() : options->clock);
     for (size_t i = 0; i < KEYSPACES_MAX; i++) {
         buf_init(&engine->append_last[i], alloc, KEYSPACE_KEY_BYTES_MAX);
     }

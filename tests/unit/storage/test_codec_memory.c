@@ -60,8 +60,10 @@ static void flushes_share_samples(void **state)
     run.options.l0_trigger = 9;
     run.options.l0_slowdown = 20;
     run.options.l0_stop = 20;
+    run.options.clock = NULL; /* the system's */
     engine_run_open(&run, 1);
     rng_seeded_init(&rng, 1);
+    assert_non_null(codec_memory_get(&run.engine->codec_memory, KS_META, false).clock);
     for (uint32_t i = 0; i < SAMPLE_INTERVAL_MIN; i++) {
         flush_one_block(&run, &rng.rng, i);
         struct codec_adaptive seen = codec_memory_get(&run.engine->codec_memory, KS_META, false);
