@@ -24,11 +24,13 @@ static enum status remove_manifests(struct backup *backup, size_t count, struct 
         if (status == STATUS_OK) {
             status = fs_unlink(backup->directory.fs, backup->path, err);
         }
-        backup->made.removed += status == STATUS_OK;
     }
     /* A manifest that a crash brings back must find its files. */
-    return status == STATUS_OK ? fs_sync_dir(backup->directory.fs, backup->directory.path, err)
-                               : status;
+    if (status == STATUS_OK) {
+        status = fs_sync_dir(backup->directory.fs, backup->directory.path, err);
+    }
+    backup->made.removed = status == STATUS_OK ? count : 0;
+    return status;
 }
 
 /* What the manifests name that are there now. */

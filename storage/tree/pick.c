@@ -113,6 +113,19 @@ static bool level0_is_due(const struct version *version, const struct pick_optio
     return version_bytes(version, keyspace, 0) >= below;
 }
 
+/* Of all its tables, whoever has taken them, unless damage keeps them from being merged. */
+static bool all_level0_is_due(const struct version *version, const struct pick_options *options,
+                              unsigned keyspace)
+{
+    size_t count = version_count(version, keyspace, 0);
+    if (count == 0 || !level0_is_due(version, options, keyspace, count)) {
+        return false;
+    }
+    struct pick pick = {.keyspace = keyspace};
+    pick_level0_tables(version, &pick);
+    return are_all(version, &pick, is_sound);
+}
+
 /* 1 or more: due. */
 static double urgency(const struct version *version, const struct pick_options *options,
                       unsigned keyspace, unsigned level)
@@ -453,9 +466,8 @@ uint64_t pick_debt(const struct version *version, const struct pick_options *opt
     for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
         bool appends = options->keyspaces[keyspace].layout == KEYSPACE_APPEND;
         unsigned top = appends ? KEYSPACE_FRESH_LEVEL : 0;
-        size_t count = version_count(version, keyspace, top);
-        if (appends ? count >= options->l0_trigger
-                    : level0_is_due(version, options, keyspace, count)) {
+        if (appends ? version_count(version, keyspace, top) >= options->l0_trigger
+                    : all_level0_is_due(version, options, keyspace)) {
             debt += version_bytes(version, keyspace, top);
         }
         for (unsigned level = 1; !appends && level < TREE_LEVELS - 1; level++) {
@@ -469,18 +481,12 @@ uint64_t pick_debt(const struct version *version, const struct pick_options *opt
 
 bool pick_level0_is_due(const struct version *version, const struct pick_options *options)
 {
-    for (unsigned keyspace = 0; keyspace < options->keyspace_count; keyspace++) {
-        size_t count = version_count(version, keyspace, 0);
-        if (count > 0 && options->keyspaces[keyspace].layout == KEYSPACE_LEVELED &&
-            level0_is_due(version, options, keyspace, count)) {
-            struct pick pick = {.keyspace = keyspace};
-            pick_level0_tables(version, &pick);
-            if (are_all(version, &pick, is_sound)) {
-                return true;
-            }
-        }
+    bool due = false;
+    for (unsigned keyspace = 0; keyspace < options->keyspace_count && !due; keyspace++) {
+        due = options->keyspaces[keyspace].layout == KEYSPACE_LEVELED &&
+              all_level0_is_due(version, options, keyspace);
     }
-    return false;
+    return due;
 }
 
 struct pick_level0 pick_level0(const struct version *version,

@@ -311,6 +311,7 @@ static void test_pick_level0_that_pays(void **state)
     assert_true(pick_level0_is_due(version, &pick_options));
     table_file_note_damage(version_at(version, 1, 1, 0));
     assert_false(pick_level0_is_due(version, &pick_options));
+    assert_int_equal(pick_debt(version, &pick_options), 0);
     version_release(version);
     fixture_release(&fixture);
 }
