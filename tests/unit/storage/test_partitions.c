@@ -7,9 +7,9 @@
 #include "partitions_model.h"
 
 #ifdef __SANITIZE_ADDRESS__
-enum { SEEDS = 6, CRASHES = 30 };
+enum { SEEDS = 6, CRASHES = 60 };
 #else
-enum { SEEDS = 16, CRASHES = 80 };
+enum { SEEDS = 16, CRASHES = 200 };
 #endif
 
 static void check_snapshots(struct pm_world *world, struct rng *rng)
@@ -120,12 +120,14 @@ static void check_reopened(struct pm_world *world, struct rng *rng)
 }
 
 /* After a power failure at any changing call the store is that of some seal, floor and all: what
- * that seal's floor does not hide was not dropped. */
+ * that seal's floor does not hide was not dropped. ESTREAT_CRASHES: how many stores. */
 static void test_crashes(void **state)
 {
     (void)state;
     uint64_t seed = test_seed();
-    for (uint64_t store = 0; store < CRASHES; store++) {
+    const char *wanted = getenv("ESTREAT_CRASHES");
+    uint64_t stores = wanted == NULL ? CRASHES : strtoull(wanted, NULL, 10);
+    for (uint64_t store = 0; store < stores; store++) {
         struct rng_seeded seeded;
         struct pm_world world;
         rng_seeded_init(&seeded, seed + store);
