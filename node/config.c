@@ -174,7 +174,7 @@ static bool set_node(struct parse *parse, const char *name, const char *value)
 static bool set_milliseconds(struct parse *parse, const char *name, const char *value,
                              uint32_t *out)
 {
-    uint64_t number;
+    uint64_t number = 0;
     if (!copy_number(parse, name, value, 10, 60000, &number)) {
         return false;
     }
