@@ -5,6 +5,7 @@
  *
  *   NAME_driver                      ESTREAT_FUZZ_RUNS inputs, from seed ESTREAT_SEED
  *   NAME_driver --write-seeds DIR    the inputs to begin with, as files, for libFuzzer
+ *   NAME_driver --bytes-max          how long an input may be
  */
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ enum { RUNS = 8000 };
 #else
 enum { RUNS = 20000 };
 #endif
-enum { SEEDS_MAX = 32, INPUT_BYTES_MAX = 16384 };
+enum { SEEDS_MAX = 32 };
 
 static struct buf seeds[SEEDS_MAX];
 static unsigned seed_count;
@@ -43,15 +44,27 @@ static void show_input(int number)
     (void)raise(number);
 }
 
+/* libFuzzer would cut what is longer, and never see its end. */
+static void check_length(const struct buf *seed)
+{
+    if (seed->length > FUZZ_INPUT_BYTES_MAX) {
+        (void)fprintf(stderr,
+                      "seed %u has %zu bytes, and an input %lu at most: raise that in fuzz.h\n",
+                      seed_count, seed->length, FUZZ_INPUT_BYTES_MAX);
+        exit(EXIT_FAILURE);
+    }
+}
+
 static void load_seeds(void)
 {
     bool more = true;
     while (more) {
         CHECK(seed_count < SEEDS_MAX);
         struct buf *seed = &seeds[seed_count];
-        buf_init(seed, alloc_default(), INPUT_BYTES_MAX);
+        buf_init(seed, alloc_default(), 1UL << 20);
         more = fuzz_seed(seed_count, seed);
         CHECK(!buf_failed(seed));
+        check_length(seed);
         seed_count += more ? 1 : 0;
     }
     CHECK(seed_count > 0);
@@ -163,8 +176,13 @@ int main(int argc, char **argv)
     log_set_level(LOG_OFF);
     (void)signal(SIGABRT, show_input);
     (void)signal(SIGSEGV, show_input);
-    buf_init(&input, alloc_default(), INPUT_BYTES_MAX);
+    buf_init(&input, alloc_default(), FUZZ_INPUT_BYTES_MAX);
     load_seeds();
+    if (argc == 2 && strcmp(argv[1], "--bytes-max") == 0) {
+        (void)printf("%lu\n", FUZZ_INPUT_BYTES_MAX);
+        release_seeds();
+        return EXIT_SUCCESS;
+    }
     int result = argc == 3 && strcmp(argv[1], "--write-seeds") == 0 ? write_seeds(argv[2])
                  : argc == 2                                        ? run_hex(argv[1])
                                                                     : run_many();

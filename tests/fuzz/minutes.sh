@@ -22,7 +22,8 @@ for name in "$@"; do
     corpus=build/fuzz/corpus/$name
     mkdir -p "$corpus" build/fuzz/found
     "build/fuzz/tests/${name}_driver" --write-seeds "$corpus"
-    "build/fuzz/tests/fuzz_$name" "${limit[@]}" -max_len=8192 -print_final_stats=1 -verbosity=0 \
-        -artifact_prefix="build/fuzz/found/$name-" "$corpus" 2>&1 | grep -v '^INFO' || failed=1
+    bytes_max=$("build/fuzz/tests/${name}_driver" --bytes-max)
+    "build/fuzz/tests/fuzz_$name" "${limit[@]}" -max_len="$bytes_max" \
+        -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/found/$name-" "$corpus" 2>&1 | grep -v '^INFO' || failed=1
 done
 exit "$failed"
