@@ -4,7 +4,7 @@
  */
 #include "storage/table/block.h"
 #include "fuzz.h"
-#include "storage/table/table_format.h"
+#include "golden_block.h"
 
 /* No walk has more steps than the block has bytes: each entry takes three at least. */
 static size_t walk(struct block_iter *iter, bool forward, size_t steps_max)
@@ -53,33 +53,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* The index, the properties and the blocks of a golden table, as far as they are raw. */
+/* The index, the properties and the first data block of a golden table whose blocks are raw. */
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    static const uint64_t offsets[] = {0, 1, 2};
-    if (n >= sizeof offsets / sizeof offsets[0]) {
+    static const enum golden_block blocks[] = {GOLDEN_INDEX, GOLDEN_PROPERTIES, GOLDEN_DATA};
+    if (n >= sizeof blocks / sizeof blocks[0]) {
         return false;
     }
-    struct buf table;
-    struct table_footer footer;
-    buf_init(&table, alloc_default(), 1UL << 20);
-    fuzz_golden("table_v1_none.sst", &table);
-    CHECK(table_footer_decode(table.data + table.length - TABLE_FOOTER_BYTES, table.length, &footer,
-                              NULL) == STATUS_OK);
-    struct block_handle handle = n == 0 ? footer.index : footer.properties;
-    if (n == 2) {
-        /* The first data block ends where its checksum holds. */
-        handle = (struct block_handle){.length = TABLE_BLOCK_TRAILER_BYTES + 1};
-        struct slice contents;
-        uint8_t codec = 0;
-        while (table_block_unseal(slice_of(table.data, (size_t)handle.length), footer.file_number,
-                                  0, &contents, &codec, NULL) != STATUS_OK) {
-            handle.length++;
-            CHECK(handle.length < table.length);
-        }
-    }
     buf_put_u8(out, 0);
-    buf_append(out, table.data + handle.offset, handle.length - TABLE_BLOCK_TRAILER_BYTES);
-    buf_release(&table);
+    golden_block("table_v1_none.sst", blocks[n], out);
     return true;
 }

@@ -15,8 +15,9 @@
 #include "storage/inspect/stats.h"
 #include "storage/inspect/verify.h"
 
-/* Input: a byte, the lengths of CURRENT (1) and of the manifest (2), then these, then the table. */
-enum { LENGTHS_BYTES = 4 };
+/* Input: a byte, whose second bit says which number the table has, for its blocks say it, too; the
+ * lengths of CURRENT (1) and of the manifest (2); then these, then the table. */
+enum { LENGTHS_BYTES = 4, TABLE_2 = 2 };
 
 static void seal_manifest(uint8_t *file, size_t size)
 {
@@ -93,29 +94,54 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memory_fs_init(&memory);
     memory_fs_add(&memory, "CURRENT", slice_of(at, current));
     memory_fs_add(&memory, "MANIFEST-000001", slice_of(at + current, manifest));
-    memory_fs_add(&memory, "000006.sst", slice_of(at + current + manifest, left - manifest));
+    memory_fs_add(&memory, (data[0] & TABLE_2) != 0 ? "000002.sst" : "000006.sst",
+                  slice_of(at + current + manifest, left - manifest));
     use(&memory);
     alloc_free(alloc_default(), bytes);
     return 0;
 }
 
+/* The table of the golden store of each version, as test_store_golden.c has it. */
+static void add_table_1(struct edit *full, uint64_t table_bytes)
+{
+    uint8_t smallest[64];
+    uint8_t largest[64];
+    size_t low = internal_key_put(smallest, slice_of_string("golden/000"), 69, KEY_PUT);
+    size_t high = internal_key_put(largest, slice_of_string("golden/023"), 92, KEY_DELETE);
+    edit_add_table(full, 0, 0, 6, table_bytes, 24, slice_of(smallest, low),
+                   slice_of(largest, high));
+}
+
+/* With times, and a floor in its middle. */
+static void add_table_2(struct edit *full, uint64_t table_bytes)
+{
+    static const struct time_bounds times = {
+        .known = true, .smallest = 1699999999999995500, .largest = 1700000000000004000};
+    uint8_t position[8];
+    uint8_t smallest[64];
+    uint8_t largest[64];
+    put_be64(position, 0);
+    size_t low = internal_key_put(smallest, slice_of(position, sizeof position), 1, KEY_PUT);
+    put_be64(position, 5);
+    size_t high = internal_key_put(largest, slice_of(position, sizeof position), 6, KEY_PUT);
+    edit_add_table(full, 1, KEYSPACE_FRESH_LEVEL, 2, table_bytes, 6, slice_of(smallest, low),
+                   slice_of(largest, high));
+    edit_set_times(full, &times);
+    put_be64(position, 3);
+    edit_set_floor(full, 1, slice_of(position, sizeof position));
+}
+
 /* A store of two keyspaces, the table in one of them. */
-static void put_manifest(struct buf *out, uint64_t table_bytes)
+static void put_manifest(struct buf *out, int version, uint64_t table_bytes)
 {
     static const struct keyspace_options keyspaces[] = {
         {.name = "keyed", .layout = KEYSPACE_LEVELED},
         {.name = "growing", .layout = KEYSPACE_APPEND}};
     const struct manifest_options options = {
         .alloc = alloc_default(), .dir = "m", .keyspaces = keyspaces, .keyspace_count = 2};
-    uint8_t smallest[64];
-    uint8_t largest[64];
     struct edit full;
     edit_init(&full, alloc_default());
-    /* As the golden store has it: see test_store_golden.c. */
-    size_t low = internal_key_put(smallest, slice_of_string("golden/000"), 69, KEY_PUT);
-    size_t high = internal_key_put(largest, slice_of_string("golden/023"), 92, KEY_DELETE);
-    edit_add_table(&full, 0, 0, 6, table_bytes, 24, slice_of(smallest, low),
-                   slice_of(largest, high));
+    version == 1 ? add_table_1(&full, table_bytes) : add_table_2(&full, table_bytes);
     full.full = true;
     full.has_seal = true;
     full.seal_count = 3;
@@ -126,22 +152,25 @@ static void put_manifest(struct buf *out, uint64_t table_bytes)
     edit_release(&full);
 }
 
+/* Of each version: a store whose only table is there, and the golden one, that names more. */
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    if (n > 1) {
-        return false;
-    }
+    int version = n < 2 ? 1 : 2;
     struct buf manifest;
     struct buf table;
+    if (n > 3) {
+        return false;
+    }
     buf_init(&manifest, alloc_default(), 1UL << 20);
     buf_init(&table, alloc_default(), 1UL << 20);
-    fuzz_golden("store_v1/000006.sst", &table);
-    if (n == 0) {
-        put_manifest(&manifest, table.length);
+    fuzz_golden(version == 1 ? "store_v1/000006.sst" : "store_v2/000002.sst", &table);
+    if (n % 2 == 0) {
+        put_manifest(&manifest, version, table.length);
     } else {
-        fuzz_golden("store_v1/MANIFEST-000001", &manifest);
+        fuzz_golden(version == 1 ? "store_v1/MANIFEST-000001" : "store_v2/MANIFEST-000001",
+                    &manifest);
     }
-    buf_put_u8(out, 1);
+    buf_put_u8(out, (uint8_t)(1 | (version == 1 ? 0 : TABLE_2)));
     buf_put_u8(out, (uint8_t)strlen("MANIFEST-000001\n"));
     buf_put_le16(out, (uint16_t)manifest.length);
     buf_append_slice(out, slice_of_string("MANIFEST-000001\n"));

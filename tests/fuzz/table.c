@@ -175,10 +175,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 bool fuzz_seed(unsigned n, struct buf *out)
 {
-    static const char *const names[] = {"store_v1/000002.sst", "store_v1/000003.sst",
-                                        "table_v1_none.sst",   "table_v1_lz4.sst",
-                                        "table_v1_zstd.sst",   "store_v1/000006.sst",
-                                        "table_v3_zstd.sst",   "table_v1_two_levels.sst"};
+    static const char *const names[] = {
+        "store_v1/000002.sst", "store_v1/000003.sst",     "table_v1_none.sst",
+        "table_v1_lz4.sst",    "table_v1_zstd.sst",       "store_v1/000006.sst",
+        "table_v3_zstd.sst",   "table_v1_two_levels.sst", "table_v1_times.sst",
+        "table_v2_none.sst",   "table_v2_lz4.sst",        "table_v2_zstd.sst",
+        "store_v2/000002.sst", "store_v2/000003.sst"};
     if (n >= sizeof names / sizeof names[0]) {
         return false;
     }
