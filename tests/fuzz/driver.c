@@ -3,7 +3,8 @@
  * The driver: runs a target on what it begins with and on mutations of that, without
  * libFuzzer. A failure prints the input in hex; `NAME_driver HEX` runs that one again.
  *
- *   NAME_driver                      ESTREAT_FUZZ_RUNS inputs, from seed ESTREAT_SEED
+ *   NAME_driver                      what it begins with, and mutations, from seed ESTREAT_SEED:
+ *                                    ESTREAT_FUZZ_RUNS, or RUNS and as many as two seconds allow
  *   NAME_driver --write-seeds DIR    the inputs to begin with, as files, for libFuzzer
  *   NAME_driver --bytes-max          how long an input may be
  */
@@ -12,20 +13,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "fuzz.h"
+#include "seeds.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { RUNS = 8000 };
 #else
 enum { RUNS = 20000 };
 #endif
-enum { SEEDS_MAX = 32 };
+#define TIME_NS UINT64_C(2000000000)
 
-static struct buf seeds[SEEDS_MAX];
-static unsigned seed_count;
+static struct seeds seeds;
 static struct buf input;
 
 /* Called when all is lost: nothing but writes. */
@@ -44,49 +46,15 @@ static void show_input(int number)
     (void)raise(number);
 }
 
-/* libFuzzer would cut what is longer, and never see its end. */
-static void check_length(const struct buf *seed)
-{
-    if (seed->length > FUZZ_INPUT_BYTES_MAX) {
-        (void)fprintf(stderr,
-                      "seed %u has %zu bytes, and an input %lu at most: raise that in fuzz.h\n",
-                      seed_count, seed->length, FUZZ_INPUT_BYTES_MAX);
-        exit(EXIT_FAILURE);
-    }
-}
-
-static void load_seeds(void)
-{
-    bool more = true;
-    while (more) {
-        CHECK(seed_count < SEEDS_MAX);
-        struct buf *seed = &seeds[seed_count];
-        buf_init(seed, alloc_default(), 1UL << 20);
-        more = fuzz_seed(seed_count, seed);
-        CHECK(!buf_failed(seed));
-        check_length(seed);
-        seed_count += more ? 1 : 0;
-    }
-    CHECK(seed_count > 0);
-}
-
-static void release_seeds(void)
-{
-    for (unsigned i = 0; i <= seed_count && i < SEEDS_MAX; i++) {
-        buf_release(&seeds[i]);
-    }
-    buf_release(&input);
-}
-
 static int write_seeds(const char *dir)
 {
-    for (unsigned i = 0; i < seed_count; i++) {
+    for (unsigned i = 0; i < seeds.count; i++) {
         char path[PATH_BYTES_MAX];
         char name[16];
         struct error err = ERROR_INIT;
-        (void)snprintf(name, sizeof name, "seed-%02u", i);
+        (void)snprintf(name, sizeof name, "seed-%03u", i);
         if (path_join(path, dir, name, &err) != STATUS_OK ||
-            fs_replace_file(fs_posix(), dir, path, buf_slice(&seeds[i]), &err) != STATUS_OK) {
+            fs_replace_file(fs_posix(), dir, path, buf_slice(&seeds.of[i]), &err) != STATUS_OK) {
             (void)fprintf(stderr, "%s\n", err.text);
             return EXIT_FAILURE;
         }
@@ -149,25 +117,38 @@ static int run_hex(const char *text)
     return LLVMFuzzerTestOneInput(input.data, input.length);
 }
 
+/* Half of all begin with a golden one: the corpus is of many that stop early. */
+static const struct buf *choose(struct rng *rng)
+{
+    return &seeds.of[rng_below(rng, rng_below(rng, 2) == 0 ? seeds.golden : seeds.count)];
+}
+
+static void run_one(uint64_t i, struct rng *rng)
+{
+    const struct buf *from = i < seeds.count ? &seeds.of[i] : choose(rng);
+    buf_clear(&input);
+    buf_append_slice(&input, buf_slice(from));
+    if (i >= seeds.count) {
+        mutate(rng);
+    }
+    (void)LLVMFuzzerTestOneInput(input.data, input.length);
+}
+
 static int run_many(void)
 {
     const char *wanted = getenv("ESTREAT_FUZZ_RUNS");
     const char *replay = getenv("ESTREAT_SEED");
     uint64_t runs = wanted == NULL ? RUNS : strtoull(wanted, NULL, 10);
     uint64_t seed = replay == NULL ? rng_u64(rng_system()) : strtoull(replay, NULL, 10);
+    uint64_t end_ns = clock_monotonic_ns(clock_system()) + (wanted == NULL ? TIME_NS : 0);
     struct rng_seeded rng;
+    uint64_t i = 0;
     (void)printf("seed %llu\n", (unsigned long long)seed);
     rng_seeded_init(&rng, seed);
-    for (uint64_t i = 0; i < runs; i++) {
-        const struct buf *from = &seeds[i < seed_count ? i : rng_below(&rng.rng, seed_count)];
-        buf_clear(&input);
-        buf_append_slice(&input, buf_slice(from));
-        if (i >= seed_count) {
-            mutate(&rng.rng);
-        }
-        (void)LLVMFuzzerTestOneInput(input.data, input.length);
+    while (i < runs || i < seeds.count || clock_monotonic_ns(clock_system()) < end_ns) {
+        run_one(i++, &rng.rng);
     }
-    (void)printf("%llu inputs\n", (unsigned long long)runs);
+    (void)printf("%llu inputs\n", (unsigned long long)i);
     return EXIT_SUCCESS;
 }
 
@@ -177,15 +158,15 @@ int main(int argc, char **argv)
     (void)signal(SIGABRT, show_input);
     (void)signal(SIGSEGV, show_input);
     buf_init(&input, alloc_default(), FUZZ_INPUT_BYTES_MAX);
-    load_seeds();
+    seeds_load(&seeds, FUZZ_TARGET);
     if (argc == 2 && strcmp(argv[1], "--bytes-max") == 0) {
         (void)printf("%lu\n", FUZZ_INPUT_BYTES_MAX);
-        release_seeds();
         return EXIT_SUCCESS;
     }
     int result = argc == 3 && strcmp(argv[1], "--write-seeds") == 0 ? write_seeds(argv[2])
                  : argc == 2                                        ? run_hex(argv[1])
                                                                     : run_many();
-    release_seeds();
+    seeds_release(&seeds);
+    buf_release(&input);
     return result;
 }

@@ -58,13 +58,17 @@ struct alloc *fuzz_window_alloc(void)
     return &alloc;
 }
 
+const char *fuzz_source_dir(void)
+{
+    const char *root = getenv("ESTREAT_SOURCE_DIR");
+    return root == NULL ? ESTREAT_SOURCE_ROOT : root;
+}
+
 void fuzz_golden(const char *name, struct buf *out)
 {
     char path[PATH_BYTES_MAX];
     struct error err = ERROR_INIT;
-    const char *root = getenv("ESTREAT_SOURCE_DIR");
-    (void)snprintf(path, sizeof path, "%.3000s/tests/golden/%.200s",
-                   root == NULL ? ESTREAT_SOURCE_ROOT : root, name);
+    (void)snprintf(path, sizeof path, "%.3000s/tests/golden/%.200s", fuzz_source_dir(), name);
     if (fs_read_file(fs_posix(), path, out, &err) != STATUS_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         exit(EXIT_FAILURE);

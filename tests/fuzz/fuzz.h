@@ -34,6 +34,9 @@ struct alloc *fuzz_alloc(void);
  * a sanitizer takes longer to map them than all the rest takes. */
 struct alloc *fuzz_window_alloc(void);
 
+/* The root of the sources: $ESTREAT_SOURCE_DIR, or where this was built. */
+const char *fuzz_source_dir(void);
+
 /* Appends a golden file, "store_v1/CURRENT". Ends the process if it is not there. */
 void fuzz_golden(const char *name, struct buf *out);
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: minutes.sh NAME...: builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each
 # for ESTREAT_FUZZ_SECONDS (60), or ESTREAT_FUZZ_RUNS inputs. What it finds stays in
-# build/fuzz/found, what it learned in build/fuzz/corpus.
+# build/fuzz/found, what it learned in build/fuzz/corpus. To keep what is new of that, few and short:
+#   build/fuzz/tests/fuzz_NAME -merge=1 -max_len=1024 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 command -v clang-14 >/dev/null || {
@@ -24,6 +25,7 @@ for name in "$@"; do
     "build/fuzz/tests/${name}_driver" --write-seeds "$corpus"
     bytes_max=$("build/fuzz/tests/${name}_driver" --bytes-max)
     "build/fuzz/tests/fuzz_$name" "${limit[@]}" -max_len="$bytes_max" \
-        -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/found/$name-" "$corpus" 2>&1 | grep -v '^INFO' || failed=1
+        -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/found/$name-" "$corpus" 2>&1 |
+        grep -v '^INFO' || failed=1
 done
 exit "$failed"
