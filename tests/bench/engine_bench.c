@@ -2,7 +2,8 @@
  *
  * engine_bench: what the engine does by itself, under the names, flags and result lines
  * of RocksDB's db_bench, and with its keys, values and orders of access: see usage().
- * The engine writes to a log of its own (storage/store.h); one leveled keyspace.
+ * The engine writes to a log of its own (storage/store.h); one leveled keyspace, or, which db_bench
+ * has not, one of events as a node's.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -25,6 +26,9 @@ enum {
     VALUES_BYTES = 1 << 20,
     PIECE_BYTES = 100, /* of a value: one half is random, the other repeats it */
     SETTLE_NS = 20000000,
+    EVENT_KEY_BYTES = 8, /* its position */
+    EVENT_TIME_PLACE = 1,
+    EVENT_STEP_NS_MAX = 200000,
 };
 
 /* --- flags --------------------------------------------------------------------------------- */
@@ -46,6 +50,7 @@ static uint64_t seek_nexts = 50;
 static uint64_t seed = 1;
 static uint64_t use_existing_db;
 static uint64_t want_histogram;
+static uint64_t of_events;
 
 static const struct {
     const char *name;
@@ -64,6 +69,7 @@ static const struct {
     {"seed", &seed},
     {"use_existing_db", &use_existing_db},
     {"histogram", &want_histogram},
+    {"events", &of_events},
 };
 
 static const struct {
@@ -87,9 +93,13 @@ static void usage(FILE *to)
           "  readseq readreverse     --reads steps from the first, or the last, key\n"
           "  seekrandom              --reads seeks, with --seek_nexts steps after each\n"
           "  flush compact waitforcompaction stats\n"
+          "  fillevents              a new store of events; --num of them, by one thread\n"
+          "  open                    the store is closed, and opened again; that takes so long\n"
           "--num and --reads are of each thread. What is written is logged, and synced only by\n"
           "fillsync. Checksums are verified by each read from the disk. --histogram=1 prints how\n"
-          "long operations took, in microseconds. Flags and defaults:\n"
+          "long operations took, in microseconds. --events=1: the store has events in place of "
+          "keys, as\n"
+          "fillevents makes them. Flags and defaults:\n"
           "  --db=DIRECTORY --benchmarks=NAME,... --compression_type=lz4|zstd|none|adaptive\n",
           to);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -226,6 +236,32 @@ static void remove_store(void)
     }
 }
 
+static struct keyspace_options keyed_keyspace(void)
+{
+    enum codec codec = codec_of(compression);
+    return (struct keyspace_options){.name = "default",
+                                     .layout = KEYSPACE_LEVELED,
+                                     .bloom_bits = (unsigned)bloom_bits,
+                                     .block_bytes = block_size,
+                                     .codec_new = codec,
+                                     .codec_old = codec};
+}
+
+/* As node/keyspaces.c has it. */
+static struct keyspace_options events_keyspace(void)
+{
+    return (struct keyspace_options){.name = "events",
+                                     .layout = KEYSPACE_APPEND,
+                                     .block_bytes = 16 * KIB,
+                                     .codec_new = CODEC_LZ4,
+                                     .codec_old = CODEC_ZSTD,
+                                     .zstd_level_old = 1,
+                                     .block_bytes_old = 48 * KIB,
+                                     .columns_old = true,
+                                     .timed = true,
+                                     .number_place = EVENT_TIME_PLACE};
+}
+
 static void open_store(bool fresh)
 {
     struct error err = ERROR_INIT;
@@ -237,13 +273,7 @@ static void open_store(bool fresh)
     if (fresh && use_existing_db == 0) {
         remove_store();
     }
-    enum codec codec = codec_of(compression);
-    struct keyspace_options keyspace = {.name = "default",
-                                        .layout = KEYSPACE_LEVELED,
-                                        .bloom_bits = (unsigned)bloom_bits,
-                                        .block_bytes = block_size,
-                                        .codec_new = codec,
-                                        .codec_old = codec};
+    struct keyspace_options keyspace = of_events != 0 ? events_keyspace() : keyed_keyspace();
     struct store_options options = {.dir = db,
                                     .engine = {.memtable_bytes = write_buffer_size,
                                                .block_cache_bytes = cache_size,
@@ -321,6 +351,31 @@ static void do_write(struct worker *worker)
         batch_put(&batch, 0, name, next_value(worker));
         must(store_write(store, &batch, synced, &err), &err);
         count(worker, name.length + value_size);
+    }
+    batch_release(&batch);
+}
+
+/* A byte, the time, then the value: positions rise by one, times by up to 200 us. */
+static void do_write_events(struct worker *worker)
+{
+    struct error err = ERROR_INIT;
+    struct batch batch;
+    uint64_t time_ns = UINT64_C(1700000000000000000);
+    batch_init(&batch, alloc_default());
+    for (uint64_t position = 0; position < num; position++) {
+        uint8_t key[EVENT_KEY_BYTES];
+        struct slice value = next_value(worker);
+        put_be64(key, position);
+        time_ns += rng_below(&worker->rng.rng, EVENT_STEP_NS_MAX);
+        batch_clear(&batch);
+        uint8_t *to = batch_put_space(&batch, 0, slice_of(key, sizeof key),
+                                      EVENT_TIME_PLACE + TIME_BYTES + value.length);
+        CHECK(to != NULL);
+        memset(to, 0, EVENT_TIME_PLACE);
+        put_le64(to + EVENT_TIME_PLACE, time_ns);
+        memcpy(to + EVENT_TIME_PLACE + TIME_BYTES, value.data, value.length);
+        must(store_write(store, &batch, false, &err), &err);
+        count(worker, sizeof key + EVENT_TIME_PLACE + TIME_BYTES + value.length);
     }
     batch_release(&batch);
 }
@@ -436,6 +491,12 @@ static void do_compact(void)
     must(store_compact(store, &err), &err);
 }
 
+/* Its log is written again into memtables: what was not flushed. */
+static void do_open(void)
+{
+    open_store(false);
+}
+
 static void do_stats(void)
 {
     struct buf text;
@@ -457,6 +518,8 @@ struct workload {
     bool synced;
     bool missing;
     bool counts_found;
+    bool events;  /* the store is of events from then on */
+    bool reopens; /* begins with the store closed */
 };
 
 static const struct workload workloads[] = {
@@ -473,6 +536,8 @@ static const struct workload workloads[] = {
     {.name = "compact", .once = do_compact},
     {.name = "waitforcompaction", .once = do_wait},
     {.name = "stats", .once = do_stats},
+    {.name = "fillevents", .each = do_write_events, .fresh = true, .events = true},
+    {.name = "open", .once = do_open, .reopens = true},
 };
 
 static const struct workload *running;
@@ -511,7 +576,8 @@ static void print_latencies(struct worker *sum)
 {
     double average = (double)sum->busy_ns / 1e3 / (double)sum->done;
     double variance = sum->squares_us / (double)sum->done - average * average;
-    printf("Microseconds per %s:\n", running->each == do_write ? "write" : "read");
+    printf("Microseconds per %s:\n",
+           running->each == do_write || running->events ? "write" : "read");
     printf("Count: %" PRIu64 " Average: %.4f  StdDev: %.2f\n", sum->done, average,
            sqrt(variance < 0 ? 0 : variance));
     printf("Min: %" PRIu64 "  Median: %.4f  Max: %" PRIu64 "\n", sum->least_ns / 1000,
@@ -563,7 +629,19 @@ static void run(const struct workload *workload)
     synced = workload->synced;
     missing = workload->missing;
     key_count = synced && num >= 1000 ? num / 1000 : num;
-    open_store(workload->fresh);
+    if (workload->events) {
+        of_events = 1;
+    }
+    if (of_events != 0 && (thread_count > 1 || (workload->each != NULL && !workload->events))) {
+        wrong_usage(
+            "a store of events is filled by one thread, and then opened, flushed, compacted");
+    }
+    if (workload->reopens) {
+        store_close(store);
+        store = NULL;
+    } else {
+        open_store(workload->fresh);
+    }
     uint64_t began = now_ns();
     if (workload->each != NULL) {
         run_threads();
