@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: minutes.sh NAME...: builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each
 # for ESTREAT_FUZZ_SECONDS (60), or ESTREAT_FUZZ_RUNS inputs. What it finds stays in
-# build/fuzz/found, what it learned in build/fuzz/corpus. To keep what is new of that, few and short:
-#   build/fuzz/tests/fuzz_NAME -merge=1 -max_len=1024 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
+# build/fuzz/found, what it learned in build/fuzz/corpus. To keep the least of that which says all:
+#   fuzz_NAME -set_cover_merge=1 -use_counters=0 -max_len=1024 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 command -v clang-14 >/dev/null || {

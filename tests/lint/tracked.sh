@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Nothing that a build makes is tracked, and nothing binary but what tests/golden keeps.
+# Nothing that a build makes is tracked, and nothing binary but what tests/golden and tests/fuzz keep.
 set -euo pipefail
 git rev-parse --is-inside-work-tree >/dev/null 2>&1 || {
     echo "skipped: not a git checkout"
