@@ -108,7 +108,7 @@ bench() {
     shift 4
     seed=$((seed + 1))
     common=(--key_size=16 --value_size=300 --compression_type=lz4 --bloom_bits=10
-        --cache_size=$cache_bytes --write_buffer_size=$memtable_bytes --num="$keys" "$@")
+        --cache_size="$cache_bytes" --write_buffer_size="$memtable_bytes" --num="$keys" "$@")
     if [ "$side" = rocksdb ]; then
         set -- db_bench --db="$dir" --benchmarks="$names" --compression_ratio=0.5 \
             --verify_checksum=true --disable_wal=false --max_background_jobs=2 \
