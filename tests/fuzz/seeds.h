@@ -3,8 +3,8 @@
  * Seeds: the inputs that a target's driver begins with: those that the target makes of golden files
  * (fuzz_seed), then the files of tests/fuzz/corpus/NAME, by name.
  *
- * What is in that corpus: inputs that libFuzzer found on the way to 10^7 executions, as few and as
- * short as reach what all reached (-merge=1), and such as once showed a bug.
+ * What is in that corpus: inputs that libFuzzer found, few and short, which reach what all reached
+ * and golden files do not (minutes.sh says how that is made), and such as once showed a bug.
  */
 #ifndef ESTREAT_TESTS_FUZZ_SEEDS_H
 #define ESTREAT_TESTS_FUZZ_SEEDS_H
