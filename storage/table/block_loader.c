@@ -90,8 +90,9 @@ static enum status read_stored(struct block_loader *loader, struct block_handle 
             return error_set(err, STATUS_CORRUPT, "file ends within the block");
         }
     }
-    *stored =
-        slice_of(loader->window.data + (handle.offset - loader->window_offset), handle.length);
+    /* A damaged footer's block of no bytes is in any window, also in one that was never filled. */
+    *stored = slice_from(buf_slice(&loader->window), handle.offset - loader->window_offset);
+    stored->length = handle.length;
     return STATUS_OK;
 }
 
