@@ -255,15 +255,30 @@ static void failed_syncs_are_final(void **state)
     fs_faulty_release(&faulty);
 }
 
-/* A little of everything. How many batches were acknowledged is in the fixture. */
-static enum status work(struct store_alone *fx)
+/* Little is written, so that each call can have its turn; it is sealed and merged the more often.
+ */
+static void begin_small(uint64_t seed)
 {
+    alone_init(&fixture, seed);
+    fixture.options.engine.memtable_bytes = 16 * KIB;
+    fixture.options.engine.l0_trigger = 2;
+    fixture.options.engine.table_bytes = 64 * KIB;
+}
+
+/* A little of everything. How many batches were acknowledged is in the fixture; *synced: how many
+ * of them are told to be safe from a crash of the machine. */
+static enum status work(struct store_alone *fx, uint64_t *synced)
+{
+    *synced = 0;
     enum status status = alone_try_open(fx);
-    for (unsigned i = 0; i < 150 && status == STATUS_OK; i++) {
-        status = alone_try_write(fx, i % 10 == 9);
-        if (status == STATUS_OK && i == 80) {
+    for (unsigned i = 0; i < 40 && status == STATUS_OK; i++) {
+        bool sync = i % 10 == 9;
+        status = alone_try_write(fx, sync);
+        if (status == STATUS_OK && i == 23) {
             status = store_flush(fx->store, &fx->err);
+            sync = true;
         }
+        *synced = status == STATUS_OK && sync ? fx->written : *synced;
         (void)executor_manual_step(&fx->executor);
     }
     return status;
@@ -286,29 +301,50 @@ static void expect_prefix(struct store_alone *fx, uint64_t at_least)
     assert_content(store_engine(fx->store), NULL, &model);
 }
 
+/* Whether call `n` was reached. The store ends with its process, or with the machine, which loses
+ * whatever was not synced. */
+static bool one_call_fails(uint64_t n, bool machine)
+{
+    struct fs_faulty faulty;
+    uint64_t synced = 0;
+    begin_small(9);
+    fs_faulty_init(&faulty, fixture.options.fs);
+    fixture.options.fs = &faulty.fs;
+    fs_faulty_arm(&faulty, (struct fs_fault){.at = n});
+    enum status status = work(&fixture, &synced);
+    bool hit = fs_faulty_hit(&faulty) > 0;
+    assert_true(hit || status == STATUS_OK);
+    assert_true(hit || synced == fixture.written);
+    if (!hit) {
+        struct engine_stats stats;
+        engine_stats(store_engine(fixture.store), &stats);
+        assert_true(stats.flushes > 1 && stats.compactions > 0);
+    }
+    if (machine) {
+        alone_crash(&fixture, 0, true);
+    } else {
+        alone_close(&fixture);
+    }
+    fixture.options.fs = fs_crash_fs(fixture.crash);
+    alone_open(&fixture);
+    expect_prefix(&fixture, machine ? synced : fixture.written);
+    alone_release(&fixture);
+    fs_faulty_release(&faulty);
+    return hit;
+}
+
 /* Each call to the file system fails once: no false success, no leak; a second opening finds all
  * that was acknowledged. */
 static void each_call_fails_once(void **state)
 {
     (void)state;
-    for (uint64_t n = 0;; n += 1 + n / 60) {
-        struct fs_faulty faulty;
-        alone_init(&fixture, 9);
-        fs_faulty_init(&faulty, fixture.options.fs);
-        fixture.options.fs = &faulty.fs;
-        fs_faulty_arm(&faulty, (struct fs_fault){.at = n});
-        enum status status = work(&fixture);
-        bool hit = fs_faulty_hit(&faulty) > 0;
-        assert_true(hit || status == STATUS_OK);
-        alone_close(&fixture);
-        fixture.options.fs = fs_crash_fs(fixture.crash);
-        alone_open(&fixture);
-        expect_prefix(&fixture, fixture.written);
-        alone_release(&fixture);
-        fs_faulty_release(&faulty);
-        if (!hit) {
-            break;
+    for (unsigned machine = 0; machine < 2; machine++) {
+        uint64_t n = 0;
+        while (one_call_fails(n, machine == 1)) {
+            n++;
         }
+        print_message("%llu calls\n", (unsigned long long)n);
+        assert_true(n > 200);
     }
 }
 
@@ -318,12 +354,15 @@ static void each_allocation_fails_once(void **state)
     (void)state;
     struct fail_alloc fail;
     fail_alloc_init(&fail);
-    for (uint64_t n = 0;; n += 1 + n / 40) {
-        alone_init(&fixture, 10);
+    bool hit = true;
+    uint64_t n = 0;
+    for (; hit; n++) {
+        uint64_t synced = 0;
+        begin_small(10);
         fixture.options.alloc = &fail.alloc;
         fail_alloc_arm(&fail, n);
-        enum status status = work(&fixture);
-        bool hit = fail_alloc_hit(&fail);
+        enum status status = work(&fixture, &synced);
+        hit = fail_alloc_hit(&fail);
         fail_alloc_arm(&fail, FAIL_ALLOC_NEVER);
         assert_true(hit || status == STATUS_OK);
         alone_close(&fixture);
@@ -332,10 +371,9 @@ static void each_allocation_fails_once(void **state)
         expect_prefix(&fixture, fixture.written);
         alone_release(&fixture);
         assert_int_equal(fail_alloc_blocks(&fail), 0);
-        if (!hit) {
-            break;
-        }
     }
+    print_message("%llu allocations\n", (unsigned long long)n);
+    assert_true(n > 500);
     fail_alloc_release(&fail);
 }
 
