@@ -195,6 +195,7 @@ static void test_truncation(void **state)
         if (length < ends[0]) {
             assert_status(status, STATUS_CORRUPT, &err);
             assert_non_null(strstr(err.text, "MANIFEST-000001"));
+            assert_non_null(strstr(err.text, " at ")); /* the offset */
             continue;
         }
         assert_ok(status, &err);
