@@ -54,13 +54,17 @@ extend_by_instruction(uint32_t crc, const uint8_t *data, size_t length)
 }
 #endif
 
+uint32_t crc32c_extend_by_table(uint32_t crc, const void *data, size_t length)
+{
+    return ~extend_by_table(~crc, data, length);
+}
+
 uint32_t crc32c_extend(uint32_t crc, const void *data, size_t length)
 {
-    crc = ~crc;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2")) {
-        return ~extend_by_instruction(crc, data, length);
+        return ~extend_by_instruction(~crc, data, length);
     }
 #endif
-    return ~extend_by_table(crc, data, length);
+    return crc32c_extend_by_table(crc, data, length);
 }

@@ -13,4 +13,7 @@
  * crc32c_extend(0, "123456789") is 0xe3069283. */
 uint32_t crc32c_extend(uint32_t crc, const void *data, size_t length);
 
+/* The same on any processor, and slower: what crc32c_extend does without the instruction. */
+uint32_t crc32c_extend_by_table(uint32_t crc, const void *data, size_t length);
+
 #endif

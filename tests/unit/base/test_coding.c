@@ -181,6 +181,26 @@ static void test_crc32c_vectors(void **state)
     assert_true(crc32c_extend(0, bytes, sizeof bytes) == 0x46dd794e);
 }
 
+/* By the processor's instruction, where it has one, and by the table: the same. */
+static void test_crc32c_forms(void **state)
+{
+    (void)state;
+    struct rng_seeded rng;
+    uint8_t bytes[300] = {0};
+    rng_seeded_init(&rng, test_seed());
+    assert_true(crc32c_extend_by_table(0, "123456789", 9) == 0xe3069283);
+    for (int i = 0; i < 20000; i++) {
+        for (size_t at = 0; at < 16; at++) {
+            bytes[rng_below(&rng.rng, sizeof bytes)] = (uint8_t)rng_below(&rng.rng, 256);
+        }
+        size_t begin = (size_t)rng_below(&rng.rng, 16);
+        size_t length = (size_t)rng_below(&rng.rng, sizeof bytes - begin + 1);
+        uint32_t crc = (uint32_t)rng_u64(&rng.rng);
+        assert_true(crc32c_extend(crc, bytes + begin, length) ==
+                    crc32c_extend_by_table(crc, bytes + begin, length));
+    }
+}
+
 /* In pieces or at once, aligned or not, and against the definition bit by bit. */
 static void test_crc32c_pieces(void **state)
 {
@@ -220,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_cursor_done_wants_all),
         cmocka_unit_test(test_slice_compare),
         cmocka_unit_test(test_crc32c_vectors),
+        cmocka_unit_test(test_crc32c_forms),
         cmocka_unit_test(test_crc32c_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
