@@ -4,10 +4,9 @@
  */
 #include "storage/engine_metrics.h"
 
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "engine_run.h"
+#include "metrics_lines.h"
 
 static void begin(struct engine_run *run)
 {
@@ -16,34 +15,12 @@ static void begin(struct engine_run *run)
     engine_run_open(run, 1);
 }
 
-/* The value after `name` and a space, in text whose lines were checked. Fails if it is not there.
- */
 static double value_of(struct engine *engine, const char *name)
 {
     struct buf text;
-    char *end_of_name = NULL;
-    double value = 0;
     buf_init(&text, alloc_default(), 1 * MIB);
     engine_metrics_write(engine, &text);
-    buf_put_u8(&text, 0);
-    assert_false(buf_failed(&text));
-    for (char *line = (char *)text.data; *line != '\0'; line = strchr(line, '\n') + 1) {
-        assert_int_equal(strncmp(line, "estreat_storage_", 16), 0);
-        char *space = strchr(line, ' ');
-        char *end_of_value = NULL;
-        assert_non_null(space);
-        double found = strtod(space + 1, &end_of_value);
-        assert_ptr_equal(end_of_value, strchr(line, '\n'));
-        if ((size_t)(space - line - 16) == strlen(name) &&
-            strncmp(line + 16, name, strlen(name)) == 0) {
-            end_of_name = space;
-            value = found;
-        }
-    }
-    if (end_of_name == NULL) {
-        print_message("no line of %s in:\n%s", name, (const char *)text.data);
-    }
-    assert_non_null(end_of_name);
+    double value = metrics_value(&text, name);
     buf_release(&text);
     return value;
 }

@@ -2,6 +2,8 @@
  *
  * The log as its owner sees it: what is appended comes back, also after reopening.
  */
+#include "metrics_lines.h"
+#include "storage/wal/metrics.h"
 #include "wal_fixture.h"
 
 /* A new directory gives an empty log that says so. */
@@ -354,6 +356,41 @@ static void test_metrics(void **state)
     fixture_release(&fx);
 }
 
+/* Each of them is a line, and sizes of groups are no times. */
+static void test_metrics_as_text(void **state)
+{
+    (void)state;
+    struct wal_fixture fx;
+    struct buf text;
+    fixture_init(&fx, 0);
+    fixture_open(&fx);
+    buf_init(&text, alloc_default(), 1 * MIB);
+    fixture_append(&fx, 1, 11, 1);
+    fixture_commit(&fx);
+    fixture_append(&fx, 11, 14, 1);
+    fixture_commit(&fx);
+    struct wal_metrics *metrics = wal_metrics(fx.wal);
+    wal_metrics_write(metrics, &text);
+    assert_true(metrics_value(&text, "wal_entries_total") == 13);
+    assert_true(metrics_value(&text, "wal_bytes_total") == (double)counter_get(&metrics->bytes));
+    assert_true(metrics_value(&text, "wal_segments_made_total") ==
+                (double)counter_get(&metrics->segments_made));
+    assert_true(metrics_value(&text, "wal_segments_recycled_total") == 0);
+    assert_true(metrics_value(&text, "wal_group_entries{quantile=\"0.5\"}") == 3);
+    assert_true(metrics_value(&text, "wal_group_entries{quantile=\"1\"}") == 10);
+    assert_true(metrics_value(&text, "wal_group_entries_sum") == 13);
+    assert_true(metrics_value(&text, "wal_group_entries_count") == 2);
+    assert_true(metrics_value(&text, "wal_group_bytes_count") == 2);
+    assert_true(metrics_value(&text, "wal_group_bytes_sum") ==
+                metrics_value(&text, "wal_bytes_total"));
+    assert_true(metrics_value(&text, "wal_fdatasync_seconds_count") == 2);
+    double slowest = (double)histogram_quantile(&metrics->fdatasync_ns, 1) / (double)NS_PER_S;
+    double said = metrics_value(&text, "wal_fdatasync_seconds{quantile=\"1\"}");
+    assert_true(said - slowest < 1e-9 && slowest - said < 1e-9);
+    buf_release(&text);
+    fixture_release(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_metrics_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
