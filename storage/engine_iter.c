@@ -15,6 +15,7 @@
 #define READAHEAD_BYTES (512 * KIB)
 
 struct engine_iter {
+    struct engine *engine; /* for its metrics */
     struct alloc *alloc;
     struct view *view;
     uint64_t sequence;
@@ -142,6 +143,7 @@ enum status engine_iter_new(struct engine *engine, const struct snapshot *snapsh
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for an iterator");
     }
     counter_add(&engine->metrics.iterators, 1);
+    iter->engine = engine;
     iter->alloc = engine->alloc;
     buf_init(&iter->begin, engine->alloc, KEYSPACE_KEY_BYTES_MAX);
     buf_init(&iter->end, engine->alloc, KEYSPACE_KEY_BYTES_MAX);
@@ -316,7 +318,7 @@ static bool seek_merge(struct engine_iter *iter, struct slice user, uint64_t seq
     return true;
 }
 
-void engine_iter_seek(struct engine_iter *iter, struct slice key)
+static void seek_to(struct engine_iter *iter, struct slice key)
 {
     struct slice begin = buf_slice(&iter->begin);
     if (seek_merge(iter, slice_compare(key, begin) < 0 ? begin : key, iter->sequence)) {
@@ -324,10 +326,10 @@ void engine_iter_seek(struct engine_iter *iter, struct slice key)
     }
 }
 
-void engine_iter_seek_first(struct engine_iter *iter)
+static void seek_first(struct engine_iter *iter)
 {
     if (iter->begin.length > 0) {
-        engine_iter_seek(iter, buf_slice(&iter->begin));
+        seek_to(iter, buf_slice(&iter->begin));
         return;
     }
     iter->failure.status = STATUS_OK;
@@ -335,7 +337,7 @@ void engine_iter_seek_first(struct engine_iter *iter)
     find_forward(iter, false);
 }
 
-void engine_iter_seek_before(struct engine_iter *iter, struct slice key)
+static void seek_before(struct engine_iter *iter, struct slice key)
 {
     struct slice end = buf_slice(&iter->end);
     if (end.length > 0 && slice_compare(end, key) < 0) {
@@ -352,15 +354,53 @@ void engine_iter_seek_before(struct engine_iter *iter, struct slice key)
     find_backward(iter);
 }
 
-void engine_iter_seek_last(struct engine_iter *iter)
+static void seek_last(struct engine_iter *iter)
 {
     if (iter->end.length > 0) {
-        engine_iter_seek_before(iter, buf_slice(&iter->end));
+        seek_before(iter, buf_slice(&iter->end));
         return;
     }
     iter->failure.status = STATUS_OK;
     iter_seek_to_last(iter->merge);
     find_backward(iter);
+}
+
+static uint64_t begin_seek(struct engine_iter *iter)
+{
+    return metrics_sample_begin(&iter->engine->metrics.seeks, iter->engine->options.clock);
+}
+
+static void end_seek(struct engine_iter *iter, uint64_t began_ns)
+{
+    metrics_sample_end(&iter->engine->metrics.seek_ns, iter->engine->options.clock, began_ns);
+}
+
+void engine_iter_seek(struct engine_iter *iter, struct slice key)
+{
+    uint64_t began_ns = begin_seek(iter);
+    seek_to(iter, key);
+    end_seek(iter, began_ns);
+}
+
+void engine_iter_seek_first(struct engine_iter *iter)
+{
+    uint64_t began_ns = begin_seek(iter);
+    seek_first(iter);
+    end_seek(iter, began_ns);
+}
+
+void engine_iter_seek_before(struct engine_iter *iter, struct slice key)
+{
+    uint64_t began_ns = begin_seek(iter);
+    seek_before(iter, key);
+    end_seek(iter, began_ns);
+}
+
+void engine_iter_seek_last(struct engine_iter *iter)
+{
+    uint64_t began_ns = begin_seek(iter);
+    seek_last(iter);
+    end_seek(iter, began_ns);
 }
 
 void engine_iter_next(struct engine_iter *iter)

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "storage/engine_internal.h"
 #include "storage/metrics_text.h"
+#include "storage/tree/shape.h"
 
 static const char *const stall_names[ENGINE_STALLS] = {
     [STALL_LEVEL0_SLOWDOWN] = "level0_slowdown",
@@ -20,58 +21,43 @@ const char *engine_stall_name(enum engine_stall stall)
     return stall_names[stall];
 }
 
-/* Places that a lookup or a scan of the keyspace has to look at: each table of level 0, and each
- * level below that is not empty. */
-static size_t sorted_runs(const struct version *version, unsigned keyspace)
+static void put_levels(const struct version *version, unsigned keyspace, const char *name,
+                       struct buf *out)
 {
-    size_t runs = version_count(version, keyspace, 0);
-    for (unsigned level = 1; level < TREE_LEVELS; level++) {
-        runs += version_count(version, keyspace, level) > 0 ? 1 : 0;
+    for (unsigned level = 0; level < TREE_LEVELS; level++) {
+        uint64_t bytes = version_bytes(version, keyspace, level);
+        if (bytes > 0) {
+            metrics_text_put(out, "level_bytes{keyspace=\"%s\",level=\"%u\"} %" PRIu64, name, level,
+                             bytes);
+            metrics_text_put(out, "level_tables{keyspace=\"%s\",level=\"%u\"} %zu", name, level,
+                             version_count(version, keyspace, level));
+        }
     }
-    return runs;
 }
 
-/* The lowest level has each key once, so what lies above it is what a merge of all could save. */
-static uint64_t lowest_bytes(const struct version *version, unsigned keyspace)
-{
-    unsigned level = TREE_LEVELS - 1;
-    while (level > 0 && version_count(version, keyspace, level) == 0) {
-        level--;
-    }
-    return version_bytes(version, keyspace, level);
-}
-
+/* Space amplification is that of the leveled keyspaces; dead bytes tell of the others. */
 static void put_shape(struct engine *engine, struct buf *out)
 {
     struct view *view = engine_view_acquire(engine);
+    struct shape leveled = {.runs = 0};
     size_t runs_most = 0;
-    uint64_t lowest = 0;
-    uint64_t all = 0;
     for (unsigned keyspace = 0; keyspace < engine->options.keyspace_count; keyspace++) {
-        size_t runs = sorted_runs(view->version, keyspace);
-        runs_most = runs > runs_most ? runs : runs_most;
-        bool leveled = engine->keyspaces[keyspace].layout == KEYSPACE_LEVELED;
-        lowest += leveled ? lowest_bytes(view->version, keyspace) : 0;
-        if (!leveled) {
-            metrics_text_put(
-                out, "dead_bytes{keyspace=\"%s\"} %" PRIu64, engine->keyspaces[keyspace].name,
-                pick_dead_bytes(view->version, keyspace, version_floor(view->version, keyspace)));
+        const struct keyspace_options *options = &engine->keyspaces[keyspace];
+        struct shape shape = shape_of(view->version, keyspace, options->layout);
+        runs_most = shape.runs > runs_most ? shape.runs : runs_most;
+        if (options->layout == KEYSPACE_LEVELED) {
+            leveled.bytes += shape.bytes;
+            leveled.live_bytes += shape.live_bytes;
+        } else {
+            metrics_text_put(out, "dead_bytes{keyspace=\"%s\"} %" PRIu64, options->name,
+                             shape.bytes - shape.live_bytes);
         }
-        for (unsigned level = 0; level < TREE_LEVELS; level++) {
-            uint64_t bytes = version_bytes(view->version, keyspace, level);
-            all += leveled ? bytes : 0;
-            if (bytes > 0) {
-                metrics_text_put(out, "level_bytes{keyspace=\"%s\",level=\"%u\"} %" PRIu64,
-                                 engine->keyspaces[keyspace].name, level, bytes);
-                metrics_text_put(out, "level_tables{keyspace=\"%s\",level=\"%u\"} %zu",
-                                 engine->keyspaces[keyspace].name, level,
-                                 version_count(view->version, keyspace, level));
-            }
-        }
+        put_levels(view->version, keyspace, options->name, out);
     }
     view_unref(view);
     metrics_text_put(out, "read_amplification %zu", runs_most);
-    metrics_text_put(out, "space_amplification %.3f", metrics_ratio(all, lowest));
+    metrics_text_put(out, "space_amplification %.3f",
+                     metrics_ratio(leveled.bytes, leveled.live_bytes));
 }
 
 static void put_work(struct engine_metrics *metrics, struct buf *out)
@@ -79,6 +65,7 @@ static void put_work(struct engine_metrics *metrics, struct buf *out)
     metrics_text_count(out, "lookups_total", counter_get(&metrics->lookups));
     metrics_text_count(out, "lookups_found_total", counter_get(&metrics->lookups_found));
     metrics_text_count(out, "iterators_total", counter_get(&metrics->iterators));
+    metrics_text_count(out, "seeks_total", counter_get(&metrics->seeks));
     metrics_text_count(out, "writes_total", counter_get(&metrics->writes));
     metrics_text_count(out, "written_entries_total", counter_get(&metrics->written_entries));
     metrics_text_count(out, "written_bytes_total", counter_get(&metrics->written_bytes));
@@ -107,6 +94,7 @@ static void put_work(struct engine_metrics *metrics, struct buf *out)
 static void put_times(struct engine_metrics *metrics, struct buf *out)
 {
     metrics_text_seconds(out, "lookup", "", &metrics->lookup_ns);
+    metrics_text_seconds(out, "seek", "", &metrics->seek_ns);
     metrics_text_seconds(out, "write", "", &metrics->write_ns);
     metrics_text_seconds(out, "flush", "", &metrics->flush_ns);
     metrics_text_seconds(out, "compaction", "", &metrics->compaction_ns);

@@ -2,13 +2,14 @@
  *
  * Engine metrics: what an engine has done since it was opened, beside what it holds (struct
  * engine_stats): operations, how long they took, and what the writer waited for. Any thread bumps
- * them without a lock. Of lookups and writes one of METRICS_SAMPLE is timed, since reading the
- * clock costs a hundredth of one; of everything else each.
+ * them without a lock. Of lookups, seeks and writes one of METRICS_SAMPLE is timed, since reading
+ * the clock costs a hundredth of one; of everything else each.
  */
 #ifndef ESTREAT_STORAGE_ENGINE_METRICS_H
 #define ESTREAT_STORAGE_ENGINE_METRICS_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 
 #define METRICS_SAMPLE 16U
@@ -25,6 +26,7 @@ struct engine_metrics {
     struct counter lookups;
     struct counter lookups_found;
     struct counter iterators;
+    struct counter seeks;  /* of iterators, to a key or an end */
     struct counter writes; /* batches */
     struct counter written_entries;
     struct counter written_bytes; /* keys and values */
@@ -39,6 +41,7 @@ struct engine_metrics {
     struct counter partitions_rewritten; /* partly below */
     struct counter partition_bytes_rewritten;
     struct histogram lookup_ns; /* sampled */
+    struct histogram seek_ns;   /* sampled */
     struct histogram write_ns;  /* sampled, waiting included */
     struct histogram flush_ns;  /* from begin to durable */
     struct histogram compaction_ns;
@@ -47,6 +50,21 @@ struct engine_metrics {
 
 /* "level0_slowdown" ... */
 const char *engine_stall_name(enum engine_stall stall);
+
+/* Counts one of what is sampled. Returns when it began; 0: this one is not timed. */
+static inline uint64_t metrics_sample_begin(struct counter *counter, struct clock *clock)
+{
+    uint64_t before = atomic_fetch_add_explicit(&counter->value, 1, memory_order_relaxed);
+    return before % METRICS_SAMPLE == 0 ? clock_monotonic_ns(clock) : 0;
+}
+
+static inline void metrics_sample_end(struct histogram *histogram, struct clock *clock,
+                                      uint64_t began_ns)
+{
+    if (began_ns != 0) {
+        histogram_record(histogram, clock_monotonic_ns(clock) - began_ns);
+    }
+}
 
 struct engine;
 

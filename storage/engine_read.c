@@ -131,12 +131,9 @@ static enum status get_from_view(const struct view *view, const struct snapshot 
     return STATUS_OK;
 }
 
-/* Counts a lookup that begins. Returns when it did, 0: this one is not timed. */
 static uint64_t begin_lookup(struct engine *engine)
 {
-    uint64_t before =
-        atomic_fetch_add_explicit(&engine->metrics.lookups.value, 1, memory_order_relaxed);
-    return before % METRICS_SAMPLE == 0 ? clock_monotonic_ns(engine->options.clock) : 0;
+    return metrics_sample_begin(&engine->metrics.lookups, engine->options.clock);
 }
 
 static void end_lookup(struct engine *engine, uint64_t began_ns, enum status status)
@@ -144,10 +141,7 @@ static void end_lookup(struct engine *engine, uint64_t began_ns, enum status sta
     if (status == STATUS_OK) {
         counter_add(&engine->metrics.lookups_found, 1);
     }
-    if (began_ns != 0) {
-        histogram_record(&engine->metrics.lookup_ns,
-                         clock_monotonic_ns(engine->options.clock) - began_ns);
-    }
+    metrics_sample_end(&engine->metrics.lookup_ns, engine->options.clock, began_ns);
 }
 
 static enum status look_up(struct engine *engine, const struct snapshot *snapshot,
