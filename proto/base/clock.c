@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -33,4 +34,15 @@ struct clock *clock_system(void)
         .realtime_ns = system_realtime_ns,
     };
     return &system_clock;
+}
+
+const char *clock_text(char out[CLOCK_TEXT_BYTES], uint64_t realtime_ns)
+{
+    struct tm parts;
+    time_t seconds = (time_t)(realtime_ns / NS_PER_S);
+    if (gmtime_r(&seconds, &parts) == NULL ||
+        strftime(out, CLOCK_TEXT_BYTES, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+        memcpy(out, "?", 2);
+    }
+    return out;
 }

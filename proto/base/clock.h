@@ -29,4 +29,10 @@ static inline uint64_t clock_realtime_ns(struct clock *clock)
     return clock->realtime_ns(clock);
 }
 
+#define CLOCK_TEXT_BYTES 24
+
+/* A time of realtime_ns as people read it, "2026-11-26T14:25:17Z"; "?" if it has no such form.
+ * Returns `out`. */
+const char *clock_text(char out[CLOCK_TEXT_BYTES], uint64_t realtime_ns);
+
 #endif

@@ -76,13 +76,7 @@ static void show(const struct backup_read *read, struct report *report)
     uint64_t bytes = 0;
     uint64_t made = 0;
     size_t linked = 0;
-    char when[32] = "?";
-    struct tm parts;
-    time_t seconds = (time_t)(manifest->made_at_ns / NS_PER_S);
-    if (gmtime_r(&seconds, &parts) == NULL ||
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-        memcpy(when, "?", 2);
-    }
+    char when[CLOCK_TEXT_BYTES];
     for (size_t i = 0; i < backup_file_count(manifest); i++) {
         struct backup_file file = backup_file_at(manifest, i);
         bytes += file.bytes;
@@ -92,9 +86,9 @@ static void show(const struct backup_read *read, struct report *report)
     (void)fprintf(report->lines,
                   "backup number=%" PRIu64 " made=%s kind=%s tables=%zu linked=%zu bytes=%" PRIu64
                   " own_bytes=%" PRIu64 " seals=%" PRIu64 " sequence=%" PRIu64 "\n",
-                  manifest->number, when, manifest->full ? "full" : "increment",
-                  backup_file_count(manifest), linked, bytes, made, read->state.seal_count,
-                  read->state.last_sequence);
+                  manifest->number, clock_text(when, manifest->made_at_ns),
+                  manifest->full ? "full" : "increment", backup_file_count(manifest), linked, bytes,
+                  made, read->state.seal_count, read->state.last_sequence);
 }
 
 static void show_files(const struct backup_manifest *manifest, struct report *report)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "metrics_lines.h"
+#include "storage/metrics.h"
 #include "store_alone_fixture.h"
 #include "testlib/fail_alloc.h"
 #include "testlib/fs_faulty.h"
@@ -53,6 +55,34 @@ static void syncs_cover_what_was_before(void **state)
         alone_expect(&fixture);
         alone_release(&fixture);
     }
+}
+
+/* One text has both the engine's metrics and the log's, and says when; the log's bytes are part of
+ * what writing costs. */
+static void metrics_are_one_text(void **state)
+{
+    (void)state;
+    struct buf text;
+    buf_init(&text, alloc_default(), STORAGE_METRICS_BYTES_MAX);
+    alone_init(&fixture, 3);
+    alone_open(&fixture);
+    alone_write(&fixture, 300, false);
+    assert_ok(store_flush(fixture.store, &fixture.err), &fixture.err);
+    storage_metrics_write(store_engine(fixture.store), store_log_metrics(fixture.store),
+                          1764167117 * NS_PER_S, &text);
+    const char *first = "# as of 2025-11-26T14:25:17Z\n";
+    assert_memory_equal(text.data, first, strlen(first));
+    double user = metrics_value(&text, "written_bytes_total");
+    double tables = metrics_value(&text, "flush_bytes_written_total") +
+                    metrics_value(&text, "compaction_bytes_written_total");
+    double log = metrics_value(&text, "wal_bytes_total");
+    double without = metrics_value(&text, "write_amplification") - tables / user;
+    double with = metrics_value(&text, "write_amplification_with_log") - (tables + log) / user;
+    assert_true(user > 0 && tables > 0 && log > user);
+    assert_true(without < 0.001 && without > -0.001);
+    assert_true(with < 0.001 && with > -0.001);
+    alone_release(&fixture);
+    buf_release(&text);
 }
 
 /* The log is purged of what is in tables. */
@@ -384,6 +414,7 @@ int main(void)
         cmocka_unit_test(batches_survive_a_closing),
         cmocka_unit_test(syncs_cover_what_was_before),
         cmocka_unit_test(flushes_purge_the_log),
+        cmocka_unit_test(metrics_are_one_text),
         cmocka_unit_test(large_batches_are_whole),
         cmocka_unit_test(refused_batches_leave_nothing),
         cmocka_unit_test(second_openings_are_refused),
