@@ -18,7 +18,8 @@ void storage_metrics_write(struct engine *engine, struct wal_metrics *wal, uint6
     engine_metrics_write(engine, out);
     wal_metrics_write(wal, out);
     uint64_t disk = counter_get(&metrics->flush_bytes_written) +
-                    counter_get(&metrics->compaction_bytes_written) + counter_get(&wal->bytes);
+                    counter_get(&metrics->compaction_bytes_written) + counter_get(&wal->bytes) +
+                    counter_get(&wal->zero_bytes);
     metrics_text_put(out, "write_amplification_with_log %.3f",
                      metrics_ratio(disk, counter_get(&metrics->written_bytes)));
 }

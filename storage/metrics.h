@@ -13,6 +13,7 @@
 #define ESTREAT_STORAGE_METRICS_H
 
 #include "base/buf.h"
+#include "base/limits.h"
 
 #define STORAGE_METRICS_FILE "metrics"
 #define STORAGE_METRICS_BYTES_MAX (1 * MIB)

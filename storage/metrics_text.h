@@ -11,12 +11,12 @@
 
 #include "base/buf.h"
 #include "base/metrics.h"
+#include "base/status.h"
 
 #define METRICS_TEXT_PREFIX "estreat_storage_"
 
 /* One line, given without prefix and newline. */
-void metrics_text_put(struct buf *out, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void metrics_text_put(struct buf *out, const char *format, ...) PRINTF_LIKE(2, 3);
 
 void metrics_text_count(struct buf *out, const char *name, uint64_t value);
 

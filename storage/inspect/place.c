@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "storage/metrics.h"
 #include "storage/tree/store_file.h"
 #include "storage/wal/format.h"
 
@@ -39,6 +40,10 @@ static enum status find_parts(struct store_place *place, const char *dir, struct
     }
     if (status == STATUS_OK && !place->has_log) {
         status = look_for(place, dir, "log", place->log, &place->has_log, err);
+    }
+    if (status == STATUS_OK) {
+        status =
+            look_for(place, dir, STORAGE_METRICS_FILE, place->metrics, &place->has_metrics, err);
     }
     return status;
 }

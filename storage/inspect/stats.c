@@ -4,7 +4,10 @@
 #include <inttypes.h>
 
 #include "storage/inspect/tables.h"
+#include "storage/metrics.h"
+#include "storage/metrics_text.h"
 #include "storage/tree/pick.h"
+#include "storage/tree/shape.h"
 #include "storage/wal/walk.h"
 
 /* --- tables -------------------------------------------------------------------------------- */
@@ -103,6 +106,9 @@ static enum status put_keyspace(const struct inspect_tables *tables, unsigned ke
     (void)fprintf(report->lines, "keyspace name=%s layout=%s tables=%" PRIu64, what->name,
                   what->layout == KEYSPACE_APPEND ? "append" : "leveled", all.tables);
     put_sums(report, &all);
+    const struct shape shape = shape_of(tables->version, keyspace, what->layout);
+    (void)fprintf(report->lines, " read_amplification=%zu space_amplification=%.3f", shape.runs,
+                  metrics_ratio(shape.bytes, shape.live_bytes));
     const struct floor *floor = version_floor(tables->version, keyspace);
     if (floor->length > 0) {
         (void)fprintf(report->lines, " dead_bytes=%" PRIu64,
@@ -219,6 +225,26 @@ static enum status put_log(const struct store_place *place, struct report *repor
     return report_end(report, status, &found, err);
 }
 
+/* --- what the node has done ---------------------------------------------------------------- */
+
+/* As the node wrote it; bytes that a terminal might obey are left out. */
+static enum status put_metrics(const struct store_place *place, struct report *report,
+                               struct error *err)
+{
+    struct buf text;
+    struct error found = ERROR_INIT;
+    buf_init(&text, place->alloc, STORAGE_METRICS_BYTES_MAX);
+    enum status status = fs_read_file(place->fs, place->metrics, &text, &found);
+    for (size_t i = 0; i < text.length; i++) {
+        uint8_t byte = text.data[i];
+        if (byte == '\n' || (byte >= ' ' && byte < 0x7f)) {
+            (void)fputc(byte, report->lines);
+        }
+    }
+    buf_release(&text);
+    return report_end(report, status, &found, err);
+}
+
 enum status inspect_stats(const struct store_place *place, struct report *report, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -227,6 +253,9 @@ enum status inspect_stats(const struct store_place *place, struct report *report
     }
     if (status == STATUS_OK && place->has_log) {
         status = put_log(place, report, err);
+    }
+    if (status == STATUS_OK && place->has_metrics) {
+        status = put_metrics(place, report, err);
     }
     return status;
 }

@@ -7,6 +7,7 @@
 #include "storage/inspect/repair.h"
 #include "storage/inspect/stats.h"
 #include "storage/inspect/verify.h"
+#include "storage/metrics.h"
 #include "storage/table/table_format.h"
 #include "store_fixture.h"
 #include "testlib/fs_faulty.h"
@@ -429,7 +430,27 @@ static void stats_count(void **state)
                 : 0;
     }
     assert_int_equal(count_lines(&found, "table "), tables);
+    assert_says(&found, " read_amplification=");
+    assert_says(&found, " space_amplification=1.000"); /* of what only grows */
+    assert_says_not(&found, STORAGE_METRICS_AS_OF);
     end_look(&found);
+}
+
+/* What a node has left behind of its metrics is shown last, and nothing that is no text of it. */
+static void stats_show_metrics(void **state)
+{
+    struct store_fixture *fx = *state;
+    struct look found;
+    store_write_file(fx, "data/metrics",
+                     slice_of_string("# as of 2026-11-26T14:25:17Z\nestreat_storage_x 1\n\033[2J"));
+    look(fx, fx->fs, "data", LOOK_STATS, &found);
+    assert_says(&found, "\n# as of 2026-11-26T14:25:17Z\nestreat_storage_x 1\n[2J");
+    assert_int_equal(count_lines(&found, "keyspace "), KS_COUNT);
+    end_look(&found);
+    look(fx, fx->fs, STORE_TABLES, LOOK_STATS, &found); /* a part of it is no node's directory */
+    assert_says_not(&found, STORAGE_METRICS_AS_OF);
+    end_look(&found);
+    assert_ok(fs_unlink(fx->fs, "data/metrics", &fx->err), &fx->err);
 }
 
 /* --- repair -------------------------------------------------------------------------------- */
@@ -621,6 +642,7 @@ int main(void)
         CASE(dump_takes_single_files),
         CASE(dump_shows_partitions),
         CASE(stats_count),
+        CASE(stats_show_metrics),
         CASE(repair_starts),
         CASE(repair_names_the_only_manifest),
         CASE(repair_leaves_damage),
