@@ -3,6 +3,7 @@
 
 #include "node/apply_thread.h"
 #include "node/backups.h"
+#include "node/metrics_file.h"
 #include "node/peers.h"
 #include "node/replica.h"
 #include "node/replier_rpc.h"
@@ -10,6 +11,7 @@
 #include "node/snapshot_link.h"
 #include "node/turns.h"
 #include "rpc/endpoint.h"
+#include "storage/metrics.h"
 
 #define READER_THREADS 2
 #define ENGINE_THREADS 2
@@ -33,8 +35,9 @@ struct node {
     struct turns *turns;
 
     struct executor *readers;
-    struct backups *backups; /* NULL: none are configured */
-    struct rpc_loop *loop;   /* the clients' */
+    struct backups *backups;      /* NULL: none are configured */
+    struct metrics_file *metrics; /* NULL: it could not be started */
+    struct rpc_loop *loop;        /* the clients' */
     struct rpc_server *server;
     struct service service;
 };
@@ -202,6 +205,23 @@ static enum status open_backups(struct node *node, struct error *err)
     return options.config->dir[0] == '\0' ? STATUS_OK : backups_open(&options, &node->backups, err);
 }
 
+static void write_metrics(void *context, struct buf *out)
+{
+    const struct node *node = context;
+    storage_metrics_write(node->replica->engine, wal_metrics(node->replica->wal),
+                          clock_realtime_ns(node->clock), out);
+}
+
+static void start_metrics(struct node *node)
+{
+    const struct metrics_file_options options = {.alloc = node->alloc,
+                                                 .fs = node->replica->options.fs,
+                                                 .dir = node->config->data,
+                                                 .write = write_metrics,
+                                                 .context = node};
+    node->metrics = metrics_file_start(&options);
+}
+
 static enum status serve(struct node *node, struct error *err)
 {
     enum status status =
@@ -233,6 +253,7 @@ static enum status serve(struct node *node, struct error *err)
     status = register_services(node, err);
     if (status == STATUS_OK) {
         rpc_server_start(node->server);
+        start_metrics(node);
     }
     return status;
 }
@@ -329,6 +350,7 @@ void node_close(struct node *node)
     poll_until(node, have_requests_ended, UINT64_MAX); /* they see that they were cancelled */
     executor_close(node->readers);
     rpc_loop_close(node->loop);
+    metrics_file_stop(node->metrics);
     replica_close(node->replica);
     snapshot_link_rpc_free(node->link);
     alloc_free(node->alloc, node);

@@ -10,12 +10,14 @@
  *   DATA/wal/        the log
  *   DATA/tables/     the engine
  *   DATA/incoming/   a snapshot that is being pulled: see snapshot_install.h
+ *   DATA/metrics     what it has done, for whoever looks: see metrics_file.h
  *   DATA/signing-key, verifier-key, signed-head: see signer.h
  *
  * Threads: the peer loop (sockets, and the driver: Raft, WAL), the client loop
  * (sockets), the applier (state), readers (reading calls), the engine's (flush,
  * compaction), the WAL's io thread, the loader (old entries for members that lag),
- * snapshots (serves this node's, pulls another's), backups if they are configured.
+ * snapshots (serves this node's, pulls another's), backups if they are configured,
+ * metrics (writes the file).
  */
 #ifndef ESTREAT_NODE_NODE_H
 #define ESTREAT_NODE_NODE_H

@@ -74,7 +74,8 @@ enum status fs_read_file(struct fs *fs, const char *path, struct buf *out, struc
     return status;
 }
 
-static enum status write_new(struct fs *fs, const char *path, struct slice data, struct error *err)
+static enum status write_new(struct fs *fs, const char *path, struct slice data, bool sync,
+                             struct error *err)
 {
     struct file *file = NULL;
     enum status status = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &file, err);
@@ -82,15 +83,15 @@ static enum status write_new(struct fs *fs, const char *path, struct slice data,
         return status;
     }
     status = file_write(file, 0, data, err);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && sync) {
         status = file_sync(file, err);
     }
     file_close(file);
     return status;
 }
 
-enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, struct slice data,
-                            struct error *err)
+static enum status replace(struct fs *fs, const char *path, struct slice data, bool sync,
+                           struct error *err)
 {
     static const char suffix[] = ".new";
     char path_new[PATH_BYTES_MAX];
@@ -98,7 +99,7 @@ enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, st
         return error_set(err, STATUS_INVALID_ARGUMENT, "path too long: %.64s...", path);
     }
     (void)snprintf(path_new, sizeof path_new, "%s%s", path, suffix);
-    enum status status = write_new(fs, path_new, data, err);
+    enum status status = write_new(fs, path_new, data, sync, err);
     if (status == STATUS_OK) {
         status = fs_rename(fs, path_new, path, err);
     }
@@ -106,7 +107,19 @@ enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, st
         /* What it leaves behind would do no harm; the first error is the one to tell. */
         enum status ignored = fs_unlink(fs, path_new, NULL);
         (void)ignored;
-        return status;
     }
-    return fs_sync_dir(fs, dir, err);
+    return status;
+}
+
+enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, struct slice data,
+                            struct error *err)
+{
+    enum status status = replace(fs, path, data, true, err);
+    return status == STATUS_OK ? fs_sync_dir(fs, dir, err) : status;
+}
+
+enum status fs_replace_file_unsynced(struct fs *fs, const char *path, struct slice data,
+                                     struct error *err)
+{
+    return replace(fs, path, data, false, err);
 }

@@ -194,4 +194,9 @@ enum status fs_read_file(struct fs *fs, const char *path, struct buf *out,
 enum status fs_replace_file(struct fs *fs, const char *dir, const char *path, struct slice data,
                             struct error *err) MUST_USE;
 
+/* As above, without the syncs: for what nobody misses. Who reads the file sees the old content or
+ * the new one; after a crash of the machine there may be either, part of the new one, or none. */
+enum status fs_replace_file_unsynced(struct fs *fs, const char *path, struct slice data,
+                                     struct error *err) MUST_USE;
+
 #endif

@@ -66,3 +66,14 @@ cluster stop --dir "$work/cluster"
 for node in n1 n2 n3; do
     tail -n 1 "$work/cluster/$node/log" | grep -q '"stopped"' || fail "$node did not stop cleanly"
 done
+
+# What each did is there after its end.
+for node in n1 n2 n3; do
+    estreat-store stats "$work/cluster/$node/data" >"$work/stats"
+    grep -q '^# as of 20' "$work/stats" || fail "$node left no metrics"
+    for name in writes_total flush_seconds_count 'wal_group_bytes{quantile="0.99"}' \
+        'wal_fdatasync_seconds{quantile="0.5"}' write_amplification_with_log; do
+        value=$(sed -n "s/^estreat_storage_$name //p" "$work/stats")
+        awk -v value="${value:-0}" 'BEGIN { exit !(value > 0) }' || fail "$node: $name is ${value:-missing}"
+    done
+done

@@ -40,6 +40,34 @@ static void test_every_call_fails_once(void **state)
     }
 }
 
+/* Without syncs, too; then there are three. */
+static void test_every_unsynced_call_fails_once(void **state)
+{
+    (void)state;
+    struct error err = ERROR_INIT;
+    struct fs_crash *crash = fs_crash_new();
+    struct fs_faulty faulty;
+    fs_faulty_init(&faulty, fs_crash_fs(crash));
+    assert_ok(fs_replace_file(&faulty.fs, "/", "c", slice_of_string("old"), &err), &err);
+    for (uint64_t n = 0; n <= 3; n++) {
+        struct buf buf;
+        buf_init(&buf, alloc_default(), 100);
+        fs_faulty_arm(&faulty, (struct fs_fault){.at = n, .errnum = ENOSPC, .half = true});
+        enum status status =
+            fs_replace_file_unsynced(&faulty.fs, "c", slice_of_string("new"), &err);
+        assert_int_equal(status, n < 3 ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
+        fs_faulty_disarm(&faulty);
+        assert_ok(fs_read_file(&faulty.fs, "c", &buf, &err), &err);
+        assert_true(slice_equal(buf_slice(&buf), slice_of_string(n < 3 ? "old" : "new")));
+        bool left = true;
+        assert_ok(fs_exists(&faulty.fs, "c.new", &left, &err), &err);
+        assert_false(left);
+        buf_release(&buf);
+    }
+    fs_faulty_release(&faulty);
+    fs_crash_free(crash);
+}
+
 /* Kind, number, path and duration of a fault are as told. */
 static void test_choice_of_fault(void **state)
 {
@@ -97,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_call_fails_once),
+        cmocka_unit_test(test_every_unsynced_call_fails_once),
         cmocka_unit_test(test_choice_of_fault),
         cmocka_unit_test(test_half_write),
     };
