@@ -81,7 +81,7 @@ free_ports() {
 
 started_at() { # process $1, in the kernel's ticks; a program that becomes another keeps it
     local stat
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1 # $(<FILE) ends the shell if there is none
     read -ra stat <<<"${stat##*) }"
     printf '%s\n' "${stat[19]}"
 }
@@ -101,7 +101,7 @@ wait_for_end() { # of the process that was node $1
     local pid status
     pid=$(cat "$dir/$1/pid" 2>/dev/null) || return 0
     for _ in $(seq 200); do
-        { status=$(<"/proc/$pid/status"); } 2>/dev/null || return 0
+        status=$(cat "/proc/$pid/status" 2>/dev/null) || return 0
         [[ ! $status =~ State:[[:space:]]*[ZX] || ! $status =~ Threads:[[:space:]]*[01]$'\n' ]] || return 0
         ! readlink "/proc/$pid/exe" >/dev/null 2>&1 || return 0
         sleep 0.05

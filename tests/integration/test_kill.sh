@@ -63,4 +63,9 @@ for w in 1 2; do
 done
 wait_until 60 estreat --timeout 5 audit
 estreat --timeout 60 audit --deep >/dev/null || fail "the deep audit finds a difference"
+
+# A pid that nobody has any more, as after the machine's start, keeps no node from its start.
+cluster kill n1 --dir "$work/cluster"
+printf '999999999\n' >"$work/cluster/n1/pid"
+cluster start-node n1 --dir "$work/cluster" -- "${options[@]}" || fail "a stale pid file"
 cluster stop --dir "$work/cluster"
