@@ -170,24 +170,31 @@ static void end(struct run *run)
     fs_faulty_release(&run->faulty);
 }
 
+/* Does what was begun, to its end. Returns whether something was made to fail; else all is done. */
+static bool try_it(struct run *run)
+{
+    struct engine_stats stats;
+    enum status status = work(&run->world, &stats);
+    bool hit = fs_faulty_hit(&run->faulty) > 0 || fail_alloc_hit(&run->memory);
+    if (!hit) {
+        assert_ok(status, &run->world.err);
+        assert_whole(&run->world, &stats);
+    }
+    end(run);
+    return hit;
+}
+
 static void every_call(struct fs_fault fault, uint64_t at_least)
 {
     bool hit = true;
     uint64_t n = 0;
     for (; hit; n++) {
         struct run run;
-        struct engine_stats stats;
         begin(&run);
         fault.at = n;
         fault.half = n % 2 == 0;
         fs_faulty_arm(&run.faulty, fault);
-        enum status status = work(&run.world, &stats);
-        hit = fs_faulty_hit(&run.faulty) > 0;
-        if (!hit) {
-            assert_ok(status, &run.world.err);
-            assert_whole(&run.world, &stats);
-        }
-        end(&run);
+        hit = try_it(&run);
     }
     print_message("%llu calls\n", (unsigned long long)n);
     assert_true(n > at_least);
@@ -215,16 +222,9 @@ static void each_allocation_fails(void **state)
     uint64_t n = 0;
     for (; hit; n++) {
         struct run run;
-        struct engine_stats stats;
         begin(&run);
         fail_alloc_arm(&run.memory, n);
-        enum status status = work(&run.world, &stats);
-        hit = fail_alloc_hit(&run.memory);
-        if (!hit) {
-            assert_ok(status, &run.world.err);
-            assert_whole(&run.world, &stats);
-        }
-        end(&run);
+        hit = try_it(&run);
     }
     print_message("%llu allocations\n", (unsigned long long)n);
     assert_true(n > 300);
