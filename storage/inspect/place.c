@@ -42,8 +42,7 @@ static enum status find_parts(struct store_place *place, const char *dir, struct
         status = look_for(place, dir, "log", place->log, &place->has_log, err);
     }
     if (status == STATUS_OK) {
-        status =
-            look_for(place, dir, STORAGE_METRICS_FILE, place->metrics, &place->has_metrics, err);
+        status = path_join(place->metrics, dir, STORAGE_METRICS_FILE, err);
     }
     return status;
 }

@@ -235,6 +235,7 @@ static enum status put_metrics(const struct store_place *place, struct report *r
     struct error found = ERROR_INIT;
     buf_init(&text, place->alloc, STORAGE_METRICS_BYTES_MAX);
     enum status status = fs_read_file(place->fs, place->metrics, &text, &found);
+    status = status == STATUS_NOT_FOUND ? STATUS_OK : status;
     for (size_t i = 0; i < text.length; i++) {
         uint8_t byte = text.data[i];
         if (byte == '\n' || (byte >= ' ' && byte < 0x7f)) {
@@ -254,7 +255,7 @@ enum status inspect_stats(const struct store_place *place, struct report *report
     if (status == STATUS_OK && place->has_log) {
         status = put_log(place, report, err);
     }
-    if (status == STATUS_OK && place->has_metrics) {
+    if (status == STATUS_OK && place->metrics[0] != '\0') {
         status = put_metrics(place, report, err);
     }
     return status;
