@@ -9,23 +9,31 @@
 /* Large reads: the inputs are read from end to end once. */
 #define COMPACT_READAHEAD_BYTES (512 * KIB)
 
-/* True if a level below the output may hold the key. It is asked of keys that ascend, so the place
- * in each level only moves on. */
+/* The first table of a level that does not end before the key. It is asked of keys that ascend, so
+ * the place only moves on. */
+static size_t place_in_level(struct compact *compact, unsigned level, struct slice user_key)
+{
+    unsigned keyspace = compact->pick.keyspace;
+    size_t count = version_count(compact->version, keyspace, level);
+    size_t at = compact->below[level];
+    while (
+        at < count &&
+        slice_compare(internal_key_user(version_at(compact->version, keyspace, level, at)->largest),
+                      user_key) < 0) {
+        at++;
+    }
+    compact->below[level] = at;
+    return at;
+}
+
+/* True if a level below the output may hold the key. */
 static bool lies_below(void *context, struct slice user_key)
 {
     struct compact *compact = context;
     unsigned keyspace = compact->pick.keyspace;
     for (unsigned level = compact->pick.level + 2; level < TREE_LEVELS; level++) {
-        size_t count = version_count(compact->version, keyspace, level);
-        size_t at = compact->below[level];
-        while (at < count &&
-               slice_compare(
-                   internal_key_user(version_at(compact->version, keyspace, level, at)->largest),
-                   user_key) < 0) {
-            at++;
-        }
-        compact->below[level] = at;
-        if (at < count &&
+        size_t at = place_in_level(compact, level, user_key);
+        if (at < version_count(compact->version, keyspace, level) &&
             slice_compare(
                 internal_key_user(version_at(compact->version, keyspace, level, at)->smallest),
                 user_key) <= 0) {
@@ -33,6 +41,19 @@ static bool lies_below(void *context, struct slice user_key)
         }
     }
     return false;
+}
+
+/* True if a table of the level below the output ends between the key and the one before it. */
+static bool passes_a_table_below(struct compact *compact, struct slice user_key)
+{
+    unsigned level = compact->pick.level + 2;
+    if (level >= TREE_LEVELS) {
+        return false;
+    }
+    size_t at = place_in_level(compact, level, user_key);
+    bool passes = at != compact->last_below;
+    compact->last_below = at;
+    return passes;
 }
 
 static const struct table_read_options read_options = {
@@ -159,13 +180,14 @@ static enum status put_out(struct compact *compact, struct slice key, struct sli
                            struct error *err)
 {
     uint8_t timeless[INTERNAL_KEY_BYTES_MAX];
+    bool good_end = passes_a_table_below(compact, internal_key_user(key));
     if (internal_key_type(key) == KEY_PUT &&
         retain_is_seen_by_all(&compact->retain, internal_key_sequence(key)) &&
         !lies_below(compact, internal_key_user(key))) {
         size_t length = internal_key_put(timeless, internal_key_user(key), 0, KEY_PUT);
         key = slice_of(timeless, length);
     }
-    return output_add(&compact->output, key, value, err);
+    return output_add(&compact->output, key, value, good_end, err);
 }
 
 /* What is below is not even read. */

@@ -21,6 +21,7 @@ struct compact {
     struct iter *iter; /* NULL for a move */
     bool positioned;
     size_t below[TREE_LEVELS]; /* of each level, the first table that does not end before the key */
+    size_t last_below;         /* of the level below the output, as the last key had it */
     uint64_t read;             /* bytes of entries */
 };
 

@@ -51,7 +51,7 @@ static enum status move(struct flush *flush, size_t *bytes, struct error *err)
         bool keep = false;
         enum status status = retain_next(&flush->retain, key, &keep, err);
         if (status == STATUS_OK && keep) {
-            status = output_add(&flush->output, key, value, err);
+            status = output_add(&flush->output, key, value, false, err);
         }
         if (status != STATUS_OK) {
             return status;

@@ -79,10 +79,10 @@ static enum status remember_key(struct output *output, struct slice user, struct
 }
 
 /* True if the table under way should end before this value. */
-static bool is_full(const struct output *output, struct slice value)
+static bool is_full(const struct output *output, struct slice value, bool good_end)
 {
     uint64_t bytes = table_writer_file_bytes(output->writer);
-    if (bytes >= output->table_bytes) {
+    if (bytes >= (good_end ? output->table_bytes / 2 : output->table_bytes)) {
         return true;
     }
     uint64_t time = 0;
@@ -96,11 +96,11 @@ static bool is_full(const struct output *output, struct slice value)
 }
 
 enum status output_add(struct output *output, struct slice internal_key, struct slice value,
-                       struct error *err)
+                       bool good_end, struct error *err)
 {
     enum status status = STATUS_OK;
     struct slice user = internal_key_user(internal_key);
-    if (output->writer != NULL && is_full(output, value) &&
+    if (output->writer != NULL && is_full(output, value, good_end) &&
         !slice_equal(user, buf_slice(&output->last))) {
         status = output_finish(output, err);
     }

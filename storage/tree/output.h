@@ -48,9 +48,11 @@ void output_init(struct output *output, const struct output_place *place,
                  const struct keyspace_options *keyspace, unsigned keyspace_index, unsigned level,
                  struct edit *edit);
 
-/* Adds the next entry; may finish (and sync) a table before. After an error only release. */
+/* Adds the next entry; may finish (and sync) a table before: one that is full, or from half of that
+ * on if here is a good end, since a table that ends where one of the next level does is merged with
+ * less of it later. After an error only release. */
 enum status output_add(struct output *output, struct slice internal_key, struct slice value,
-                       struct error *err) MUST_USE;
+                       bool good_end, struct error *err) MUST_USE;
 
 /* Finishes the table under way, if there is one. */
 enum status output_finish(struct output *output, struct error *err) MUST_USE;

@@ -340,6 +340,57 @@ static void test_levels(void **state)
     fixture_release(&fixture);
 }
 
+/* True if a table of the level below ends between two neighbours. */
+static bool level_ends_between(const struct table_list *list, const struct engine_table *left,
+                               const struct engine_table *right)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct engine_table *below = &list->tables[i];
+        if (below->level == left->level + 1 && slice_compare(below->largest, left->largest) >= 0 &&
+            slice_compare(below->largest, right->smallest) < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Tables end where one of the next level does, so that they are merged with no part of a
+ * neighbour's share: more than half of the borders within a level lie so, where a few would by
+ * chance. */
+static void test_tables_end_where_those_below_do(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    static struct table_list list;
+    struct rng_seeded rng;
+    rng_seeded_init(&rng, 4);
+    struct model model = {.events = 0};
+    unsigned borders = 0;
+    unsigned shared = 0;
+    fixture_init(&fixture);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 40; i++) {
+            model_put(&model, &fixture.batch, KS_LATEST, (uint32_t)rng_below(&rng.rng, MODEL_KEYS));
+        }
+        settle(&fixture);
+        (void)list_tables(&fixture, KS_LATEST, &list);
+        for (unsigned i = 1; i < list.count; i++) {
+            const struct engine_table *left = &list.tables[i - 1];
+            const struct engine_table *right = &list.tables[i];
+            bool border = left->level == right->level && left->level > 0;
+            if (border && level_ends_between(&list, left, right)) {
+                shared++;
+            }
+            borders += border && left->level < list.tables[list.count - 1].level ? 1 : 0;
+        }
+    }
+    print_message("%u of %u borders are also those of the next level\n", shared, borders);
+    assert_true(borders > 20);
+    assert_true(shared * 2 > borders);
+    assert_content(fixture.engine, NULL, &model);
+    fixture_release(&fixture);
+}
+
 /* A long flush takes many steps, each of which moves a bounded amount; writes and reads go on
  * between any two of them. */
 static void test_steps(void **state)
@@ -387,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_the_lowest_level_has_no_sequences),
         cmocka_unit_test(test_no_sequences_where_nothing_is_below),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_tables_end_where_those_below_do),
         cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
