@@ -152,28 +152,36 @@ static double urgency_of_fresh(const struct version *version, const struct pick_
     return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
 }
 
-/* The oldest table of a level below that can be merged. False: there is none. */
-static bool pick_oldest_table(const struct version *version, struct pick *pick)
+static uint64_t bytes_below(const struct version *version, const struct pick *pick)
+{
+    uint64_t bytes = 0;
+    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
+        bytes += version_at(version, pick->keyspace, pick->level + 1, i)->bytes;
+    }
+    return bytes;
+}
+
+/* The table of a level below that is merged with the least for its size. False: there is none. */
+static bool pick_cheapest_table(const struct version *version, struct pick *pick)
 {
     size_t count = version_count(version, pick->keyspace, pick->level);
-    struct pick oldest = *pick;
+    struct pick cheapest = *pick;
+    double least = 0.0;
     bool found = false;
     for (size_t i = 0; i < count; i++) {
         const struct table_file *file = version_at(version, pick->keyspace, pick->level, i);
-        if (found &&
-            file->number > version_at(version, pick->keyspace, pick->level, oldest.begin)->number) {
-            continue;
-        }
         struct pick one = {.keyspace = pick->keyspace, .level = pick->level, .begin = i};
         one.end = i + 1;
         find_below(version, &one, internal_key_user(file->smallest),
                    internal_key_user(file->largest));
-        if (are_all(version, &one, is_free)) {
-            oldest = one;
+        double cost = (double)bytes_below(version, &one) / (double)file->bytes;
+        if (are_all(version, &one, is_free) && (!found || cost < least)) {
+            cheapest = one;
+            least = cost;
             found = true;
         }
     }
-    *pick = oldest;
+    *pick = cheapest;
     return found;
 }
 
@@ -276,7 +284,7 @@ static bool pick_leveled(const struct version *version, struct pick *pick, bool 
         found = are_all(version, pick, is_free);
         *level0_waits = !found && are_all(version, pick, is_sound);
     } else {
-        found = pick_oldest_table(version, pick);
+        found = pick_cheapest_table(version, pick);
     }
     pick->move = pick->end - pick->begin == 1 && pick->below_begin == pick->below_end;
     return found;

@@ -316,15 +316,16 @@ static void test_pick_level0_that_pays(void **state)
     fixture_release(&fixture);
 }
 
-/* A level that is too large gives its oldest table down: a move if nothing overlaps. */
+/* A level that is too large gives down the table that is merged with the least for its own size,
+ * not the oldest, nor the one with the least: a move if nothing overlaps. */
 static void test_pick_level(void **state)
 {
     (void)state;
     struct fixture fixture;
     struct pick pick;
     fixture_init(&fixture);
-    add(&fixture.edit, 1, 9, 60, "a", "b");
-    add(&fixture.edit, 1, 4, 60, "e", "f");
+    add(&fixture.edit, 1, 4, 60, "a", "b");
+    add(&fixture.edit, 1, 9, 60, "e", "f");
     add(&fixture.edit, 2, 2, 500, "a", "c");
     assert_true(pick_after(&fixture, &fixture.edit, &pick));
     assert_int_equal(pick.level, 1);
@@ -332,16 +333,18 @@ static void test_pick_level(void **state)
     assert_int_equal(pick.end, 2);
     assert_true(pick.move);
     edit_clear(&fixture.edit);
-    edit_remove_table(&fixture.edit, 1, 1, 4);
-    add(&fixture.edit, 2, 4, 60, "e", "f");
-    add(&fixture.edit, 1, 10, 60, "g", "h");
+    edit_remove_table(&fixture.edit, 1, 1, 9);
+    add(&fixture.edit, 2, 9, 60, "e", "f");
+    add(&fixture.edit, 1, 10, 6, "e", "f");
+    add(&fixture.edit, 1, 11, 90, "g", "h");
+    add(&fixture.edit, 2, 3, 400, "g", "h");
     assert_true(pick_after(&fixture, &fixture.edit, &pick));
-    assert_int_equal(pick.begin, 0);
-    assert_int_equal(pick.below_begin, 0);
-    assert_int_equal(pick.below_end, 1);
+    assert_int_equal(pick.begin, 2);
+    assert_int_equal(pick.below_begin, 2);
+    assert_int_equal(pick.below_end, 3);
     assert_false(pick.move);
     edit_clear(&fixture.edit);
-    edit_remove_table(&fixture.edit, 1, 1, 9);
+    edit_remove_table(&fixture.edit, 1, 1, 11);
     assert_false(pick_after(&fixture, &fixture.edit, &pick));
     fixture_release(&fixture);
 }
@@ -639,7 +642,6 @@ static void test_pick_around_damage(void **state)
     fixture_release(&fixture);
 }
 
-/* A keyspace that only appends is never compacted, however large. */
 static void take(struct version *version, const struct pick *pick, bool taken)
 {
     for (size_t i = 0; i < pick_table_count(pick); i++) {
@@ -659,8 +661,9 @@ static void test_pick_beside_taken(void **state)
     fixture_init(&fixture);
     add(&fixture.edit, 1, 4, 60, "a", "c");
     add(&fixture.edit, 1, 5, 60, "d", "f");
-    add(&fixture.edit, 1, 6, 60, "g", "k");
-    add(&fixture.edit, 2, 2, 500, "b", "e"); /* below the first two */
+    add(&fixture.edit, 1, 6, 50, "g", "k");
+    add(&fixture.edit, 2, 2, 480, "b", "e"); /* below the first two */
+    add(&fixture.edit, 2, 3, 490, "g", "k"); /* so it goes after them */
     assert_true(pick_after(&fixture, &fixture.edit, &first));
     assert_int_equal(first.begin, 0);
     struct version *version = catalog_acquire(fixture.catalog);
@@ -693,6 +696,7 @@ static void test_pick_beside_taken(void **state)
     fixture_release(&fixture);
 }
 
+/* A keyspace that only appends is never compacted, however large. */
 static void test_pick_append(void **state)
 {
     (void)state;
