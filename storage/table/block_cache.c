@@ -343,6 +343,28 @@ static void unref_list(struct cached_block *list)
     }
 }
 
+/* --- hints to the processor ------------------------------------------------------------------ */
+
+/* What is missing is put soon, and then the oldest block has to go: what that touches is seldom in
+ * the processor's caches, and arrives while the block is read and decompressed. */
+static void foresee_eviction_locked(const struct shard *shard)
+{
+    const struct cached_block *oldest = shard->segments[PROBATION].oldest;
+    if (oldest != NULL) {
+        uint64_t hash = hash_of(oldest->file_number, oldest->offset);
+        __builtin_prefetch(&shard->slots[hash & (shard->slots_count - 1)], 1);
+        __builtin_prefetch(oldest->newer, 1);
+        __builtin_prefetch(oldest->data + oldest->length, 1); /* the allocator's */
+    }
+}
+
+/* Who gets a block looks for a key in it: at the restarts in its end, and from the middle on. */
+static void foresee_search(const struct cached_block *block)
+{
+    __builtin_prefetch(block->data + block->length - 1);
+    __builtin_prefetch(block->data + block->length / 2);
+}
+
 /* --- the cache ----------------------------------------------------------------------------- */
 
 static void unref_segment(struct segment *segment)
@@ -390,9 +412,11 @@ struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind 
     }
     if (block != NULL) {
         shard->kinds[kind].hits++;
+        foresee_search(block);
         cached_block_ref(block);
         use_locked(shard, block, room_locked(cache, shard));
     } else {
+        foresee_eviction_locked(shard);
         shard->kinds[kind].misses++;
     }
     mutex_unlock(&shard->mutex);
