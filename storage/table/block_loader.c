@@ -32,6 +32,12 @@ void block_loader_init_beside(struct block_loader *loader, const struct block_lo
     loader->options.readahead_bytes = 0;
 }
 
+void block_loader_lend(struct block_loader *loader, uint8_t *scratch, size_t bytes)
+{
+    loader->scratch = scratch;
+    loader->scratch_bytes = bytes;
+}
+
 void block_loader_release(struct block_loader *loader)
 {
     codec_context_release(&loader->codec_context);
@@ -56,6 +62,41 @@ static size_t bytes_to_read(const struct block_loader *loader, struct block_hand
     return (size_t)wanted;
 }
 
+/* Reads the block, and what of `wanted` bytes the file has besides. */
+static enum status read_at(const struct block_loader *loader, struct block_handle handle,
+                           uint8_t *to, size_t wanted, size_t *length_read, struct error *err)
+{
+    enum status status = file_read(loader->file->file, handle.offset, to, wanted, length_read, err);
+    if (status == STATUS_OK && *length_read < handle.length) {
+        return error_set(err, STATUS_CORRUPT, "file ends within the block");
+    }
+    CHECK(status != STATUS_OK || *length_read <= wanted);
+    return status;
+}
+
+/* Lets the window begin with the block. */
+static enum status move_window(struct block_loader *loader, struct block_handle handle,
+                               struct error *err)
+{
+    size_t wanted = bytes_to_read(loader, handle);
+    CHECK(wanted >= handle.length);
+    buf_clear(&loader->window);
+    uint8_t *to = buf_extend(&loader->window, wanted);
+    if (to == NULL) {
+        buf_clear(&loader->window);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to read %zu bytes", wanted);
+    }
+    loader->window_offset = handle.offset;
+    size_t length_read = 0;
+    enum status status = read_at(loader, handle, to, wanted, &length_read, err);
+    if (status != STATUS_OK) {
+        buf_clear(&loader->window);
+        return status;
+    }
+    loader->window.length = length_read;
+    return STATUS_OK;
+}
+
 /* The block's stored bytes, valid until the next call. */
 static enum status read_stored(struct block_loader *loader, struct block_handle handle,
                                struct slice *stored, struct error *err)
@@ -66,28 +107,16 @@ static enum status read_stored(struct block_loader *loader, struct block_handle 
         return error_set(err, STATUS_CORRUPT, "block of %llu bytes is not within the file",
                          (unsigned long long)handle.length);
     }
+    if (handle.length <= loader->scratch_bytes) {
+        size_t length_read = 0;
+        *stored = slice_of(loader->scratch, handle.length);
+        return read_at(loader, handle, loader->scratch, handle.length, &length_read, err);
+    }
     uint64_t window_end = loader->window_offset + loader->window.length;
     if (handle.offset < loader->window_offset || handle.offset + handle.length > window_end) {
-        size_t wanted = bytes_to_read(loader, handle);
-        CHECK(wanted >= handle.length);
-        buf_clear(&loader->window);
-        uint8_t *to = buf_extend(&loader->window, wanted);
-        if (to == NULL) {
-            buf_clear(&loader->window);
-            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory to read %zu bytes", wanted);
-        }
-        loader->window_offset = handle.offset;
-        size_t length_read = 0;
-        enum status status = file_read(file->file, handle.offset, to, wanted, &length_read, err);
+        enum status status = move_window(loader, handle, err);
         if (status != STATUS_OK) {
-            buf_clear(&loader->window);
             return status;
-        }
-        CHECK(length_read <= wanted);
-        loader->window.length = length_read;
-        if (length_read < handle.length) {
-            buf_clear(&loader->window);
-            return error_set(err, STATUS_CORRUPT, "file ends within the block");
         }
     }
     /* A damaged footer's block of no bytes is in any window, also in one that was never filled. */

@@ -31,6 +31,8 @@ struct block_loader {
     struct codec_context codec_context;
     struct buf window;
     uint64_t window_offset; /* in the file, of the window's bytes */
+    uint8_t *scratch;       /* borrowed; see block_loader_lend() */
+    size_t scratch_bytes;
 };
 
 /* `options` NULL: as table_reader.h says. Drops the kernel's pages if reading past the cache. */
@@ -39,6 +41,9 @@ void block_loader_init(struct block_loader *loader, const struct table_file *fil
 /* One beside `other`, for blocks of the file that lie elsewhere than those: it reads as that one
  * does, but nothing ahead, and drops no pages again. */
 void block_loader_init_beside(struct block_loader *loader, const struct block_loader *other);
+/* From now on blocks are read into `scratch`, if they are no larger, and nothing ahead of them; not
+ * into a window that has to be allocated. For one that reads a block or two. */
+void block_loader_lend(struct block_loader *loader, uint8_t *scratch, size_t bytes);
 void block_loader_release(struct block_loader *loader);
 
 /* Returns the raw block with a reference that the caller gives back. `handle` may be untrusted.

@@ -148,6 +148,9 @@ size_t table_pinned_bytes(const struct table *table)
     return sizeof *table + strlen(table->path) + 1 + table_meta_bytes(&table->meta);
 }
 
+/* What a lookup reads without asking for memory: blocks of 4 KiB, however stored. */
+enum { SCRATCH_BYTES = 8192 };
+
 /* --- lookup ---------------------------------------------------------------------------------- */
 
 static bool lies_within(const struct table *table, struct slice user_key)
@@ -251,7 +254,9 @@ enum status table_get(struct table *table, struct slice user_key, uint64_t seque
     size_t target_length = internal_key_put(target_bytes, user_key, sequence, KEY_SEEK);
     struct slice target = slice_of(target_bytes, target_length);
     struct block_loader loader;
+    uint8_t scratch[SCRATCH_BYTES];
     block_loader_init(&loader, &table->file, options, 0);
+    block_loader_lend(&loader, scratch, sizeof scratch);
     struct cached_block *block = NULL;
     uint64_t offset = 0;
     enum status status = load_block_of(&loader, &table->meta.index, target, &block, &offset, err);
