@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "base/metrics.h"
 #include "storage/inspect/tables.h"
 #include "storage/metrics.h"
 #include "storage/metrics_text.h"
@@ -154,6 +155,9 @@ struct log_lines {
     uint64_t entries;
     uint64_t first; /* entry in it */
     uint64_t last;
+    /* Of all segments: what was written at once. */
+    struct histogram group_bytes;
+    struct histogram group_records;
 };
 
 static void end_segment(struct log_lines *lines)
@@ -172,8 +176,28 @@ static enum status on_segment(void *context, const struct wal_head *head, uint64
     struct log_lines *lines = context;
     (void)err;
     end_segment(lines);
-    *lines = (struct log_lines){.report = lines->report, .file = head->file, .bytes = bytes};
+    lines->file = head->file;
+    lines->bytes = bytes;
+    lines->entries = lines->first = lines->last = 0;
     return STATUS_OK;
+}
+
+static enum status on_group(void *context, struct wal_position place,
+                            const struct wal_group_content *group, struct error *err)
+{
+    struct log_lines *lines = context;
+    (void)place;
+    (void)err;
+    histogram_record(&lines->group_bytes, group->bytes);
+    histogram_record(&lines->group_records, group->records);
+    return STATUS_OK;
+}
+
+static void put_quantiles(struct report *report, const char *name, struct histogram *of)
+{
+    (void)fprintf(report->lines, " %s_p50=%" PRIu64 " %s_p99=%" PRIu64 " %s_max=%" PRIu64, name,
+                  histogram_quantile(of, 0.5), name, histogram_quantile(of, 0.99), name,
+                  histogram_quantile(of, 1.0));
 }
 
 static enum status on_record(void *context, struct wal_position place,
@@ -206,6 +230,7 @@ static enum status put_log(const struct store_place *place, struct report *repor
                                              .alloc = place->alloc,
                                              .dir = place->log,
                                              .on_segment = on_segment,
+                                             .on_group = on_group,
                                              .on_record = on_record,
                                              .on_fault = on_fault,
                                              .context = &lines};
@@ -217,10 +242,13 @@ static enum status put_log(const struct store_place *place, struct report *repor
                       " entries=%" PRIu64 " entry_bytes=%" PRIu64 " first=%" PRIu64 " last=%" PRIu64
                       " last_term=%" PRIu64 " term=%" PRIu64 " vote=%" PRIu64
                       " end_file=%016" PRIx64 ".wal end_offset=%" PRIu64 " torn_bytes=%" PRIu64
-                      " attested=%s\n",
+                      " attested=%s",
                       log.segments, log.bytes, log.groups, log.entries, log.entry_bytes,
                       log.first_index, log.last_index, log.last_term, log.term, log.vote,
                       log.end.file, log.end.offset, log.torn_bytes, log.attested ? "yes" : "no");
+        put_quantiles(report, "group_records", &lines.group_records);
+        put_quantiles(report, "group_bytes", &lines.group_bytes);
+        (void)fputc('\n', report->lines);
     }
     return report_end(report, status, &found, err);
 }
@@ -236,6 +264,9 @@ static enum status put_metrics(const struct store_place *place, struct report *r
     buf_init(&text, place->alloc, STORAGE_METRICS_BYTES_MAX);
     enum status status = fs_read_file(place->fs, place->metrics, &text, &found);
     status = status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    if (status == STATUS_RESOURCE_EXHAUSTED && !buf_failed(&text)) {
+        status = STATUS_OUT_OF_RANGE; /* longer than any that a node writes: the rest is shown */
+    }
     for (size_t i = 0; i < text.length; i++) {
         uint8_t byte = text.data[i];
         if (byte == '\n' || (byte >= ' ' && byte < 0x7f)) {

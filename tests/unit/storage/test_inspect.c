@@ -85,6 +85,13 @@ static size_t count_lines(const struct look *look, const char *begin)
     return count;
 }
 
+static unsigned long long number_after(const struct look *look, const char *name)
+{
+    const char *at = strstr(look->text, name);
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
 /* Verifies: so many faults, and among what is said `text` (NULL: anything). */
 static void expect_faults(struct store_fixture *fx, const char *dir, uint64_t faults,
                           const char *text)
@@ -416,6 +423,11 @@ static void stats_count(void **state)
     assert_int_equal(count_lines(&found, "manifest "), 1);
     assert_int_equal(count_lines(&found, "keyspace "), KS_COUNT);
     assert_int_equal(count_lines(&found, "log "), 1);
+    assert_true(number_after(&found, " group_records_p50=") >= 1);
+    assert_true(number_after(&found, " group_records_max=") >=
+                number_after(&found, " group_records_p99="));
+    assert_true(number_after(&found, " group_bytes_max=") * number_after(&found, " groups=") >=
+                number_after(&found, " entry_bytes="));
     assert_true(count_lines(&found, "segment ") > 2);
     assert_true(count_lines(&found, "level ") > 3);
     char events[64];
@@ -449,6 +461,13 @@ static void stats_show_metrics(void **state)
     end_look(&found);
     look(fx, fx->fs, STORE_TABLES, LOOK_STATS, &found); /* a part of it is no node's directory */
     assert_says_not(&found, STORAGE_METRICS_AS_OF);
+    end_look(&found);
+    static uint8_t long_text[STORAGE_METRICS_BYTES_MAX + 1];
+    store_write_file(fx, "data/metrics", slice_of(long_text, sizeof long_text));
+    look(fx, fx->fs, "data", LOOK_STATS, &found);
+    assert_says(&found, "unread: ");
+    assert_says(&found, "longer than the 1048576 bytes allowed");
+    assert_int_equal(count_lines(&found, "keyspace "), KS_COUNT);
     end_look(&found);
     assert_ok(fs_unlink(fx->fs, "data/metrics", &fx->err), &fx->err);
 }

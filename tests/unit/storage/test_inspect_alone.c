@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the tools say of a store alone, whose log has chains of batches that were not synced.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "storage/inspect/dump.h"
+#include "storage/inspect/stats.h"
+#include "store_alone_fixture.h"
+
+static struct store_alone fixture;
+
+struct said {
+    struct report report;
+    char *text;
+    size_t length;
+};
+
+static void ask(enum status (*tool)(const struct store_place *place, struct report *report,
+                                    struct error *err),
+                struct said *out)
+{
+    static struct store_place place;
+    *out = (struct said){.text = NULL};
+    FILE *stream = open_memstream(&out->text, &out->length);
+    assert_non_null(stream);
+    out->report = (struct report){.lines = stream, .messages = stream};
+    assert_ok(store_place_find(&place, fixture.options.fs, alloc_default(), "store", &fixture.err),
+              &fixture.err);
+    assert_ok(tool(&place, &out->report, &fixture.err), &fixture.err);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static size_t count_lines(const struct said *said, const char *begin)
+{
+    size_t count = 0;
+    for (const char *line = said->text; *line != '\0'; line = strchr(line, '\n') + 1) {
+        count += strncmp(line, begin, strlen(begin)) == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+/* In the line of the log. */
+static unsigned long long number_after(const struct said *said, const char *name)
+{
+    const char *line = strstr(said->text, "\nlog ");
+    assert_non_null(line);
+    const char *at = strstr(line, name);
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
+/* Batches, synced and not, none of which a flush has purged. */
+static void make_log(void)
+{
+    alone_init(&fixture, 3);
+    fixture.options.engine.memtable_bytes = 1 * MIB;
+    fixture.options.segment_bytes = 1 * MIB;
+    alone_open(&fixture);
+    for (unsigned i = 0; i < 10; i++) {
+        alone_write(&fixture, 6, false);
+        alone_write(&fixture, 1, i % 3 == 0);
+    }
+    alone_close(&fixture);
+}
+
+/* Each batch is an entry, in a group or a chain, and there is no line of a kind that is not known.
+ */
+static void dump_shows_each_batch(void **state)
+{
+    (void)state;
+    struct said said;
+    make_log();
+    ask(inspect_dump, &said);
+    assert_int_equal(said.report.faults, 0);
+    assert_int_equal(count_lines(&said, "entry "), fixture.written);
+    assert_true(count_lines(&said, "chain ") > 0); /* what follows one without gap has no line */
+    static const char *const words[] = {"segment ",  "group ",         "chain ",     "entry ",
+                                        "synced ",   "hard_state ",    "record ",    "full ",
+                                        "keyspace ", "last_sequence ", "next_file ", "seal ",
+                                        "truncate "};
+    size_t known = 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        known += count_lines(&said, words[i]);
+    }
+    assert_int_equal(count_lines(&said, ""), known);
+    free(said.text);
+    alone_release(&fixture);
+}
+
+/* Stats count the same, and say how many records were written at once. */
+static void stats_count_groups(void **state)
+{
+    (void)state;
+    struct said said;
+    make_log();
+    ask(inspect_stats, &said);
+    assert_int_equal(number_after(&said, " entries="), fixture.written);
+    assert_true(number_after(&said, " groups=") > 1);
+    assert_true(number_after(&said, " group_records_p50=") >= 1);
+    assert_true(number_after(&said, " group_bytes_max=") >=
+                number_after(&said, " group_bytes_p50="));
+    free(said.text);
+    alone_release(&fixture);
+}
+
+int main(void)
+{
+    log_set_level(LOG_OFF);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dump_shows_each_batch),
+        cmocka_unit_test(stats_count_groups),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
