@@ -83,7 +83,7 @@ struct engine_options {
     size_t l0_stop;            /* writes wait [36] */
     uint64_t level_base_bytes; /* target of level 1 [256 MiB] */
     uint64_t level_multiplier; /* of each level to the next [10] */
-    uint64_t table_bytes;      /* tables are split at this size [64 MiB] */
+    uint64_t table_bytes;      /* tables are split at this size, or from half of it on [64 MiB] */
     unsigned compactions;      /* at once, at most ENGINE_COMPACTIONS_MAX [2] */
     size_t step_bytes;         /* what a step of a job moves, about [1 MiB] */
     /* What flushes and compactions write in a second. Flushes and the merges of level 0 do not wait

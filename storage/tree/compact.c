@@ -9,50 +9,49 @@
 /* Large reads: the inputs are read from end to end once. */
 #define COMPACT_READAHEAD_BYTES (512 * KIB)
 
-/* The first table of a level that does not end before the key. It is asked of keys that ascend, so
- * the place only moves on. */
-static size_t place_in_level(struct compact *compact, unsigned level, struct slice user_key)
+/* The first table of a level that does not end before the key, or NULL. It is asked of keys that
+ * ascend, so the place only moves on. */
+static const struct table_file *place_in_level(struct compact *compact, unsigned level,
+                                               struct slice user_key)
 {
-    unsigned keyspace = compact->pick.keyspace;
-    size_t count = version_count(compact->version, keyspace, level);
-    size_t at = compact->below[level];
-    while (
-        at < count &&
-        slice_compare(internal_key_user(version_at(compact->version, keyspace, level, at)->largest),
-                      user_key) < 0) {
-        at++;
+    struct compact_below *below = &compact->below[level];
+    size_t count = version_count(compact->version, compact->pick.keyspace, level);
+    while (below->at < count) {
+        if (below->file == NULL) {
+            below->file = version_at(compact->version, compact->pick.keyspace, level, below->at);
+        }
+        if (slice_compare(internal_key_user(below->file->largest), user_key) >= 0) {
+            break;
+        }
+        below->at++;
+        below->file = NULL;
     }
-    compact->below[level] = at;
-    return at;
+    return below->file;
 }
 
 /* True if a level below the output may hold the key. */
 static bool lies_below(void *context, struct slice user_key)
 {
     struct compact *compact = context;
-    unsigned keyspace = compact->pick.keyspace;
     for (unsigned level = compact->pick.level + 2; level < TREE_LEVELS; level++) {
-        size_t at = place_in_level(compact, level, user_key);
-        if (at < version_count(compact->version, keyspace, level) &&
-            slice_compare(
-                internal_key_user(version_at(compact->version, keyspace, level, at)->smallest),
-                user_key) <= 0) {
+        const struct table_file *file = place_in_level(compact, level, user_key);
+        if (file != NULL && slice_compare(internal_key_user(file->smallest), user_key) <= 0) {
             return true;
         }
     }
     return false;
 }
 
-/* True if a table of the level below the output ends between the key and the one before it. */
+/* True if a table of the level below the output ends between the key and the one written before. */
 static bool passes_a_table_below(struct compact *compact, struct slice user_key)
 {
     unsigned level = compact->pick.level + 2;
     if (level >= TREE_LEVELS) {
         return false;
     }
-    size_t at = place_in_level(compact, level, user_key);
-    bool passes = at != compact->last_below;
-    compact->last_below = at;
+    (void)place_in_level(compact, level, user_key);
+    bool passes = compact->below[level].at != compact->last_at;
+    compact->last_at = compact->below[level].at;
     return passes;
 }
 

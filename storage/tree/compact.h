@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Compaction: merges the tables of a pick into new ones of the level below, a step
- * at a time, and fills the edit that swaps them; or rewrites tables there, or drops them. What to
+ * at a time, and fills the edit that swaps them; or rewrites tables there, or drops them. From half
+ * of their size on tables end where one of the level below them does. What to
  * compact is decided in tree/pick.h; making the edit durable is the caller's part. One thread at a
  * time.
  */
@@ -20,9 +21,12 @@ struct compact {
     struct output output;
     struct iter *iter; /* NULL for a move */
     bool positioned;
-    size_t below[TREE_LEVELS]; /* of each level, the first table that does not end before the key */
-    size_t last_below;         /* of the level below the output, as the last key had it */
-    uint64_t read;             /* bytes of entries */
+    struct compact_below {
+        size_t at; /* of the level, the first table that does not end before the key */
+        const struct table_file *file; /* that one, once it was looked up */
+    } below[TREE_LEVELS];
+    size_t last_at; /* of the level below the output, as the last key written had it */
+    uint64_t read;  /* bytes of entries */
 };
 
 /* Takes a reference to the version; borrows the rest until release. Nothing is held after an

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Output: a sorted run of entries on its way into tables of one keyspace and
- * level, split by size (partitions also by time), all versions of a user key in one table. Finished
- * tables are synced and recorded as additions of an edit. One owner.
+ * level, split by size (partitions also by time, all where the caller has a good end), all versions
+ * of a user key in one table. Finished tables are synced and recorded as additions of an edit. One
+ * owner.
  */
 #ifndef ESTREAT_STORAGE_TREE_OUTPUT_H
 #define ESTREAT_STORAGE_TREE_OUTPUT_H

@@ -96,6 +96,15 @@ static void pick_level0_tables(const struct version *version, struct pick *pick)
     find_below(version, pick, smallest, largest);
 }
 
+static uint64_t bytes_below(const struct version *version, const struct pick *pick)
+{
+    uint64_t bytes = 0;
+    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
+        bytes += version_at(version, pick->keyspace, pick->level + 1, i)->bytes;
+    }
+    return bytes;
+}
+
 /* True if so many tables of level 0 should go down: from the trigger on once they are no less than
  * what they would be merged with, since all of that is written again; in the end whatever it is. */
 static bool level0_is_due(const struct version *version, const struct pick_options *options,
@@ -106,11 +115,7 @@ static bool level0_is_due(const struct version *version, const struct pick_optio
     }
     struct pick pick = {.keyspace = keyspace};
     pick_level0_tables(version, &pick);
-    uint64_t below = 0;
-    for (size_t i = pick.below_begin; i < pick.below_end; i++) {
-        below += version_at(version, keyspace, 1, i)->bytes;
-    }
-    return version_bytes(version, keyspace, 0) >= below;
+    return version_bytes(version, keyspace, 0) >= bytes_below(version, &pick);
 }
 
 /* Of all its tables, whoever has taken them, unless damage keeps them from being merged. */
@@ -152,21 +157,37 @@ static double urgency_of_fresh(const struct version *version, const struct pick_
     return options->whole ? (double)(count > 0) : (double)count / (double)options->l0_trigger;
 }
 
-static uint64_t bytes_below(const struct version *version, const struct pick *pick)
+/* A table goes down whatever that costs once so many tables were made since for each that its level
+ * has: some three times as long as all of the level take to go down by turns. Else what is dear, as
+ * a few deletions over much that they delete, might wait for ever. */
+#define TABLES_MADE_MAX 64U
+
+/* What it costs to merge the one table of a pick: bytes of the level below for each of its own. */
+static double cost_of(const struct version *version, const struct pick *pick, uint64_t newest)
 {
-    uint64_t bytes = 0;
-    for (size_t i = pick->below_begin; i < pick->below_end; i++) {
-        bytes += version_at(version, pick->keyspace, pick->level + 1, i)->bytes;
-    }
-    return bytes;
+    const struct table_file *file = pick_table_at(version, pick, 0);
+    uint64_t count = version_count(version, pick->keyspace, pick->level);
+    bool has_waited = newest - file->number > TABLES_MADE_MAX * count;
+    return has_waited ? -1.0 : (double)bytes_below(version, pick) / (double)file->bytes;
 }
 
-/* The table of a level below that is merged with the least for its size. False: there is none. */
+static uint64_t newest_number(const struct version *version, unsigned keyspace, unsigned level)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < version_count(version, keyspace, level); i++) {
+        uint64_t number = version_at(version, keyspace, level, i)->number;
+        newest = number > newest ? number : newest;
+    }
+    return newest;
+}
+
+/* The table of a level below that can be merged at the least cost. False: there is none. */
 static bool pick_cheapest_table(const struct version *version, struct pick *pick)
 {
     size_t count = version_count(version, pick->keyspace, pick->level);
+    uint64_t newest = newest_number(version, pick->keyspace, pick->level);
     struct pick cheapest = *pick;
-    double least = 0.0;
+    double least_cost = 0.0;
     bool found = false;
     for (size_t i = 0; i < count; i++) {
         const struct table_file *file = version_at(version, pick->keyspace, pick->level, i);
@@ -174,10 +195,10 @@ static bool pick_cheapest_table(const struct version *version, struct pick *pick
         one.end = i + 1;
         find_below(version, &one, internal_key_user(file->smallest),
                    internal_key_user(file->largest));
-        double cost = (double)bytes_below(version, &one) / (double)file->bytes;
-        if (are_all(version, &one, is_free) && (!found || cost < least)) {
+        double cost = cost_of(version, &one, newest);
+        if (are_all(version, &one, is_free) && (!found || cost < least_cost)) {
             cheapest = one;
-            least = cost;
+            least_cost = cost;
             found = true;
         }
     }

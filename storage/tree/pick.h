@@ -4,11 +4,11 @@
  * level 1. It is due when it has `l0_trigger` tables and as many bytes as what they would be merged
  * with: then no more is written for it than twice its own; with `l0_latest` tables it is due
  * whatever that costs. A level below is due when it is larger than its target, and of its tables
- * the one goes down that is merged with the least for its own size: with where tables end
- * (tree/output.h) a sixth less is written of 10,000,000 keys at random than by taking turns. The
- * most urgent level of all keyspaces comes first. A compaction
- * of the whole makes each level due that is not empty and has entries below it, so that
- * in the end all of a keyspace is in one level.
+ * the one goes down that is merged with the least for its own size, or one that has waited for
+ * long. (Overwriting 10,000,000 keys at random writes 4.24 bytes for one so, instead of 4.80 by
+ * turns, and 4.00 with tables that end where those below do.) The most urgent level of all
+ * keyspaces comes first. A compaction of the whole makes each level due that is not empty and has
+ * entries below it, so that in the end all of a keyspace is in one level.
  *
  * Of a KEYSPACE_APPEND nothing overlaps; its fresh tables are gathered into partitions when there
  * are `l0_trigger` of them, together with the partitions before them, as long as those are no

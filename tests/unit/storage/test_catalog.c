@@ -349,6 +349,26 @@ static void test_pick_level(void **state)
     fixture_release(&fixture);
 }
 
+/* What is dear goes down in the end: when many tables were made since it was. */
+static void test_pick_level_that_waits(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct pick pick;
+    fixture_init(&fixture);
+    add(&fixture.edit, 1, 4, 60, "a", "b"); /* deletions, say, of much of what is below */
+    add(&fixture.edit, 1, 132, 60, "e", "f");
+    add(&fixture.edit, 2, 2, 900, "a", "c");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
+    assert_int_equal(pick.begin, 1);
+    edit_clear(&fixture.edit);
+    edit_remove_table(&fixture.edit, 1, 1, 132);
+    add(&fixture.edit, 1, 133, 60, "e", "f");
+    assert_true(pick_after(&fixture, &fixture.edit, &pick));
+    assert_int_equal(pick.begin, 0);
+    fixture_release(&fixture);
+}
+
 /* A compaction of the whole brings everything to the lowest level, a step at a time, and then ends;
  * a level 0 by itself goes to level 1. */
 static void test_pick_whole(void **state)
@@ -696,7 +716,7 @@ static void test_pick_beside_taken(void **state)
     fixture_release(&fixture);
 }
 
-/* A keyspace that only appends is never compacted, however large. */
+/* One fresh table of a keyspace that only appends is not due, however large. */
 static void test_pick_append(void **state)
 {
     (void)state;
@@ -720,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_pick_level0),
         cmocka_unit_test(test_pick_level0_that_pays),
         cmocka_unit_test(test_pick_level),
+        cmocka_unit_test(test_pick_level_that_waits),
         cmocka_unit_test(test_pick_whole),
         cmocka_unit_test(test_pick_fresh),
         cmocka_unit_test(test_pick_fresh_once),
