@@ -31,6 +31,10 @@ enum { AROUND_BYTES = 16 };
 
 enum { PROBATION, PROTECTED, HOT, SEGMENTS };
 
+/* What a shard refused is remembered in sets of so many. */
+enum { REFUSED_WAYS = 4 };
+_Static_assert(SLOTS_MIN / 2 >= REFUSED_WAYS, "the smallest index has a set");
+
 /* Blocks in the order of their use. */
 struct segment {
     struct cached_block *newest;
@@ -42,6 +46,7 @@ struct shard {
     struct mutex mutex;
     struct slot *slots; /* NULL until the first block */
     size_t slots_count;
+    uint32_t *refused; /* half as many: a part of the hash of a block that was not taken; or 0 */
     struct segment segments[SEGMENTS];
     size_t hot_count;
     uint64_t hot_files[BLOCK_CACHE_HOT_MAX];
@@ -134,7 +139,8 @@ static uint64_t pinned_bytes(const struct block_cache *cache)
 /* What the shard takes without its blocks. */
 static uint64_t own_bytes_locked(const struct shard *shard)
 {
-    return sizeof *shard + shard->slots_count * sizeof *shard->slots;
+    return sizeof *shard + shard->slots_count * sizeof *shard->slots +
+           shard->slots_count / 2 * sizeof *shard->refused;
 }
 
 /* The room that a shard's blocks have beside what is pinned, and beside the shard itself. */
@@ -283,7 +289,10 @@ static bool grow_index_locked(struct block_cache *cache, struct shard *shard)
     }
     size_t count = shard->slots == NULL ? SLOTS_MIN : 2 * shard->slots_count;
     struct slot *slots = alloc_zeroed(cache->alloc, count, sizeof *slots);
-    if (slots == NULL) {
+    uint32_t *refused = alloc_zeroed(cache->alloc, count / 2, sizeof *refused);
+    if (slots == NULL || refused == NULL) {
+        alloc_free(cache->alloc, slots);
+        alloc_free(cache->alloc, refused);
         /* Longer probes, but all is found: one slot stays free, where they end. */
         return shard->blocks + 1 < shard->slots_count;
     }
@@ -302,6 +311,8 @@ static bool grow_index_locked(struct block_cache *cache, struct shard *shard)
         }
     }
     alloc_free(cache->alloc, old);
+    alloc_free(cache->alloc, shard->refused); /* what it said is forgotten */
+    shard->refused = refused;
     return true;
 }
 
@@ -312,6 +323,28 @@ static uint64_t shard_bytes_locked(const struct shard *shard)
         bytes += shard->segments[i].bytes;
     }
     return bytes;
+}
+
+/* Whether a shard takes the block: one that is full takes data only when it comes again soon. */
+static bool takes_locked(struct shard *shard, const struct cached_block *block,
+                         enum block_kind kind, uint64_t file_number, uint64_t hash, uint64_t room)
+{
+    if (kind != BLOCK_DATA || shard_bytes_locked(shard) + charge_of(block) <= room ||
+        is_hot_locked(shard, file_number)) {
+        return true;
+    }
+    uint32_t part = (uint32_t)hash | 1U; /* never 0 */
+    uint64_t sets = shard->slots_count / 2 / REFUSED_WAYS;
+    uint32_t *set = &shard->refused[(hash >> 32 & (sets - 1)) * REFUSED_WAYS];
+    for (size_t i = 0; i < REFUSED_WAYS; i++) {
+        if (set[i] == part) {
+            set[i] = 0;
+            return true;
+        }
+    }
+    /* Any of them makes room, by no pattern that those who come by turns may have. */
+    set[(shard->kinds[kind].misses * 0x9e3779b97f4a7c15U) >> 62] = part;
+    return false;
 }
 
 /* Evicts until the shard keeps its room; collects the blocks in a list by `next`. */
@@ -345,8 +378,8 @@ static void unref_list(struct cached_block *list)
 
 /* --- hints to the processor ------------------------------------------------------------------ */
 
-/* What is missing is put soon, and then the oldest block has to go: what that touches is seldom in
- * the processor's caches, and arrives while the block is read and decompressed. */
+/* What is put soon makes the oldest block go: what that touches is seldom in the processor's
+ * caches, and arrives while the block is read and decompressed. */
 static void foresee_eviction_locked(const struct shard *shard)
 {
     const struct cached_block *oldest = shard->segments[PROBATION].oldest;
@@ -389,6 +422,7 @@ void block_cache_free(struct block_cache *cache)
             unref_segment(&shard->segments[j]);
         }
         alloc_free(cache->alloc, shard->slots);
+        alloc_free(cache->alloc, shard->refused);
         mutex_release(&shard->mutex);
     }
     codec_pool_release(&cache->codecs);
@@ -401,7 +435,7 @@ struct codec_pool *block_cache_codecs(struct block_cache *cache)
 }
 
 struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind kind,
-                                     uint64_t file_number, uint64_t offset)
+                                     uint64_t file_number, uint64_t offset, bool put_follows)
 {
     uint64_t hash = hash_of(file_number, offset);
     struct shard *shard = shard_of(cache, hash);
@@ -416,8 +450,10 @@ struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind 
         cached_block_ref(block);
         use_locked(shard, block, room_locked(cache, shard));
     } else {
-        foresee_eviction_locked(shard);
         shard->kinds[kind].misses++;
+        if (put_follows) {
+            foresee_eviction_locked(shard);
+        }
     }
     mutex_unlock(&shard->mutex);
     return block;
@@ -433,7 +469,7 @@ void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t f
     if (charge_of(block) <= room_locked(cache, shard) && grow_index_locked(cache, shard)) {
         uint64_t room = room_locked(cache, shard);
         struct slot *slot = slot_locked(shard, hash, file_number, offset);
-        if (slot->block == NULL) {
+        if (slot->block == NULL && takes_locked(shard, block, kind, file_number, hash, room)) {
             cached_block_ref(block);
             block->file_number = file_number;
             block->offset = offset;

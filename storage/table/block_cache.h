@@ -14,6 +14,12 @@
  * never push out one that is protected. The price: what is used in a cycle longer than the room
  * on probation counts as a scan, and does not displace what is protected.
  *
+ * A shard that is full takes a block of data only if it was put before, not long ago: it remembers
+ * about as many that it refused as it has (the doorkeeper of Einziger, Friedman, Manes: TinyLFU,
+ * 2017). What is read once then evicts nothing, and its memory is used for the next one while it is
+ * still in the processor's caches: random reads of 1.5 GB of tables through 64 MiB take a sixth
+ * less time, seeks a quarter. The price: what comes into use is read twice.
+ *
  * Files may be named hot, the newest partitions say: what is read of them has a fifth of the room
  * of its own, from its first use on, and goes on probation when that is full. So neither a scan of
  * other files nor what they use often displaces it; and a scan of hot files displaces no more of
@@ -98,13 +104,15 @@ void block_cache_free(struct block_cache *cache);
  * 100 KiB each. */
 struct codec_pool *block_cache_codecs(struct block_cache *cache);
 
-/* Returns a reference that the caller gives back, or NULL. */
+/* Returns a reference that the caller gives back, or NULL. `put_follows` is a hint: who finds
+ * nothing puts the block. */
 struct cached_block *block_cache_get(struct block_cache *cache, enum block_kind kind,
-                                     uint64_t file_number, uint64_t offset);
+                                     uint64_t file_number, uint64_t offset, bool put_follows);
 
 /* Links `block`, taking a reference of its own; it must not be in a cache. Does nothing if the
- * place is taken, if the block alone exceeds a shard's budget, or if there is no memory for
- * the shard's index. From now on the block's bytes must not change. */
+ * place is taken, if the shard is full and was not asked before, if the block alone exceeds a
+ * shard's budget, or if there is no memory for the shard's index. From now on the block's bytes
+ * must not change. */
 void block_cache_put(struct block_cache *cache, enum block_kind kind, uint64_t file_number,
                      uint64_t offset, struct cached_block *block);
 

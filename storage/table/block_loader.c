@@ -107,7 +107,7 @@ static enum status read_stored(struct block_loader *loader, struct block_handle 
         return error_set(err, STATUS_CORRUPT, "block of %llu bytes is not within the file",
                          (unsigned long long)handle.length);
     }
-    if (handle.length <= loader->scratch_bytes) {
+    if (loader->scratch != NULL && handle.length <= loader->scratch_bytes) {
         size_t length_read = 0;
         *stored = slice_of(loader->scratch, handle.length);
         return read_at(loader, handle, loader->scratch, handle.length, &length_read, err);
@@ -225,8 +225,8 @@ static enum status load(struct block_loader *loader, enum block_kind kind,
     const struct table_file *file = loader->file;
     bool cached = file->cache != NULL && !loader->options.past_cache;
     if (cached) {
-        struct cached_block *block =
-            block_cache_get(file->cache, kind, file->file_number, handle.offset);
+        struct cached_block *block = block_cache_get(file->cache, kind, file->file_number,
+                                                     handle.offset, loader->options.fill_cache);
         if (block != NULL) {
             *out = block;
             return STATUS_OK;

@@ -2,7 +2,8 @@
  *
  * Block loader: brings a table's blocks into memory: from the block cache, or from the file,
  * checked and decompressed. It keeps a decompressor and a window of bytes read ahead between
- * calls; an iterator has one for its life, a lookup for a moment. One thread at a time.
+ * calls; an iterator has one for its life, a lookup for a moment, which lends it room instead of a
+ * window. One thread at a time.
  */
 #ifndef ESTREAT_STORAGE_TABLE_BLOCK_LOADER_H
 #define ESTREAT_STORAGE_TABLE_BLOCK_LOADER_H
@@ -41,8 +42,9 @@ void block_loader_init(struct block_loader *loader, const struct table_file *fil
 /* One beside `other`, for blocks of the file that lie elsewhere than those: it reads as that one
  * does, but nothing ahead, and drops no pages again. */
 void block_loader_init_beside(struct block_loader *loader, const struct block_loader *other);
-/* From now on blocks are read into `scratch`, if they are no larger, and nothing ahead of them; not
- * into a window that has to be allocated. For one that reads a block or two. */
+/* From now on blocks that are no larger are read into `scratch`, which must be there until the
+ * release, and nothing ahead of them; larger ones into the window, as without. For one that reads a
+ * block or two, and has room for them that needs no allocation. */
 void block_loader_lend(struct block_loader *loader, uint8_t *scratch, size_t bytes);
 void block_loader_release(struct block_loader *loader);
 

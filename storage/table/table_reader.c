@@ -148,8 +148,9 @@ size_t table_pinned_bytes(const struct table *table)
     return sizeof *table + strlen(table->path) + 1 + table_meta_bytes(&table->meta);
 }
 
-/* What a lookup reads without asking for memory: blocks of 4 KiB, however stored. */
-enum { SCRATCH_BYTES = 8192 };
+/* A lookup reads what is stored of a block into so much of its stack: those of 16 KiB, compressed
+ * or not. Larger ones into a window that is allocated. */
+enum { SCRATCH_BYTES = 20 * KIB };
 
 /* --- lookup ---------------------------------------------------------------------------------- */
 

@@ -24,18 +24,27 @@ static bool is_right(const struct cached_block *block, uint64_t file, uint64_t o
            block->data[block->length - 1] == expected;
 }
 
-static void put(struct block_cache *cache, struct alloc *alloc, uint64_t file, uint64_t offset,
-                size_t length)
+static void put_times(struct block_cache *cache, struct alloc *alloc, uint64_t file,
+                      uint64_t offset, size_t length, int times)
 {
     struct cached_block *block = make_block(alloc, file, offset, length);
     assert_non_null(block);
-    block_cache_put(cache, BLOCK_DATA, file, offset, block);
+    for (int i = 0; i < times; i++) {
+        block_cache_put(cache, BLOCK_DATA, file, offset, block);
+    }
     cached_block_unref(block);
+}
+
+/* Twice, so that a full shard takes it. */
+static void put(struct block_cache *cache, struct alloc *alloc, uint64_t file, uint64_t offset,
+                size_t length)
+{
+    put_times(cache, alloc, file, offset, length, 2);
 }
 
 static bool has(struct block_cache *cache, uint64_t file, uint64_t offset)
 {
-    struct cached_block *block = block_cache_get(cache, BLOCK_DATA, file, offset);
+    struct cached_block *block = block_cache_get(cache, BLOCK_DATA, file, offset, true);
     if (block != NULL) {
         assert_true(is_right(block, file, offset));
         cached_block_unref(block);
@@ -104,7 +113,7 @@ static bool use(struct block_cache *cache, uint64_t file, uint64_t offset)
     if (has(cache, file, offset)) {
         return true;
     }
-    put(cache, alloc_default(), file, offset, BLOCK_BYTES);
+    put_times(cache, alloc_default(), file, offset, BLOCK_BYTES, 1);
     return false;
 }
 
@@ -142,6 +151,45 @@ static void test_a_scan_leaves_what_is_hot(void **state)
         assert_false(use(cache, SCAN_FILE, scanned + i));
     }
     assert_int_equal(use_hot_set(cache), HOT_BLOCKS);
+    block_cache_free(cache);
+}
+
+/* What a full cache is given once it does not take, and evicts nothing for it; what comes again
+ * soon it takes, and what comes again late it has forgotten. */
+static void test_takes_what_comes_again(void **state)
+{
+    (void)state;
+    struct block_cache *cache = block_cache_new(alloc_default(), SCAN_CACHE_BYTES);
+    struct block_cache_stats stats;
+    assert_non_null(cache);
+    uint64_t many = SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES;
+    for (uint64_t i = 0; i < many; i++) {
+        assert_false(use(cache, SCAN_FILE, i));
+    }
+    block_cache_stats(cache, &stats);
+    assert_int_equal(stats.all.evictions, 0);
+    assert_true(stats.bytes > SCAN_CACHE_BYTES / 10 * 9);
+    uint64_t soon = 0;
+    uint64_t late = 0;
+    for (uint64_t i = 0; i < 200; i++) {
+        assert_false(use(cache, HOT_FILE, i));
+    }
+    for (uint64_t i = 0; i < 200; i++) {
+        assert_false(use(cache, HOT_FILE, i)); /* it is taken now */
+        soon += use(cache, HOT_FILE, i) ? 1 : 0;
+        (void)use(cache, HOT_FILE, 1000 + i);
+    }
+    for (uint64_t i = 0; i < many; i++) {
+        (void)use(cache, SCAN_FILE + 1, i);
+    }
+    for (uint64_t i = 0; i < 200; i++) {
+        (void)use(cache, HOT_FILE, 1000 + i);
+        late += use(cache, HOT_FILE, 1000 + i) ? 1 : 0;
+    }
+    block_cache_stats(cache, &stats);
+    assert_true(stats.all.evictions >= 100);
+    assert_in_range(soon, 150, 200); /* but for those whose places of memory others had */
+    assert_in_range(late, 0, 10);
     block_cache_free(cache);
 }
 
@@ -246,10 +294,12 @@ static uint64_t count_of(struct block_cache *cache, uint64_t file, uint64_t bloc
     return count;
 }
 
-/* A scan of eight times the cache, each block of it used twice: all of it was protected once. */
-static void scan_twice(struct block_cache *cache, uint64_t file)
+/* A scan of eight times the cache, each block of it used until it is hit: all of it was protected
+ * once. */
+static void scan_often(struct block_cache *cache, uint64_t file)
 {
     for (uint64_t i = 0; i < SCAN_TIMES * SCAN_CACHE_BYTES / BLOCK_BYTES; i++) {
+        (void)use(cache, file, i);
         (void)use(cache, file, i);
         assert_true(use(cache, file, i));
     }
@@ -270,7 +320,7 @@ static void test_hot_files_keep_their_share(void **state)
             assert_false(use(cache, NEW_FILE, i));
         }
         block_cache_set_hot(cache, files, when == ALWAYS ? 2 : 1);
-        scan_twice(cache, SCAN_FILE);
+        scan_often(cache, SCAN_FILE);
         assert_int_equal(count_of(cache, NEW_FILE, NEW_BLOCKS), when == ALWAYS ? NEW_BLOCKS : 0);
         block_cache_free(cache);
     }
@@ -296,9 +346,9 @@ static void test_hot_files_have_no_more(void **state)
     block_cache_stats(cache, &stats);
     assert_true(stats.bytes <= SCAN_CACHE_BYTES);
     assert_true(stats.bytes > SCAN_CACHE_BYTES / 10 * 9);
-    /* Others take back what is above the share, used once each. */
+    /* Others take back what is above the share. */
     for (uint64_t i = 0; i < scanned; i++) {
-        assert_false(use(cache, SCAN_FILE + 1, i));
+        put(cache, alloc_default(), SCAN_FILE + 1, i, BLOCK_BYTES);
     }
     uint64_t kept = 0;
     for (uint64_t i = 0; i < scanned; i++) {
@@ -321,7 +371,7 @@ static void test_hot_blocks_give_way_to_what_is_pinned(void **state)
         (void)use(cache, NEW_FILE, i);
     }
     block_cache_pin(cache, BLOCK_INDEX, pinned);
-    scan_twice(cache, SCAN_FILE);
+    scan_often(cache, SCAN_FILE);
     uint64_t kept = count_of(cache, NEW_FILE, 2UL * NEW_BLOCKS);
     assert_in_range(kept * BLOCK_BYTES, 1, (SCAN_CACHE_BYTES - pinned) / 5);
     block_cache_erase_file(cache, NEW_FILE);
@@ -381,12 +431,13 @@ static void test_counts_by_kind(void **state)
     for (size_t kind = 0; kind < BLOCK_KINDS; kind++) {
         for (uint64_t i = 0; i < 1000; i++) {
             uint64_t file = 1 + kind;
-            assert_null(block_cache_get(cache, (enum block_kind)kind, file, i));
+            assert_null(block_cache_get(cache, (enum block_kind)kind, file, i, false));
             struct cached_block *block = make_block(alloc_default(), file, i, 1000);
             assert_non_null(block);
             block_cache_put(cache, (enum block_kind)kind, file, i, block);
+            block_cache_put(cache, (enum block_kind)kind, file, i, block);
             cached_block_unref(block);
-            block = block_cache_get(cache, (enum block_kind)kind, file, i);
+            block = block_cache_get(cache, (enum block_kind)kind, file, i, false);
             assert_non_null(block);
             cached_block_unref(block);
         }
@@ -434,9 +485,9 @@ static void test_what_is_not_taken(void **state)
     struct block_cache *cache = block_cache_new(&fail.alloc, 64UL << 10);
     assert_non_null(cache);
     put(cache, &fail.alloc, 1, 0, 100);
-    struct cached_block *first = block_cache_get(cache, BLOCK_DATA, 1, 0);
+    struct cached_block *first = block_cache_get(cache, BLOCK_DATA, 1, 0, true);
     put(cache, &fail.alloc, 1, 0, 200);
-    struct cached_block *second = block_cache_get(cache, BLOCK_DATA, 1, 0);
+    struct cached_block *second = block_cache_get(cache, BLOCK_DATA, 1, 0, true);
     assert_ptr_equal(first, second);
     cached_block_unref(first);
     cached_block_unref(second);
@@ -518,7 +569,7 @@ static void *use_cache(void *context)
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t file = 1 + rng_below(&seeded.rng, 3);
         uint64_t offset = rng_below(&seeded.rng, PLACES);
-        struct cached_block *block = block_cache_get(shared->cache, BLOCK_DATA, file, offset);
+        struct cached_block *block = block_cache_get(shared->cache, BLOCK_DATA, file, offset, true);
         if (block == NULL) {
             block = make_block(alloc_default(), file, offset, 200);
             block_cache_put(shared->cache, BLOCK_DATA, file, offset, block);
@@ -570,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_finds_what_was_put_in),
         cmocka_unit_test(test_keeps_its_budget_and_what_is_used),
         cmocka_unit_test(test_a_scan_leaves_what_is_hot),
+        cmocka_unit_test(test_takes_what_comes_again),
         cmocka_unit_test(test_a_scan_leaves_indexes),
         cmocka_unit_test(test_all_that_are_there_are_found),
         cmocka_unit_test(test_a_new_hot_set_displaces_the_old),

@@ -103,7 +103,8 @@ static void test_reads(void **state)
                 value_of(run.engine, "block_cache_bytes"));
     double inserted = value_of(run.engine, "block_cache_insertions_total{kind=\"data\"}");
     assert_true(inserted > 0);
-    assert_true(is(run.engine, "block_cache_misses_total", (uint64_t)inserted));
+    /* Once it is full, it does not take what is missing for the first time. */
+    assert_true(value_of(run.engine, "block_cache_misses_total") >= inserted);
     assert_true(value_of(run.engine, "block_cache_evictions_total") < inserted);
     assert_true(is(run.engine, "bloom_asked_total", 79));
     assert_true(absent >= 30);
