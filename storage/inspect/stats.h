@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Stats: what a store is made of, as lines: the manifest, each keyspace, level and table
- * with sizes, keys, times, floors and what compression made of them; the log, its groups and
- * segments; and what the node has done, if it left its metrics.
+ * with sizes, keys, times, floors and what compression made of them; the log, its segments and how
+ * large the writes were that made it; and what the node has done, if it left its metrics.
  */
 #ifndef ESTREAT_STORAGE_INSPECT_STATS_H
 #define ESTREAT_STORAGE_INSPECT_STATS_H

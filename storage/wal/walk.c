@@ -83,6 +83,7 @@ static enum status show_records(struct walker *walker, const struct wal_scanner_
     struct wal_position place = {.file = walker->scanner.files[walker->scanner.at].id,
                                  .offset = group->records_offset};
     enum status status = STATUS_OK;
+    uint64_t count = 0;
     while (rest.length > 0 && status == STATUS_OK) {
         size_t length = wal_record_length(rest.data); /* wal_scanner_group() has checked it */
         CHECK(length > 0);
@@ -111,6 +112,10 @@ static enum status show_records(struct walker *walker, const struct wal_scanner_
         }
         rest = slice_from(rest, length);
         place.offset += length;
+        count++;
+    }
+    if (status == STATUS_OK && options->on_write != NULL) {
+        options->on_write(options->context, group->records.length, count);
     }
     return status;
 }

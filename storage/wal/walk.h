@@ -26,6 +26,9 @@ struct wal_walk_options {
                             const struct wal_group_content *group, struct error *err);
     enum status (*on_record)(void *context, struct wal_position place,
                              const struct wal_record *record, struct error *err);
+    /* After the records of a group, or of what follows a chain without gap: what was written at
+     * once. */
+    void (*on_write)(void *context, uint64_t bytes, uint64_t records);
     /* CORRUPT: file, offset, cause. */
     void (*on_fault)(void *context, const struct error *fault);
     void *context;
