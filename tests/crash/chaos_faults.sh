@@ -153,38 +153,41 @@ fault_sync() { disk_error sync "$@"; }
 fault_write() { disk_error write "$@"; }
 
 fault_partition() {
-    local node other
+    local node other cut=true
     node=$(leader_or_any "$1")
     if [ $(($2 % 4)) -eq 0 ]; then # two do not hear each other, the third hears both
         other=$(others_of "$node" | sed -n "$((1 + $2 % 2))p")
         fault="partition $node | $other"
-        network_cut "$node" "$other"
-        network_cut "$other" "$node"
+        { network_cut "$node" "$other" && network_cut "$other" "$node"; } || cut=false
     else
         fault="partition $node | the others"
         for other in $(others_of "$node"); do
-            network_cut "$node" "$other"
-            network_cut "$other" "$node"
+            { network_cut "$node" "$other" && network_cut "$other" "$node"; } || cut=false
         done
     fi
-    sleep 0.5
-    hold "$3"
-    network_heal
-    count[partition]=$((${count[partition]-0} + 1))
+    hold_the_cut partition "$cut" "$3"
 }
 
 fault_one-way() {
-    local node other
+    local node other cut=true
     node=$(leader_or_any "$1")
     for other in $(others_of "$node"); do
         case $(($2 % 3)) in
-        0) fault="$node is not heard" && network_cut "$node" "$other" ;;
-        1) fault="$node hears nothing" && network_cut "$other" "$node" ;;
-        *) fault="$node is not heard by $other" && network_cut "$node" "$other" && break ;;
+        0) fault="$node is not heard" && { network_cut "$node" "$other" || cut=false; } ;;
+        1) fault="$node hears nothing" && { network_cut "$other" "$node" || cut=false; } ;;
+        *) fault="$node is not heard by $other" && { network_cut "$node" "$other" || cut=false; } && break ;;
         esac
     done
+    hold_the_cut one-way "$cut" "$3"
+}
+
+hold_the_cut() { # kind, whether it was seen to cut, random number
     sleep 0.5
     hold "$3"
     network_heal
-    count[one-way]=$((${count[one-way]-0} + 1))
+    if "$2"; then
+        count[$1]=$((${count[$1]-0} + 1))
+    else
+        fault+=" did not happen"
+    fi
 }

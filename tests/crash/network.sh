@@ -9,7 +9,9 @@
 #   proxy       all on loopback; nodes dial each other through proxy.py.
 #
 # network_open KIND, network_member NODE OTHER, network_run NODE (words before a command that put it
-# in the node's network), network_cut A B, network_heal.
+# in the node's network), network_cut A B, network_heal. Whether a cut holds is tried: network_cut
+# fails if A still reaches B. (Rules of nftables would do as well, where they are: the neighbour's
+# address needs nothing that iproute2 has not.)
 
 link_of() { printf '02:00:00:00:00:0%s' "${1#n}"; }
 host_of() {
@@ -74,9 +76,18 @@ network_run() {
     if [ "$network" = namespaces ]; then printf 'nsenter --net=/run/netns/%s' "$1"; fi
 }
 
+# A connection is neither made nor refused.
+is_silent() { # from, host, port
+    local code=0
+    # shellcheck disable=SC2016
+    nsenter --net="/run/netns/$1" timeout 0.3 bash -c ': >"/dev/tcp/$0/$1"' "$2" "$3" 2>/dev/null || code=$?
+    [ "$code" -eq 124 ]
+}
+
 network_cut() { # nothing goes from $1 to $2
     if [ "$network" = namespaces ]; then
         ip -n "$1" neigh replace "$(host_of "$2")" lladdr 02:00:00:00:00:99 dev eth0 nud permanent
+        is_silent "$1" "$(host_of "$2")" "$(peer_port "$2")"
     else
         : >"$work/cuts/$1-$2"
     fi

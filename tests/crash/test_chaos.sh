@@ -139,7 +139,10 @@ until estreat --timeout 5 audit >/dev/null 2>&1; do
 done
 "$tools/estreat-record-history" --out "$work/history" --read-all --timeout-ms 30000 >/dev/null ||
     lost "the log cannot be read: $(tail -n 1 "$work/history" | tail -c 300)"
-"$tools/estreat-check-history" "$work/history" || lost "the history is no log's"
+code=0
+"$tools/estreat-check-history" "$work/history" || code=$?
+[ "$code" -ne 1 ] || lost "the history is no log's"
+[ "$code" -eq 0 ] || fail "estreat-check-history exits $code"
 # Only now: nodes that lost what they acknowledged may never become alike, and that is a loss.
 [ "$audited" -eq 1 ] || fail "no audit within 60 s"
 estreat --timeout 60 audit --deep >"$work/audit" || lost "the nodes differ: $(cat "$work/audit")"

@@ -61,6 +61,7 @@ expect 1 estreat member remove n9
 said NOT_FOUND
 expect 1 estreat member promote n9
 said NOT_FOUND
+estreat member promote n1 # a voter is one
 expect 1 estreat member add n1 --client 127.0.0.1:1 --peer 127.0.0.1:2
 said ALREADY_EXISTS
 expect 1 estreat transfer n9

@@ -119,7 +119,10 @@ void checks_newest(struct sim_node *node, const struct applied_point *point)
     }
     if (known->newest == 0) {
         known->newest = newest;
-    } else if (known->newest != newest) {
+        return;
+    }
+    node->sim->compared++;
+    if (known->newest != newest) {
         world_break(&node->sim->world, "equal derived content at equal positions",
                     "n%u at entry %" PRIu64, node->number + 1, point->index);
     }

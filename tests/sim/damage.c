@@ -22,7 +22,7 @@
 #define STOPS_MAX 4U
 #define REMOVALS_MAX 1000U
 
-void damage_strike(struct sim_node *node)
+bool damage_strike(struct sim_node *node)
 {
     struct sim *sim = node->sim;
     static const struct {
@@ -41,12 +41,13 @@ void damage_strike(struct sim_node *node)
     if (node->damaged || node->out || sim->first_members < sim->node_count ||
         sim->damaged + 1 > (members - 1) / 2 ||
         !fs_crash_damage(node->disk, ways[way].kind, ways[way].name, ways[way].is_log, seed)) {
-        return;
+        return false;
     }
     world_note(&sim->world, "damage", node->number, way);
     node->damaged = true;
     node->is_log_damage = ways[way].is_log;
     sim->damaged++;
+    return true;
 }
 
 static bool stays_away(struct sim_node *node, const char *why)

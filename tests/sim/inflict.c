@@ -93,8 +93,10 @@ bool scenario_start(struct scenario *scenario, struct sim_node *node,
     node->out = false;
     node_boot(node);
     if (node->running) {
-        scenario_say(scenario, "n%u starts with a log of %lu entries", node->number + 1,
-                     (unsigned long)node->replica->recovered.last_index);
+        scenario_say(scenario, "n%u starts with a log of %lu entries%s", node->number + 1,
+                     (unsigned long)node->replica->recovered.last_index,
+                     node->replica->recovered.cut_bytes > 0 ? ", and cuts an unfinished write"
+                                                            : "");
     }
     return true;
 }

@@ -47,8 +47,8 @@ struct arguments {
 /* For the handler alone, which may not format. */
 static char abort_line[96];
 
-/* An assertion of the code under test is a find like any other. */
-static void on_abort(int signal)
+/* An assertion or a bad access of the code under test is a find like any other. */
+static void on_death(int signal)
 {
     size_t length = 0;
     (void)signal;
@@ -134,7 +134,8 @@ static bool parse(int argc, char **argv, struct arguments *out)
 static int run_scenario(const struct arguments *arguments)
 {
     struct sim_result result;
-    (void)snprintf(abort_line, sizeof abort_line, "scenario FAILED: an assertion\n");
+    (void)snprintf(abort_line, sizeof abort_line,
+                   "scenario FAILED: an assertion or a bad access\n");
     scenario_run(arguments->scenario, arguments->sim.tracing, &result);
     if (result.broken != NULL) {
         printf("scenario %s FAILED: %s: %s\n", arguments->scenario, result.broken, result.text);
@@ -155,7 +156,10 @@ int main(int argc, char **argv)
         return 0;
     }
     log_set_level(arguments.verbose ? LOG_INFO : LOG_OFF);
-    (void)signal(SIGABRT, on_abort);
+    (void)signal(SIGABRT, on_death);
+    (void)signal(SIGSEGV, on_death);
+    (void)signal(SIGBUS, on_death);
+    (void)signal(SIGFPE, on_death);
     if (arguments.scenario != NULL) {
         return run_scenario(&arguments);
     }
@@ -171,12 +175,12 @@ int main(int argc, char **argv)
         if (arguments.verbose || result.broken != NULL || arguments.end - arguments.begin == 1) {
             printf("seed %" PRIu64 " ops %" PRIu64 " faults %" PRIu64 " crashes %" PRIu64
                    " repeats %" PRIu64 " reads %" PRIu64 " snapshots %" PRIu64 " changes %" PRIu64
-                   " damaged %" PRIu64 " noticed %" PRIu64 " salvaged %" PRIu64 " events %" PRIu64
-                   " memory_kib %" PRIu64 " seconds %.1f trace %016" PRIx64 "\n",
+                   " compared %" PRIu64 " damaged %" PRIu64 " noticed %" PRIu64 " salvaged %" PRIu64
+                   " events %" PRIu64 " memory_kib %" PRIu64 " seconds %.1f trace %016" PRIx64 "\n",
                    seed, result.ops, result.faults, result.crashes, result.repeats, result.reads,
-                   result.snapshots, result.changes, result.damaged, result.noticed,
-                   result.salvaged, result.events, result.memory_most / KIB, result.seconds,
-                   result.trace);
+                   result.snapshots, result.changes, result.compared, result.damaged,
+                   result.noticed, result.salvaged, result.events, result.memory_most / KIB,
+                   result.seconds, result.trace);
         }
         if (result.broken != NULL) {
             failed++;

@@ -38,6 +38,7 @@ static uint64_t realtime_ns(struct clock *clock)
 void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at)
 {
     node->io_failed += fs_faulty_hit(&node->faulty);
+    node->sim->faults += fs_faulty_hit(&node->faulty);
     fs_faulty_arm(&node->faulty, (struct fs_fault){.call = call, .at = at});
 }
 
@@ -223,10 +224,11 @@ static void post_once(struct sim_node *node, bool *posted, bool wanted, uint64_t
     }
 }
 
-/* Why it stopped, if that may be. */
+/* Want of memory is an excuse, but none for finding damage. */
 static bool may_stop(struct sim_node *node)
 {
-    return has_io_failed(node) || node->memory.failed || node->damaged;
+    return has_io_failed(node) || node->damaged ||
+           (node->memory.failed && node->fatal_error.status != STATUS_DATA_LOSS);
 }
 
 void node_settle(struct sim_node *node)
@@ -418,9 +420,8 @@ void node_boot(struct sim_node *node)
     }
     intake_open(&node->replica->intake, on_call, node);
     node->stored_index = node->replica->recovered.last_index;
-    node->matched_index = node->stored_index; /* it was seen before the crash */
+    node->matched_index = 0; /* what a recovery makes of a log is looked at as a whole */
     node->matched_term = 0;
-    (void)wal_term_at(node->replica->wal, node->matched_index, &node->matched_term);
     checks_after_applier(node);
     world_post(&sim->world, IDLE_NS, on_idle, node, node->life);
     node_settle(node);

@@ -7,15 +7,20 @@ table=$(dirname "$0")/plants.txt
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 count=0
-while read -r plant seed nodes _; do
+while read -r plant seed nodes what; do
     case $plant in '' | '#'*) continue ;; esac
     code=0
     "$sim" --seed "$seed" --nodes "$nodes" --plant "$plant" >"${TMPDIR:-/tmp}/estreat-plant.$$" 2>/dev/null || code=$?
     found=$(grep FAILED "${TMPDIR:-/tmp}/estreat-plant.$$" | head -n 1 || true)
     rm -f "${TMPDIR:-/tmp}/estreat-plant.$$"
     [ "$code" -eq 1 ] || fail "$plant: seed $seed exits $code"
+    [[ $found == *" FAILED: $what"* ]] || fail "$plant: not \"$what\", but: $found"
+    [ "$seed" -le 1000 ] || fail "$plant: not found within 1,000 seeds"
     printf '%-20s %s\n' "$plant" "$found"
     "$sim" --seed "$seed" --nodes "$nodes" >/dev/null 2>&1 || fail "seed $seed fails without $plant"
     count=$((count + 1))
 done <"$table"
 [ "$count" -ge 12 ] || fail "only $count plants are in the table"
+while read -r plant _; do
+    grep -q "^$plant " "$table" || fail "$plant is not in the table"
+done < <("$sim" --list-plants)

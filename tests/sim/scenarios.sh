@@ -9,10 +9,11 @@ count=0
 for file in "$(dirname "$0")"/scenarios/*.txt; do
     name=$(basename "$file" .txt)
     "$sim" --scenario "$file" 2>/dev/null || fail "$name"
-    while read -r plant; do
+    while IFS=: read -r plant text; do
         code=0
-        "$sim" --scenario "$file" --plant "$plant" >/dev/null 2>&1 || code=$?
+        said=$("$sim" --scenario "$file" --plant "$plant" 2>/dev/null) || code=$?
         [ "$code" -eq 1 ] || fail "$name does not see $plant: exits $code"
+        [[ -n $text && $said == *"${text# }"* ]] || fail "with $plant $name says:$said"
     done < <(sed -n 's/^# plant: //p' "$file")
     count=$((count + 1))
 done

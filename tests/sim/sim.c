@@ -137,6 +137,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
                                   .salvaged = sim->salvaged,
                                   .snapshots = sim->snapshots,
                                   .changes = sim->changes,
+                                  .compared = sim->compared,
                                   .memory_most = memory_most(sim),
                                   .events = sim->world.events_run,
                                   .seconds = (double)sim->world.now_ns / 1e9};

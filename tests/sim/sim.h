@@ -268,7 +268,7 @@ void node_append(struct sim_node *node, struct slice request, struct sim_call *c
 
 /* Spoils something on the node's disk, unless too many of the disks are spoilt already: what is
  * committed is whole on one that is not, and a majority can go on without those that are. */
-void damage_strike(struct sim_node *node);
+bool damage_strike(struct sim_node *node);
 
 /* The node stopped, and its disk may be why. False: it stays away. */
 bool damage_may_return(struct sim_node *node);
@@ -463,6 +463,7 @@ struct sim {
     uint64_t snapshots; /* that were installed */
     uint64_t salvaged;  /* logs that were cut for damage, to be refilled */
     uint64_t changes;   /* of the membership, and transfers */
+    uint64_t compared;  /* times that what a node had derived was held against another's */
     /* a script's, else unset */
     bool scripted;  /* nothing comes back by itself */
     bool unsettled; /* elections are quick and many, and leaders fail as they begin */
@@ -492,6 +493,7 @@ struct sim_result {
     uint64_t snapshots;
     uint64_t salvaged;
     uint64_t changes;
+    uint64_t compared;
     uint64_t memory_most; /* bytes of one node */
     uint64_t events;
     double seconds; /* simulated */

@@ -58,17 +58,20 @@ static void post(struct sim_question *question, void (*run)(void *context, uint6
                question, 0);
 }
 
-/* True if the event is put off, since the node does nothing at present. */
-static bool is_paused(struct sim_question *question, unsigned number,
-                      void (*run)(void *context, uint64_t argument))
+/* True if the event is put off, since the link from `from` is held up or `to` does nothing. */
+static bool is_held_up(struct sim_question *question, unsigned from, unsigned to,
+                       void (*run)(void *context, uint64_t argument))
 {
     struct sim *sim = question->sim;
-    struct sim_node *node = &sim->nodes[number];
-    if (!node->running || node->paused_until_ns <= sim->world.now_ns) {
-        return false;
+    const struct sim_node *node = &sim->nodes[to];
+    uint64_t clear_ns = sim->clog_until_ns[from][to];
+    uint64_t wait_ns = clear_ns > sim->world.now_ns ? clear_ns - sim->world.now_ns
+                       : node->running              ? node_paused_ns(node)
+                                                    : 0;
+    if (wait_ns > 0) {
+        world_post(&sim->world, wait_ns, run, question, 0);
     }
-    world_post(&sim->world, node->paused_until_ns - sim->world.now_ns, run, question, 0);
-    return true;
+    return wait_ns > 0;
 }
 
 /* --- back to who asked ------------------------------------------------------------------------ */
@@ -99,7 +102,7 @@ static void on_answer_here(void *context, uint64_t argument)
     struct sim_question *question = context;
     ProtobufCMessage *message = NULL;
     (void)argument;
-    if (is_paused(question, question->from, on_answer_here)) {
+    if (is_held_up(question, question->to, question->from, on_answer_here)) {
         return;
     }
     if (question->status == STATUS_OK) {
@@ -139,7 +142,7 @@ static void on_question_there(void *context, uint64_t argument)
     struct sim *sim = question->sim;
     struct sim_node *node = &sim->nodes[question->to];
     (void)argument;
-    if (is_paused(question, question->to, on_question_there)) {
+    if (is_held_up(question, question->from, question->to, on_question_there)) {
         return;
     }
     if (node->running && !sim->cut[question->from][question->to]) {

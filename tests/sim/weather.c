@@ -27,10 +27,10 @@ static struct sim_node *any_node(struct sim *sim)
     return &sim->nodes[world_draw(&sim->world, sim->node_count)];
 }
 
-static void power_failure(struct sim *sim, struct sim_node *node)
+static bool power_failure(struct sim *sim, struct sim_node *node)
 {
     if (!node->running) {
-        return;
+        return false;
     }
     if (world_chance(&sim->world, 500)) {
         /* In the middle of what it does next. */
@@ -38,6 +38,7 @@ static void power_failure(struct sim *sim, struct sim_node *node)
     } else {
         node_crash(node, weather_down_ns(node));
     }
+    return true;
 }
 
 uint64_t weather_takes(struct sim *sim, uint64_t max_ns)
@@ -147,11 +148,12 @@ void weather_change(struct sim_node *node)
     }
 }
 
-static void cut_off(struct sim *sim)
+static bool cut_off(struct sim *sim)
 {
+    bool any = false;
     memset(sim->cut, 0, sizeof sim->cut);
     if (world_chance(&sim->world, 300)) {
-        return; /* all hear each other again */
+        return false; /* all hear each other again */
     }
     for (unsigned i = 0; i < sim->node_count; i++) {
         bool side = world_chance(&sim->world, 400);
@@ -159,9 +161,11 @@ static void cut_off(struct sim *sim)
             if (i != j && side) {
                 sim->cut[i][j] = true;                           /* it is not heard */
                 sim->cut[j][i] = world_chance(&sim->world, 600); /* as a rule it does not hear */
+                any = true;
             }
         }
     }
+    return any;
 }
 
 /* What a link carries arrives much later. */
@@ -198,50 +202,63 @@ static void any_time_of_day(struct sim *sim, struct sim_node *node)
         (int64_t)world_draw(&sim->world, 2 * years_ns) - (int64_t)years_ns; /* either way */
 }
 
-static void strike_node(struct sim *sim, struct sim_node *node, uint64_t what)
+/* Whether anything was done. An I/O error is counted when it is met (node_fail_io). */
+static bool strike_node(struct sim *sim, struct sim_node *node, uint64_t what)
 {
     struct world *world = &sim->world;
     if (what < 6) {
         fail_io(sim, node);
-    } else if (what < 10) {
+        return false;
+    }
+    if (what < 10) {
         node_fill_disk(node, world_draw(world, 128 * KIB), world_draw(world, 600 * NS_PER_MS));
     } else if (what < 13) {
         refuse_memory(sim, node);
     } else if (what < 16) {
-        damage_strike(node);
+        return damage_strike(node);
     } else if (what < 38) {
-        power_failure(sim, node);
+        return power_failure(sim, node);
     } else if (what < 53) {
         node->paused_until_ns = world->now_ns + world_draw(world, 600 * NS_PER_MS);
     } else {
         any_time_of_day(sim, node);
     }
+    return node->running;
+}
+
+static bool strike_all(struct sim *sim)
+{
+    bool any = false;
+    for (unsigned i = 0; i < sim->node_count; i++) {
+        any = power_failure(sim, &sim->nodes[i]) || any;
+    }
+    return any;
 }
 
 static void strike(void *context, uint64_t argument)
 {
     struct sim *sim = context;
     struct world *world = &sim->world;
+    bool struck = true;
     (void)argument;
     if (sim->healed) {
         return;
     }
     uint64_t what = world_draw(world, 100);
     world_note(world, "fault", what, 0);
-    sim->faults++;
     if (what < 60) {
-        strike_node(sim, any_node(sim), what);
+        struck = strike_node(sim, any_node(sim), what);
     } else if (what < 64) {
-        for (unsigned i = 0; i < sim->node_count; i++) {
-            power_failure(sim, &sim->nodes[i]);
-        }
+        struck = strike_all(sim);
     } else if (what < 90) {
-        cut_off(sim);
+        struck = cut_off(sim);
     } else if (what < 96) {
         hold_up(sim);
     } else {
         weather_draw(sim);
+        struck = false;
     }
+    sim->faults += struck ? 1 : 0;
     world_post(world, world_draw(world, sim->weather.fault_max_ns), strike, sim, 0);
 }
 
