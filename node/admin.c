@@ -253,14 +253,34 @@ void admin_promote(struct admin *admin)
 
 /* ---- leadership ---------------------------------------------------------------------------- */
 
+static bool was_tried(const struct admin *admin, uint64_t id)
+{
+    for (size_t i = 0; i < admin->heir_count; i++) {
+        if (admin->heirs[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Several may be damaged, as the one that hands over is: if only the last were passed over, two of
+ * them would be asked by turns for ever. */
+static void note_tried(struct admin *admin, uint64_t id)
+{
+    if (was_tried(admin, id) || admin->heir_count == RAFT_PEERS_MAX) {
+        admin->heir_count = 0; /* all were, those that are members now */
+    }
+    admin->heirs[admin->heir_count++] = id;
+}
+
 /* True if `a` would take over with less delay than `b`. */
 static bool is_better(const struct admin *admin, const struct raft_peer *a,
                       const struct raft_peer *b)
 {
-    bool a_again = a->id == admin->last_heir;
-    bool b_again = b->id == admin->last_heir;
+    bool a_again = was_tried(admin, a->id);
+    bool b_again = was_tried(admin, b->id);
     if (a_again != b_again) {
-        return b_again; /* it did not take over the last time */
+        return b_again; /* it did not take over */
     }
     return a->match > b->match || (a->match == b->match && a->applied > b->applied);
 }
@@ -292,8 +312,11 @@ bool admin_hand_over(struct admin *admin)
         return true;
     }
     uint64_t target = heir(admin);
-    admin->last_heir = target;
-    return target != 0 && raft_transfer(admin->raft, target, &err) == STATUS_OK;
+    if (target == 0) {
+        return false;
+    }
+    note_tried(admin, target);
+    return raft_transfer(admin->raft, target, &err) == STATUS_OK;
 }
 
 static void transfer(struct admin *admin, struct admin_request *request)

@@ -44,7 +44,9 @@ struct admin {
     const struct config *config;
     const struct members *members;
     struct admin_request *waiting;
-    uint64_t last_heir; /* whom a hand-over was tried with last; 0: none yet */
+    /* With whom a hand-over was tried, in vain, until it has been with all. */
+    uint64_t heirs[RAFT_PEERS_MAX];
+    size_t heir_count;
 };
 
 void admin_init(struct admin *admin, struct alloc *alloc, struct raft *raft,
@@ -60,7 +62,8 @@ void admin_settle(struct admin *admin, uint64_t commit, uint64_t now_ns);
 void admin_promote(struct admin *admin);
 
 /* Begins to hand leadership over to the voter that has most of the log among those that answer,
- * the next time to another. False: there is none, or this node does not lead. */
+ * the next time to another, until it has been all of them. False: there is none, or this node does
+ * not lead. */
 bool admin_hand_over(struct admin *admin);
 
 /* Ends all. */

@@ -174,7 +174,7 @@ static void test_heir_applies(void **state)
             core_tick(&core); /* heartbeats ask; a transfer that nobody takes is given up */
         }
         assert_true(admin_hand_over(&admin));
-        assert_int_equal(admin.last_heir, core.id[3 - damaged]);
+        assert_int_equal(admin.heirs[admin.heir_count - 1], core.id[3 - damaged]);
     }
     core.applied[1] = RAFT_APPLIES_NOTHING;
     for (unsigned i = 0; i < 30; i++) {
