@@ -248,6 +248,7 @@ uint64_t clients_append(struct sim *sim, unsigned client, unsigned node, unsigne
     CHECK(session_has_room(&from->session));
     uint64_t op = sim->ops_begun++;
     sim->ops[op] = (struct sim_op){.sequence = session_begin(&from->session),
+                                   .began_ns = sim->world.now_ns,
                                    .floor = sim->checks.acknowledged_end,
                                    .client = client,
                                    .key = key,

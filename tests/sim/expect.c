@@ -31,6 +31,16 @@ static bool ops_are(struct scenario *scenario, const struct scenario_line *line,
     return so;
 }
 
+/* No append waits for its answer for longer. */
+static bool is_prompt(const struct sim *sim, uint64_t within_ns)
+{
+    bool so = true;
+    for (uint64_t i = 0; i < sim->ops_begun; i++) {
+        so = so && (sim->ops[i].done || sim->world.now_ns - sim->ops[i].began_ns <= within_ns);
+    }
+    return so;
+}
+
 static bool role_is(const struct sim_node *node, const char *role)
 {
     struct driver_status status;
@@ -68,6 +78,11 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     }
     if (word_is(what, "loading")) {
         return scenario->sim.ops_done < scenario->sim.op_count;
+    }
+    if (word_is(what, "prompt")) {
+        uint64_t within_ns = 0;
+        *known = word_duration(line->words[at + 1], &within_ns);
+        return is_prompt(&scenario->sim, within_ns);
     }
     if (word_is(what, "alike")) {
         return ending_converged(&scenario->sim);
