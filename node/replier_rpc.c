@@ -36,17 +36,8 @@ static void reply_all(struct rpc_event *event)
 {
     struct reply_batch *batch = (struct reply_batch *)event;
     for (size_t i = 0; i < batch->count; i++) {
-        const struct append_reply *reply = &batch->replies[i];
-        Estreat__V1__AppendResponse response = ESTREAT__V1__APPEND_RESPONSE__INIT;
-        response.position = reply->position;
-        response.time_ns = reply->time_ns;
-        response.repeated_request = reply->repeated;
-        response.size = reply->position + reply->count;
-        if (!reply->repeated) {
-            response.n_versions = reply->count;
-            response.versions = batch->versions + reply->versions_begin;
-        }
-        rpc_call_reply(rpc_of(reply->call), &response.base);
+        const Estreat__V1__AppendResponse response = reply_batch_response(batch, i);
+        rpc_call_reply(rpc_of(batch->replies[i].call), &response.base);
     }
     reply_batch_free(batch);
 }

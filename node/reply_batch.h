@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 #include "rpc/loop.h"
+#include "schema/log.pb-c.h"
 
 struct append_call; /* replier.h */
 
@@ -31,6 +32,9 @@ struct reply_batch {
 
 /* Room for `capacity` replies and a copy of `versions` (uint64_t each). NULL without memory. */
 struct reply_batch *reply_batch_new(struct alloc *alloc, size_t capacity, struct slice versions);
+
+/* The i-th reply as a message, which points into the batch. */
+Estreat__V1__AppendResponse reply_batch_response(const struct reply_batch *batch, size_t i);
 
 void reply_batch_free(struct reply_batch *batch);
 

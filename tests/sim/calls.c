@@ -13,6 +13,9 @@
 #include "base/check.h"
 #include "sim.h"
 
+/* Of one that has SIM_EVENTS_PER_OP_MAX versions. */
+enum { RESPONSE_BYTES_MAX = 128 };
+
 static struct sim_node *node_of(struct replier *replier)
 {
     return ((struct sim_replier *)replier)->node;
@@ -68,12 +71,12 @@ static void on_answer(struct replier *replier, struct reply_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct append_reply *reply = &batch->replies[i];
-        const struct append_outcome outcome = {.ok = true,
-                                               .repeated = reply->repeated,
-                                               .position = reply->position,
-                                               .time_ns = reply->time_ns,
-                                               .count = reply->count,
-                                               .leader = UINT_MAX};
+        const Estreat__V1__AppendResponse response = reply_batch_response(batch, i);
+        uint8_t bytes[RESPONSE_BYTES_MAX];
+        CHECK(estreat__v1__append_response__get_packed_size(&response) <= sizeof bytes);
+        const struct append_outcome outcome = {
+            .response = slice_of(bytes, estreat__v1__append_response__pack(&response, bytes)),
+            .leader = UINT_MAX};
         const struct sim_call *call = (const struct sim_call *)(void *)reply->call;
         if (!node_of(replier)->dying) {
             checks_acknowledges(node_of(replier), call->op, reply->position, reply->count);

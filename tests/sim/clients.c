@@ -146,8 +146,37 @@ struct answer {
     struct sim *sim;
     uint64_t op;
     unsigned attempt;
-    struct append_outcome outcome;
+    struct append_outcome outcome; /* its response is what follows */
+    uint8_t bytes[];
 };
+
+static void take_response(struct sim *sim, uint64_t number,
+                          const Estreat__V1__AppendResponse *response)
+{
+    struct sim_op *op = &sim->ops[number];
+    struct sim_client *client = &sim->clients[op->client];
+    bool repeated = response->repeated_request != 0;
+    world_note(&sim->world, repeated ? "repeated" : "acknowledged", number, response->position);
+    checks_acknowledged(sim, number, response->position,
+                        (uint32_t)(response->size - response->position));
+    session_saw_time(&client->session, response->time_ns);
+    if (response->n_versions != (repeated ? 0 : op->events)) {
+        world_break(&sim->world, "each event of an append gets a version", "op %" PRIu64 ": %zu",
+                    number, response->n_versions);
+    }
+    if (!op->done) {
+        op->done = true;
+        op->position = response->position;
+        session_end(&client->session, op->sequence);
+        client->in_flight--;
+        sim->ops_done++;
+        sim->repeats += repeated;
+        if (op->name != NULL) {
+            sim_tell(sim, "%s is at %" PRIu64, op->name, op->position);
+        }
+        world_post(&sim->world, world_draw(&sim->world, THINK_MAX_NS), begin_next, sim, op->client);
+    }
+}
 
 static void take_answer(void *context, uint64_t argument)
 {
@@ -157,24 +186,12 @@ static void take_answer(void *context, uint64_t argument)
     struct sim_client *client = &sim->clients[op->client];
     const struct append_outcome *outcome = &answer->outcome;
     (void)argument;
-    if (outcome->ok) {
-        world_note(&sim->world, outcome->repeated ? "repeated" : "acknowledged", answer->op,
-                   outcome->position);
-        checks_acknowledged(sim, answer->op, outcome->position, outcome->count);
-        session_saw_time(&client->session, outcome->time_ns);
-        if (!op->done) {
-            op->done = true;
-            op->position = outcome->position;
-            session_end(&client->session, op->sequence);
-            client->in_flight--;
-            sim->ops_done++;
-            sim->repeats += outcome->repeated;
-            if (op->name != NULL) {
-                sim_tell(sim, "%s is at %" PRIu64, op->name, op->position);
-            }
-            world_post(&sim->world, world_draw(&sim->world, THINK_MAX_NS), begin_next, sim,
-                       op->client);
-        }
+    if (outcome->status == STATUS_OK) {
+        Estreat__V1__AppendResponse *response = estreat__v1__append_response__unpack(
+            NULL, outcome->response.length, outcome->response.data);
+        CHECK(response != NULL);
+        take_response(sim, answer->op, response);
+        estreat__v1__append_response__free_unpacked(response, NULL);
     } else if (!op->done && op->attempt == answer->attempt) {
         if (outcome->status != STATUS_UNAVAILABLE && outcome->status != STATUS_RESOURCE_EXHAUSTED) {
             world_break(&sim->world, "an append is refused only for a while", "op %" PRIu64 ": %s",
@@ -198,10 +215,15 @@ void clients_answer(struct sim *sim, struct sim_call *call, const struct append_
 {
     uint64_t delay_ns = 0;
     if (network_client_delay(sim, &delay_ns)) {
-        struct answer *answer = malloc(sizeof *answer);
+        size_t length = outcome->response.length;
+        struct answer *answer = malloc(sizeof *answer + length);
         CHECK(answer != NULL);
         *answer = (struct answer){
             .sim = sim, .op = call->op, .attempt = call->attempt, .outcome = *outcome};
+        if (length > 0) {
+            memcpy(answer->bytes, outcome->response.data, length);
+        }
+        answer->outcome.response = slice_of(answer->bytes, length);
         world_post_owned(&sim->world, delay_ns, take_answer, answer);
     }
     free(call);

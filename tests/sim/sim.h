@@ -310,13 +310,9 @@ struct sim_client {
 };
 
 struct append_outcome {
-    bool ok;
-    bool repeated;
     enum status status;
-    uint64_t position;
-    uint64_t time_ns;
-    uint32_t count;
-    unsigned leader; /* the node to try next; UINT_MAX: not told */
+    struct slice response; /* OK: the bytes of an AppendResponse */
+    unsigned leader;       /* else the node to try next; UINT_MAX: not told */
 };
 
 void clients_init(struct sim *sim);
