@@ -77,8 +77,11 @@ bool raft_take_loss(struct raft *raft, struct raft_progress *progress,
         progress->check_due = progress->state == RAFT_PEER_REPLICATE;
         return false;
     }
-    /* One that was late says less than is true by now: that costs a question, no more. */
-    progress->match = agreed;
+    /* Where the logs may agree is where to ask. What is known to be there is less, unless the ends
+     * are the same entry: else no refusal could lead further back, nor to a snapshot. One that was
+     * late says less than is true by now: that costs questions, no more. */
+    bool is_same = raft_log_has(&raft->log, message->hint_index, message->hint_term);
+    progress->match = is_same ? agreed : 0;
     raft_progress_probe(progress, agreed + 1);
     return true;
 }
