@@ -9,9 +9,9 @@
 #   proxy       all on loopback; nodes dial each other through proxy.py.
 #
 # network_open KIND, network_member NODE OTHER, network_run NODE (words before a command that put it
-# in the node's network), network_cut A B, network_heal. Whether a cut holds is tried: network_cut
-# fails if A still reaches B. (Rules of nftables would do as well, where they are: the neighbour's
-# address needs nothing that iproute2 has not.)
+# in the node's network), network_cut A B, network_heal. Between namespaces a cut is
+# tried: network_cut fails if A still reaches B. (Rules of nftables would do as well, where they are:
+# the neighbour's address needs nothing that iproute2 has not.)
 
 link_of() { printf '02:00:00:00:00:0%s' "${1#n}"; }
 host_of() {

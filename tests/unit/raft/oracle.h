@@ -127,8 +127,8 @@ static inline void oracle_see_commit(struct oracle *oracle, const struct node *n
             durable +=
                 members->of[i].role == RAFT_VOTER && node_had(node, entry->index, entry->term);
         }
-        /* A change that is not committed may have come between the commit and its being told, and
-         * brings one voter more at most. */
+        /* A change that is not committed may have come between the commit and its being told: it
+         * brings a voter who had no say, or takes one away who may have been of the majority. */
         raft_status(by->raft, &status);
         size_t voters = raft_membership_voters(members) - (at > status.commit ? 1 : 0);
         HOLDS(oracle, durable >= voters / 2 + 1);

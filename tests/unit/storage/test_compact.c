@@ -305,6 +305,15 @@ static void test_deletion_shadows(void **state)
     fixture_release(&fixture);
 }
 
+/* Settles with new values of some keys. */
+static void settle_random(struct fixture *fixture, struct model *model, struct rng *rng)
+{
+    for (int i = 0; i < 40; i++) {
+        model_put(model, &fixture->batch, KS_LATEST, (uint32_t)rng_below(rng, MODEL_KEYS));
+    }
+    settle(fixture);
+}
+
 /* Below level 0 tables are disjoint and of bounded size, and no level stays above its target. */
 static void test_levels(void **state)
 {
@@ -316,10 +325,7 @@ static void test_levels(void **state)
     struct model model = {.events = 0};
     fixture_init(&fixture);
     for (int round = 0; round < 60; round++) {
-        for (int i = 0; i < 40; i++) {
-            model_put(&model, &fixture.batch, KS_LATEST, (uint32_t)rng_below(&rng.rng, MODEL_KEYS));
-        }
-        settle(&fixture);
+        settle_random(&fixture, &model, &rng.rng);
         (void)list_tables(&fixture, KS_LATEST, &list);
         uint64_t bytes[ENGINE_LEVELS] = {0};
         unsigned level0 = 0;
@@ -369,10 +375,7 @@ static void test_tables_end_where_those_below_do(void **state)
     unsigned shared = 0;
     fixture_init(&fixture);
     for (int round = 0; round < 60; round++) {
-        for (int i = 0; i < 40; i++) {
-            model_put(&model, &fixture.batch, KS_LATEST, (uint32_t)rng_below(&rng.rng, MODEL_KEYS));
-        }
-        settle(&fixture);
+        settle_random(&fixture, &model, &rng.rng);
         (void)list_tables(&fixture, KS_LATEST, &list);
         for (unsigned i = 1; i < list.count; i++) {
             const struct engine_table *left = &list.tables[i - 1];

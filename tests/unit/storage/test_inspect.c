@@ -3,6 +3,7 @@
  * Looking at stores offline: each fault is told with file and offset, nothing is changed by
  * looking, and repair does what is proven and no more.
  */
+#include "report_lines.h"
 #include "storage/inspect/dump.h"
 #include "storage/inspect/repair.h"
 #include "storage/inspect/stats.h"
@@ -75,21 +76,13 @@ static void assert_says_not(const struct look *look, const char *text)
 
 static size_t count_lines(const struct look *look, const char *begin)
 {
-    size_t count = 0;
-    size_t length = strlen(begin);
-    for (const char *line = look->text; line != NULL && *line != '\0';) {
-        count += strncmp(line, begin, length) == 0 ? 1 : 0;
-        line = strchr(line, '\n');
-        line = line == NULL ? NULL : line + 1;
-    }
-    return count;
+    return report_count(look->text, begin);
 }
 
+/* In the line of the log. */
 static unsigned long long number_after(const struct look *look, const char *name)
 {
-    const char *at = strstr(look->text, name);
-    assert_non_null(at);
-    return strtoull(at + strlen(name), NULL, 10);
+    return report_number(look->text, "\nlog ", name);
 }
 
 /* Verifies: so many faults, and among what is said `text` (NULL: anything). */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "report_lines.h"
 #include "storage/inspect/dump.h"
 #include "storage/inspect/stats.h"
 #include "storage/wal/format.h"
@@ -33,25 +34,6 @@ static void ask(enum status (*tool)(const struct store_place *place, struct repo
     assert_int_equal(fclose(stream), 0);
 }
 
-static size_t count_lines(const struct said *said, const char *begin)
-{
-    size_t count = 0;
-    for (const char *line = said->text; *line != '\0'; line = strchr(line, '\n') + 1) {
-        count += strncmp(line, begin, strlen(begin)) == 0 ? 1 : 0;
-    }
-    return count;
-}
-
-/* In the line of the log. */
-static unsigned long long number_after(const struct said *said, const char *name)
-{
-    const char *line = strstr(said->text, "\nlog ");
-    assert_non_null(line);
-    const char *at = strstr(line, name);
-    assert_non_null(at);
-    return strtoull(at + strlen(name), NULL, 10);
-}
-
 /* Batches, synced and not, none of which a flush has purged. */
 static void make_log(void)
 {
@@ -75,17 +57,18 @@ static void dump_shows_each_batch(void **state)
     make_log();
     ask(inspect_dump, &said);
     assert_int_equal(said.report.faults, 0);
-    assert_int_equal(count_lines(&said, "entry "), fixture.written);
-    assert_true(count_lines(&said, "chain ") > 0); /* what follows one without gap has no line */
+    assert_int_equal(report_count(said.text, "entry "), fixture.written);
+    assert_true(report_count(said.text, "chain ") >
+                0); /* what follows one without gap has no line */
     static const char *const words[] = {"segment ",  "group ",         "chain ",     "entry ",
                                         "synced ",   "hard_state ",    "record ",    "full ",
                                         "keyspace ", "last_sequence ", "next_file ", "seal ",
                                         "truncate "};
     size_t known = 0;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        known += count_lines(&said, words[i]);
+        known += report_count(said.text, words[i]);
     }
-    assert_int_equal(count_lines(&said, ""), known);
+    assert_int_equal(report_count(said.text, ""), known);
     free(said.text);
     alone_release(&fixture);
 }
@@ -97,13 +80,13 @@ static void stats_count_groups(void **state)
     struct said said;
     make_log();
     ask(inspect_stats, &said);
-    assert_int_equal(number_after(&said, " entries="), fixture.written);
-    assert_true(number_after(&said, " groups=") > 1);
+    assert_int_equal(report_number(said.text, "\nlog ", " entries="), fixture.written);
+    assert_true(report_number(said.text, "\nlog ", " groups=") > 1);
     /* One thread writes, a batch at a time: an entry, or with what says that all before is durable.
      */
-    assert_int_equal(number_after(&said, " write_records_p50="), 1);
-    assert_in_range(number_after(&said, " write_records_max="), 1, 3);
-    assert_true(number_after(&said, " write_bytes_max=") > WAL_ENTRY_OVERHEAD_BYTES);
+    assert_int_equal(report_number(said.text, "\nlog ", " write_records_p50="), 1);
+    assert_in_range(report_number(said.text, "\nlog ", " write_records_max="), 1, 3);
+    assert_true(report_number(said.text, "\nlog ", " write_bytes_max=") > WAL_ENTRY_OVERHEAD_BYTES);
     free(said.text);
     alone_release(&fixture);
 }
