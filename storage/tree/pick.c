@@ -195,8 +195,11 @@ static bool pick_cheapest_table(const struct version *version, struct pick *pick
         one.end = i + 1;
         find_below(version, &one, internal_key_user(file->smallest),
                    internal_key_user(file->largest));
+        if (!are_all(version, &one, is_free)) {
+            continue;
+        }
         double cost = cost_of(version, &one, newest);
-        if (are_all(version, &one, is_free) && (!found || cost < least_cost)) {
+        if (!found || cost < least_cost) {
             cheapest = one;
             least_cost = cost;
             found = true;

@@ -12,6 +12,7 @@ static void begin(struct engine_run *run)
 {
     engine_run_init(run);
     run->wait_ns = 3 * NS_PER_MS;
+    run->options.block_cache_bytes = 1 * MIB; /* a full one does not take each block */
     engine_run_open(run, 1);
 }
 
@@ -103,8 +104,7 @@ static void test_reads(void **state)
                 value_of(run.engine, "block_cache_bytes"));
     double inserted = value_of(run.engine, "block_cache_insertions_total{kind=\"data\"}");
     assert_true(inserted > 0);
-    /* Once it is full, it does not take what is missing for the first time. */
-    assert_true(value_of(run.engine, "block_cache_misses_total") >= inserted);
+    assert_true(is(run.engine, "block_cache_misses_total", (uint64_t)inserted));
     assert_true(value_of(run.engine, "block_cache_evictions_total") < inserted);
     assert_true(is(run.engine, "bloom_asked_total", 79));
     assert_true(absent >= 30);

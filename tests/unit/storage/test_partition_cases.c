@@ -351,7 +351,7 @@ static void test_new_partitions_stay_in_the_cache(void **state)
                 unsigned walks = 1; /* a full cache takes what comes again, sooner or later */
                 while (walk(&world, at, at + STEP) > 0) {
                     walks++;
-                    assert_true(walks < 10);
+                    assert_true(walks < 5);
                 }
             }
             uint64_t misses = walk(&world, end_at - NEW, end_at);
