@@ -26,6 +26,8 @@ static void set_defaults(struct config *config)
         .heartbeat_ms = 100,
         .election_ms = 600,
         .append_bytes = RAFT_MESSAGE_BYTES_DEFAULT,
+        .inflight_bytes = RAFT_INFLIGHT_BYTES_DEFAULT,
+        .entry_cache_bytes = RAFT_CACHE_BYTES_DEFAULT,
         .memtable_bytes = 64 * MIB,
         .block_cache_bytes = 64 * MIB,
         .segment_bytes = 64 * MIB,

@@ -53,7 +53,10 @@ struct config {
     bool join; /* at its first start it is no member of anything */
     uint32_t heartbeat_ms;
     uint32_t election_ms;
-    uint64_t append_bytes; /* entries of one message to a peer; no setting */
+    /* No settings; see raft/raft.h. */
+    uint64_t append_bytes;   /* entries of one message to a peer */
+    uint64_t inflight_bytes; /* entries sent to one peer and not yet acknowledged */
+    uint64_t entry_cache_bytes;
     uint64_t memtable_bytes;
     uint64_t block_cache_bytes;
     uint64_t segment_bytes;

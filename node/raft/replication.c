@@ -28,6 +28,9 @@ void raft_advance_commit(struct raft *raft)
 /* What may still be sent to this peer in one message. */
 static size_t window(const struct raft *raft, const struct raft_progress *progress)
 {
+    if (PLANTED(SEND_UNBOUNDED) && progress->flight_count < raft->members.flights_max) {
+        return raft->message_bytes_max;
+    }
     if (progress->flight_count >= raft->members.flights_max ||
         progress->flight_bytes >= raft->inflight_bytes_max) {
         return 0;

@@ -38,6 +38,8 @@
     X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")                   \
     X(CUT_DAMAGED, "cut-damaged", "cuts a damaged tail of the log though it was acknowledged")     \
     X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a group")                \
+    X(EVICT_NOTHING, "evict-nothing", "keeps all entries in memory")                               \
+    X(SEND_UNBOUNDED, "send-unbounded", "sends a peer more than it has room for")                  \
     X(SKIP_CHECKSUM, "skip-checksum", "does not check the checksums of tables' blocks")
 
 #define PLANT_ENUM(id, name, what) PLANT_##id,

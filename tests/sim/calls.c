@@ -1,221 +1,218 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a node's service would do, and what it tells its clients.
+ * Calls on the simulated network, as who asks sees them: frames there and back.
  */
-#include "node/event_log.h"
-#include "node/proposals.h"
-
-#include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "rpc/envelope.h"
+#include "rpc/unpack.h"
 #include "sim.h"
 
-/* Of one that has SIM_EVENTS_PER_OP_MAX versions. */
-enum { RESPONSE_BYTES_MAX = 128 };
+enum { ANSWER_MEMORY_BYTES = 2048 };
 
-static struct sim_node *node_of(struct replier *replier)
+static void unref(struct sim_call *call)
 {
-    return ((struct sim_replier *)replier)->node;
-}
-
-/* --- appends -------------------------------------------------------------------------------- */
-
-static void call_link(struct sim_node *node, struct sim_call *call)
-{
-    call->next = node->calls;
-    call->link = &node->calls;
-    if (call->next != NULL) {
-        call->next->link = &call->next;
+    if (--call->references > 0) {
+        return;
     }
-    node->calls = call;
-}
-
-static void call_unlink(struct sim_call *call)
-{
     *call->link = call->next;
     if (call->next != NULL) {
         call->next->link = call->link;
     }
+    rpc_out_free(call->frame);
+    free(call);
 }
 
-static void tell(struct sim_node *node, struct append_call *opaque,
-                 const struct append_outcome *outcome)
+/* --- on the way ------------------------------------------------------------------------------- */
+
+static bool is_lost(struct sim *sim, unsigned from, unsigned to)
 {
-    struct sim_call *call = (struct sim_call *)(void *)opaque;
-    call_unlink(call);
-    if (node->dying) {
-        free(call);
+    return sim->cut[from][to] || world_chance(&sim->world, sim->weather.loss_permille);
+}
+
+/* Takes the frame; NULL: there is none. */
+static void post(struct sim_call *call, struct rpc_out *frame, unsigned from, unsigned to,
+                 void (*run)(void *context, uint64_t argument))
+{
+    struct sim *sim = call->sim;
+    if (frame == NULL || is_lost(sim, from, to)) {
+        rpc_out_free(frame);
         return;
     }
-    clients_answer(node->sim, call, outcome);
+    CHECK(call->frame == NULL);
+    call->frame = frame;
+    call->references++;
+    world_post(&sim->world, 50000 + weather_takes(sim, sim->weather.delay_max_ns), run, call, 0);
 }
 
-static void on_refuse(struct replier *replier, struct append_call *call,
-                      const struct append_failure *failure)
+/* True if the event is put off, since the link from `from` is held up or `to` does nothing. */
+static bool is_held_up(struct sim_call *call, unsigned from, unsigned to,
+                       void (*run)(void *context, uint64_t argument))
 {
-    struct sim_node *node = node_of(replier);
-    struct append_outcome outcome = {.status = failure->status, .leader = UINT_MAX};
-    for (unsigned i = 0; failure->leader_endpoint != NULL && i < node->sim->node_count; i++) {
-        const struct config *config = &node->sim->nodes[i].config;
-        if (strcmp(config->members[config_self(config)].client, failure->leader_endpoint) == 0) {
-            outcome.leader = i;
-        }
+    struct sim *sim = call->sim;
+    uint64_t clear_ns = sim->clog_until_ns[from][to];
+    uint64_t wait_ns = 0;
+    if (clear_ns > sim->world.now_ns) {
+        wait_ns = clear_ns - sim->world.now_ns;
+    } else if (to != SIM_CLIENT && sim->nodes[to].running) {
+        wait_ns = node_paused_ns(&sim->nodes[to]);
     }
-    tell(node, call, &outcome);
+    if (wait_ns > 0) {
+        world_post(&sim->world, wait_ns, run, call, 0);
+    }
+    return wait_ns > 0;
 }
 
-static void on_answer(struct replier *replier, struct reply_batch *batch)
+static void on_request(void *context, uint64_t argument)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct append_reply *reply = &batch->replies[i];
-        const Estreat__V1__AppendResponse response = reply_batch_response(batch, i);
-        uint8_t bytes[RESPONSE_BYTES_MAX];
-        CHECK(estreat__v1__append_response__get_packed_size(&response) <= sizeof bytes);
-        const struct append_outcome outcome = {
-            .response = slice_of(bytes, estreat__v1__append_response__pack(&response, bytes)),
-            .leader = UINT_MAX};
-        const struct sim_call *call = (const struct sim_call *)(void *)reply->call;
-        if (!node_of(replier)->dying) {
-            checks_acknowledges(node_of(replier), call->op, reply->position, reply->count);
-        }
-        tell(node_of(replier), reply->call, &outcome);
-    }
-    reply_batch_free(batch);
-}
-
-void node_append(struct sim_node *node, struct slice request, struct sim_call *call)
-{
-    Estreat__V1__AppendRequest *message =
-        estreat__v1__append_request__unpack(NULL, request.length, request.data);
-    struct proposal *proposal = NULL;
-    struct error err = ERROR_INIT;
-    CHECK(message != NULL);
-    call_link(node, call);
-    enum status status =
-        proposal_new(&node->memory.alloc, message, node->config.salt, &node->rng.rng,
-                     (struct append_call *)(void *)call, &proposal, &err);
-    estreat__v1__append_request__free_unpacked(message, NULL);
-    if (status == STATUS_OK) {
-        driver_propose(node->replica->driver, proposal);
-    } else {
-        const struct append_outcome outcome = {.status = status, .leader = UINT_MAX};
-        tell(node, (struct append_call *)(void *)call, &outcome);
-    }
-}
-
-void calls_init(struct sim_node *node)
-{
-    node->replier =
-        (struct sim_replier){.replier = {.refuse = on_refuse, .answer = on_answer}, .node = node};
-}
-
-void calls_forget(struct sim_node *node)
-{
-    while (node->calls != NULL) {
-        struct sim_call *call = node->calls;
-        call_unlink(call);
-        free(call);
-    }
-}
-
-/* --- reads ---------------------------------------------------------------------------------- */
-
-struct sim_read {
-    struct read_barrier barrier; /* first */
-    struct sim_node *node;
-    uint64_t floor;    /* events that were acknowledged when it began */
-    uint64_t position; /* of the event to read; at `floor`: none */
-};
-
-/* The newest event of a key is one of that key, and of that version. */
-static enum status read_newest(struct sim_node *node, struct slice key, uint64_t size,
-                               struct buf *value, struct error *err)
-{
-    struct engine *engine = node->replica->engine;
-    struct event_record record;
-    struct version_row row;
-    uint64_t version = 0;
-    enum status status = event_log_newest(engine, size, key, &version, &row, err);
-    if (status == STATUS_OK) {
-        status = event_log_read(engine, size, row.position, value, &record, err);
-    }
-    if (status == STATUS_OK && (!slice_equal(record.key, key) || record.version != version)) {
-        world_break(&node->sim->world, "the newest event of a key is of that key",
-                    "n%u: position %" PRIu64, node->number + 1, row.position);
-    }
-    return status;
-}
-
-/* As the service does it: what is damaged is noted, and not given out. */
-static void read_event(struct sim_node *node, uint64_t position, uint64_t size)
-{
-    struct error err = ERROR_INIT;
-    struct event_record record;
-    struct buf value;
-    buf_init(&value, &node->memory.alloc, CLIENT_FRAME_BYTES_MAX);
-    enum status status =
-        event_log_read(node->replica->engine, size, position, &value, &record, &err);
-    if (status == STATUS_OK) {
-        uint8_t bytes[64];
-        struct slice key = slice_of(bytes, record.key.length);
-        CHECK(record.key.length <= sizeof bytes);
-        memcpy(bytes, record.key.data, record.key.length);
-        checks_event(node, position, &record);
-        status = read_newest(node, key, size, &value, &err);
-    }
-    if (status == STATUS_DATA_LOSS) {
-        world_note(&node->sim->world, "damage met by a read", node->number, position);
-        sim_tell(node->sim, "n%u is damaged at %" PRIu64 ", and says so", node->number + 1,
-                 position);
-        fault_note(&node->replica->fault, err.text);
-        if (!node->damaged) {
-            world_break(&node->sim->world, "what was stored can be read", "n%u: %s",
-                        node->number + 1, err.text);
-        }
-    }
-    buf_release(&value);
-}
-
-static void on_read_ready(struct read_barrier *barrier, enum status status, const char *text)
-{
-    struct sim_read *read = (struct sim_read *)barrier;
-    struct sim_node *node = read->node;
-    (void)text;
-    if (status != STATUS_OK) {
-        sim_tell(node->sim, "a read at n%u fails: %s", node->number + 1, status_name(status));
-    } else if (!node->dying) {
-        uint64_t size = applied_get(&node->replica->applied).size;
-        sim_tell(node->sim, "a read at n%u sees %" PRIu64 " events", node->number + 1, size);
-        node->sim->reads++;
-        if (size < read->floor) {
-            world_break(&node->sim->world, "a linearizable read sees what was acknowledged before",
-                        "n%u: %" PRIu64 " of %" PRIu64, node->number + 1, size, read->floor);
-        } else if (read->position < read->floor) {
-            read_event(node, read->position, size);
-        }
-    }
-    free(read);
-}
-
-void node_read(struct sim_node *node)
-{
-    struct sim *sim = node->sim;
-    uint64_t floor = sim->checks.acknowledged_end;
-    uint64_t position = floor == 0 ? 0 : world_draw(&sim->world, floor);
-    if (fault_get(&node->replica->fault, NULL)) {
-        sim_tell(sim, "n%u serves no reads: it is damaged", node->number + 1);
+    struct sim_call *call = context;
+    struct sim *sim = call->sim;
+    struct sim_node *node = &sim->nodes[call->to];
+    (void)argument;
+    if (is_held_up(call, call->from, call->to, on_request)) {
         return;
     }
-    struct sim_read *read = calloc(1, sizeof *read);
-    CHECK(read != NULL);
-    *read = (struct sim_read){
-        .barrier = {.deadline_ns = clock_monotonic_ns(&node->clock.clock) + 500 * NS_PER_MS,
-                    .ready = on_read_ready},
-        .node = node,
-        .floor = floor,
-        .position = position};
-    driver_read(node->replica->driver, &read->barrier);
+    struct rpc_out *frame = call->frame;
+    call->frame = NULL;
+    if (node->running && !sim->cut[call->from][call->to]) {
+        world_note(&sim->world, "call", call->to, call->id);
+        call->references++;
+        server_take(node->server, call, slice_of(frame->bytes, frame->length));
+        node_settle(node);
+    }
+    rpc_out_free(frame);
+    unref(call);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static void end(struct sim_call *call, const struct rpc_result *result)
+{
+    rpc_result_fn done = call->done;
+    struct sim_node *node = call->from == SIM_CLIENT ? NULL : &call->sim->nodes[call->from];
+    if (done == NULL || (node != NULL && (!node->running || node->life != call->life))) {
+        return;
+    }
+    call->done = NULL;
+    done(call->context, result);
+    if (node != NULL) {
+        node_settle(node);
+    }
+}
+
+static void on_patience(void *context, uint64_t argument)
+{
+    struct sim_call *call = context;
+    const struct rpc_result result = {
+        .status = STATUS_DEADLINE_EXCEEDED, .text = "no answer", .sent = true};
+    (void)argument;
+    end(call, &result);
+    unref(call);
+}
+
+/* What the frame says, in the arena. */
+static struct rpc_result read_answer(const struct sim_call *call, struct slice bytes,
+                                     struct rpc_arena *arena)
+{
+    struct rpc_result result = {.text = "", .sent = true};
+    struct error err = ERROR_INIT;
+    struct rpc_frame frame;
+    ProtobufCMessage *message = NULL;
+    size_t length = 0;
+    CHECK(rpc_frame_parse(bytes, PEER_FRAME_BYTES_MAX, &frame, &length, &err) == RPC_PARSE_FRAME);
+    CHECK(length == bytes.length && frame.call_id == call->id);
+    bool answers = frame.kind == RPC_MESSAGE;
+    enum status status =
+        rpc_unpack(answers ? call->method->output : &estreat__v1__call_status__descriptor,
+                   frame.body, arena, &message, &err);
+    if (status == STATUS_OK && answers) {
+        result.message = message;
+    } else if (status == STATUS_OK) {
+        const Estreat__V1__CallStatus *told = (const Estreat__V1__CallStatus *)message;
+        result.status = (enum status)told->code;
+        result.text = told->message;
+        status =
+            rpc_metadata_unpack(told->metadata, told->n_metadata, arena, &result.metadata, &err);
+    }
+    CHECK(status == STATUS_OK);
+    return result;
+}
+
+static void on_answer(void *context, uint64_t argument)
+{
+    struct sim_call *call = context;
+    _Alignas(16) uint8_t memory[ANSWER_MEMORY_BYTES];
+    struct rpc_arena arena;
+    (void)argument;
+    if (is_held_up(call, call->to, call->from, on_answer)) {
+        return;
+    }
+    struct rpc_out *frame = call->frame;
+    call->frame = NULL;
+    rpc_arena_init_with(&arena, alloc_default(), memory, sizeof memory, frame->length,
+                        rpc_unpack_budget(frame->length));
+    const struct rpc_result result =
+        read_answer(call, slice_of(frame->bytes, frame->length), &arena);
+    world_note(&call->sim->world, "answer", call->id, result.status);
+    end(call, &result);
+    rpc_arena_release(&arena);
+    rpc_out_free(frame);
+    unref(call);
+}
+
+void calls_answer(struct sim_call *call, struct rpc_out *frame)
+{
+    post(call, frame, call->to, call->from, on_answer);
+    unref(call);
+}
+
+/* --- the beginning ---------------------------------------------------------------------------- */
+
+void calls_ask(struct sim *sim, const struct sim_asking *asking)
+{
+    struct sim_call *call = calloc(1, sizeof *call);
+    CHECK(call != NULL);
+    CHECK(asking->context_bytes <= sizeof call->context);
+    *call = (struct sim_call){.next = sim->calls,
+                              .link = &sim->calls,
+                              .sim = sim,
+                              .references = 1,
+                              .from = asking->from,
+                              .to = asking->to,
+                              .id = ++sim->call_count,
+                              .method = &asking->service->methods[asking->method],
+                              .done = asking->done};
+    if (call->next != NULL) {
+        call->next->link = &call->next;
+    }
+    sim->calls = call;
+    memcpy(call->context, asking->context, asking->context_bytes);
+    if (call->from != SIM_CLIENT) {
+        call->life = sim->nodes[call->from].life;
+    }
+    bool waits = asking->patience_ns != UINT64_MAX;
+    const struct rpc_call_envelope envelope = {
+        .service = asking->service,
+        .method = asking->method,
+        .call_id = call->id,
+        .timeout_ms = waits ? asking->patience_ns / NS_PER_MS : 0,
+    };
+    if (waits) {
+        call->references++;
+        world_post(&sim->world, asking->patience_ns, on_patience, call, 0);
+    }
+    struct rpc_out *frame = rpc_out_call(alloc_default(), &envelope, asking->request, NULL);
+    CHECK(frame != NULL);
+    post(call, frame, call->from, call->to, on_request);
+    unref(call);
+}
+
+void calls_release(struct sim *sim)
+{
+    while (sim->calls != NULL) {
+        sim->calls->references = 1;
+        unref(sim->calls);
+    }
 }

@@ -81,6 +81,28 @@ static void leader_completeness(struct sim_node *node)
     }
 }
 
+/* What clients have under way may become one entry. */
+#define GROUP_BYTES_MAX (16 * KIB)
+
+/* Entries in memory are those that the disk does not have yet, and few more; what a peer was sent
+ * and has not answered is little, and at most one entry more than that. */
+static void keeps_to_bounds(struct sim_node *node, const struct driver_status *status)
+{
+    const struct config *config = &node->config;
+    uint64_t cache_max = config->entry_cache_bytes + config->inflight_bytes + GROUP_BYTES_MAX;
+    if (status->raft.cache_bytes > cache_max) {
+        world_break(&node->sim->world, "entries in memory keep to their bound", "n%u: %zu bytes",
+                    node->number + 1, status->raft.cache_bytes);
+    }
+    for (size_t i = 0; node->leads && i < status->peer_count; i++) {
+        size_t bytes = status->peers[i].inflight_bytes;
+        if (bytes > config->inflight_bytes + GROUP_BYTES_MAX) {
+            world_break(&node->sim->world, "what is under way to a peer keeps to its bound",
+                        "n%u: %zu bytes", node->number + 1, bytes);
+        }
+    }
+}
+
 void checks_after_driver(struct sim_node *node)
 {
     struct driver_status status;
@@ -103,6 +125,7 @@ void checks_after_driver(struct sim_node *node)
         world_break(&node->sim->world, "nobody votes whose log is not refilled",
                     "n%u in term %" PRIu64, node->number + 1, status.raft.hard_state.term);
     }
+    keeps_to_bounds(node, &status);
     node->commit = status.raft.commit;
     node->stored_index = status.raft.stored_index;
     matching_check(node);

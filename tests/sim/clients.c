@@ -4,7 +4,6 @@
  * that got no answer, at the node that it takes for the leader, until it has one.
  */
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,8 @@
 #define READ_MAX_NS (20 * NS_PER_MS) /* while faults strike; often in vain */
 #define READ_HEALED_MAX_NS (2 * NS_PER_MS)
 
-static void attempt(void *context, uint64_t op);
+enum { LOG_APPEND = 0 };
+
 static void begin_next(void *context, uint64_t client);
 
 size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128])
@@ -44,15 +44,15 @@ size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32])
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-struct request {
+struct attempt {
     struct sim *sim;
-    struct sim_call call;
-    unsigned node;
-    size_t length;
-    uint8_t bytes[];
+    uint64_t op;
+    unsigned number;
 };
 
-static struct request *request_new(struct sim *sim, uint64_t op)
+static void on_answer(void *context, const struct rpc_result *result);
+
+static void ask(struct sim *sim, uint64_t op)
 {
     struct sim_op *of = &sim->ops[op];
     struct sim_client *client = &sim->clients[of->client];
@@ -76,79 +76,34 @@ static struct request *request_new(struct sim *sim, uint64_t op)
     message.first_attempt_ns = of->first_attempt_ns;
     message.events = pointers;
     message.n_events = of->events;
-    size_t length = estreat__v1__append_request__get_packed_size(&message);
-    struct request *request = malloc(sizeof *request + length);
-    CHECK(request != NULL);
-    *request = (struct request){.sim = sim, .length = length};
-    (void)estreat__v1__append_request__pack(&message, request->bytes);
-    return request;
-}
-
-static void arrive(void *context, uint64_t argument)
-{
-    struct request *request = context;
-    struct sim *sim = request->sim;
-    struct sim_node *node = &sim->nodes[request->node];
-    (void)argument;
-    uint64_t paused_ns = node_paused_ns(node);
-    if (node->running && paused_ns > 0) {
-        world_post_owned(&sim->world, paused_ns, arrive, request);
-        return;
-    }
-    if (node->running) {
-        struct sim_call *call = malloc(sizeof *call);
-        CHECK(call != NULL);
-        *call = request->call;
-        node_append(node, slice_of(request->bytes, request->length), call);
-    }
-    free(request);
-}
-
-static void on_patience(void *context, uint64_t argument)
-{
-    struct sim *sim = context;
-    uint64_t op = argument >> 16;
-    if (!sim->ops[op].done && !sim->ops[op].once &&
-        (sim->ops[op].attempt & 0xffff) == (argument & 0xffff)) {
-        struct sim_client *client = &sim->clients[sim->ops[op].client];
-        client->leader_guess = (unsigned)world_draw(&sim->world, sim->node_count);
-        attempt(sim, op);
-    }
+    const struct attempt attempt = {.sim = sim, .op = op, .number = of->attempt};
+    calls_ask(sim, &(struct sim_asking){.from = SIM_CLIENT,
+                                        .to = client->leader_guess,
+                                        .service = &estreat__v1__log__descriptor,
+                                        .method = LOG_APPEND,
+                                        .request = &message.base,
+                                        .patience_ns = of->once ? UINT64_MAX : PATIENCE_NS,
+                                        .done = on_answer,
+                                        .context = &attempt,
+                                        .context_bytes = sizeof attempt});
 }
 
 static void attempt(void *context, uint64_t op)
 {
     struct sim *sim = context;
     struct sim_op *of = &sim->ops[op];
-    struct sim_client *client = &sim->clients[of->client];
     if (of->done) {
         return;
     }
-    struct request *request = request_new(sim, op);
     of->attempt++;
+    ask(sim, op);
     if (of->first_attempt_ns == 0) {
-        of->first_attempt_ns = client->session.log_time_ns > 0 ? client->session.log_time_ns : 1;
+        uint64_t log_time_ns = sim->clients[of->client].session.log_time_ns;
+        of->first_attempt_ns = log_time_ns > 0 ? log_time_ns : 1;
     }
-    world_post(&sim->world, PATIENCE_NS, on_patience, sim, op << 16 | (of->attempt & 0xffff));
-    uint64_t delay_ns = 0;
-    if (!network_client_delay(sim, &delay_ns)) {
-        free(request);
-        return;
-    }
-    request->call = (struct sim_call){.client = of->client, .op = op, .attempt = of->attempt};
-    request->node = client->leader_guess;
-    world_post_owned(&sim->world, delay_ns, arrive, request);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
-
-struct answer {
-    struct sim *sim;
-    uint64_t op;
-    unsigned attempt;
-    struct append_outcome outcome; /* its response is what follows */
-    uint8_t bytes[];
-};
 
 static void take_response(struct sim *sim, uint64_t number,
                           const Estreat__V1__AppendResponse *response)
@@ -163,6 +118,10 @@ static void take_response(struct sim *sim, uint64_t number,
     if (response->n_versions != (repeated ? 0 : op->events)) {
         world_break(&sim->world, "each event of an append gets a version", "op %" PRIu64 ": %zu",
                     number, response->n_versions);
+        return;
+    }
+    for (size_t i = 0; i < response->n_versions; i++) {
+        op->versions[i] = response->versions[i] + 1;
     }
     if (!op->done) {
         op->done = true;
@@ -178,55 +137,46 @@ static void take_response(struct sim *sim, uint64_t number,
     }
 }
 
-static void take_answer(void *context, uint64_t argument)
+/* Whom the answer names, or any. */
+static unsigned whom_to_ask(struct sim *sim, struct rpc_metadata_list metadata)
 {
-    struct answer *answer = context;
-    struct sim *sim = answer->sim;
-    struct sim_op *op = &sim->ops[answer->op];
-    struct sim_client *client = &sim->clients[op->client];
-    const struct append_outcome *outcome = &answer->outcome;
-    (void)argument;
-    if (outcome->status == STATUS_OK) {
-        Estreat__V1__AppendResponse *response = estreat__v1__append_response__unpack(
-            NULL, outcome->response.length, outcome->response.data);
-        CHECK(response != NULL);
-        take_response(sim, answer->op, response);
-        estreat__v1__append_response__free_unpacked(response, NULL);
-    } else if (!op->done && op->attempt == answer->attempt) {
-        if (outcome->status != STATUS_UNAVAILABLE && outcome->status != STATUS_RESOURCE_EXHAUSTED) {
-            world_break(&sim->world, "an append is refused only for a while", "op %" PRIu64 ": %s",
-                        answer->op, status_name(outcome->status));
+    struct slice endpoint;
+    bool told = rpc_metadata_get(metadata, RPC_METADATA_LEADER_ENDPOINT, &endpoint);
+    for (unsigned i = 0; told && i < sim->node_count; i++) {
+        const struct config *config = &sim->nodes[i].config;
+        if (slice_equal(endpoint, slice_of_string(config->members[config_self(config)].client))) {
+            return i;
         }
-        if (op->once) {
-            op->refused = outcome->status;
-            sim_tell(sim, "%s is refused: %s", op->name, status_name(outcome->status));
-            free(answer);
-            return;
-        }
-        client->leader_guess = outcome->leader != UINT_MAX
-                                   ? outcome->leader
-                                   : (unsigned)world_draw(&sim->world, sim->node_count);
-        world_post(&sim->world, world_draw(&sim->world, PAUSE_MAX_NS), attempt, sim, answer->op);
     }
-    free(answer);
+    return (unsigned)world_draw(&sim->world, sim->node_count);
 }
 
-void clients_answer(struct sim *sim, struct sim_call *call, const struct append_outcome *outcome)
+static void on_answer(void *context, const struct rpc_result *result)
 {
-    uint64_t delay_ns = 0;
-    if (network_client_delay(sim, &delay_ns)) {
-        size_t length = outcome->response.length;
-        struct answer *answer = malloc(sizeof *answer + length);
-        CHECK(answer != NULL);
-        *answer = (struct answer){
-            .sim = sim, .op = call->op, .attempt = call->attempt, .outcome = *outcome};
-        if (length > 0) {
-            memcpy(answer->bytes, outcome->response.data, length);
-        }
-        answer->outcome.response = slice_of(answer->bytes, length);
-        world_post_owned(&sim->world, delay_ns, take_answer, answer);
+    const struct attempt *of = context;
+    struct sim *sim = of->sim;
+    struct sim_op *op = &sim->ops[of->op];
+    if (result->status == STATUS_OK) {
+        take_response(sim, of->op, (const Estreat__V1__AppendResponse *)result->message);
+        return;
     }
-    free(call);
+    if (op->done || op->attempt != of->number) {
+        return;
+    }
+    bool silent = result->status == STATUS_DEADLINE_EXCEEDED;
+    if (!silent && result->status != STATUS_UNAVAILABLE &&
+        result->status != STATUS_RESOURCE_EXHAUSTED) {
+        world_break(&sim->world, "an append is refused only for a while", "op %" PRIu64 ": %s",
+                    of->op, status_name(result->status));
+    }
+    if (op->once) {
+        op->refused = result->status;
+        sim_tell(sim, "%s is refused: %s", op->name, status_name(result->status));
+        return;
+    }
+    sim->clients[op->client].leader_guess = whom_to_ask(sim, result->metadata);
+    world_post(&sim->world, silent ? 0 : world_draw(&sim->world, PAUSE_MAX_NS), attempt, sim,
+               of->op);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -241,8 +191,8 @@ static void read_now(void *context, uint64_t argument)
     struct sim *sim = context;
     struct sim_node *node = &sim->nodes[world_draw(&sim->world, sim->node_count)];
     (void)argument;
-    if (node->running && node_paused_ns(node) == 0) {
-        node_read(node);
+    if (node->running) {
+        clients_read(node);
     }
     if (!clients_are_done(sim)) {
         uint64_t max_ns = sim->healed ? READ_HEALED_MAX_NS : READ_MAX_NS;

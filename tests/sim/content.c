@@ -134,9 +134,12 @@ static bool is_of(const struct event_record *record, uint64_t op, uint64_t numbe
            get_le64(record->payload.data + 8) - seed == number;
 }
 
-void checks_acknowledges(struct sim_node *node, uint64_t op, uint64_t position, uint32_t count)
+void checks_acknowledges(struct sim_node *node, const Estreat__V1__AppendRequest *request,
+                         const Estreat__V1__AppendResponse *response)
 {
     struct sim *sim = node->sim;
+    uint64_t op = get_le64(request->events[0]->payload.data);
+    uint64_t position = response->position;
     uint64_t size = applied_get(&node->replica->applied).size;
     struct event_record record;
     struct error err = ERROR_INIT;
@@ -146,7 +149,7 @@ void checks_acknowledges(struct sim_node *node, uint64_t op, uint64_t position, 
     }
     struct calm calm = calm_begin(node);
     buf_init(&value, &node->memory.alloc, CLIENT_FRAME_BYTES_MAX);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < request->n_events; i++) {
         enum status status =
             event_log_read(node->replica->engine, size, position + i, &value, &record, &err);
         bool is_there = status == STATUS_OK && is_of(&record, op, i, sim->world.seed);
@@ -185,6 +188,11 @@ void checks_event(struct sim_node *node, uint64_t position, const struct event_r
         !slice_equal(record->key, slice_of(key, key_length))) {
         world_break(&sim->world, "an event is as it was sent", "n%u: position %" PRIu64,
                     node->number + 1, position);
+    }
+    if (sim->ops[op].versions[i] != 0 && sim->ops[op].versions[i] != record->version + 1) {
+        world_break(&sim->world, "an event has the version that was told",
+                    "n%u: position %" PRIu64 ", version %" PRIu64, node->number + 1, position,
+                    record->version);
     }
     if (sim->ops[op].done && sim->ops[op].position + i != position) {
         world_break(&sim->world, "exactly once",

@@ -5,19 +5,20 @@
  * back.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "base/check.h"
+#include "schema/cluster.pb-c.h"
 #include "sim.h"
 
 #define CHANGE_MAX_NS (200 * NS_PER_MS)
 #define AT_ONCE_MAX_NS (5 * NS_PER_MS)
+#define PATIENCE_NS (2 * NS_PER_S)
 
-struct sim_change {
-    struct admin_request request; /* first */
+/* Adding is the service's second method, and the others follow as their kinds do. */
+enum { CLUSTER_ADD_MEMBER = 1 };
+
+struct change {
     struct sim *sim;
-    char what[32];
+    enum admin_kind kind;
     unsigned about;
     uint64_t term; /* of who was asked */
 };
@@ -68,7 +69,7 @@ bool membership_has(const struct sim *sim, const struct sim_node *node)
 }
 
 /* To whom leadership was said to have been transferred led, or does. */
-static void check_transfer(const struct sim_change *change)
+static void check_transfer(const struct change *change)
 {
     const struct checks *checks = &change->sim->checks;
     for (uint64_t term = change->term; term < checks->leader_capacity; term++) {
@@ -80,38 +81,50 @@ static void check_transfer(const struct sim_change *change)
                 "n%u did not lead in term %" PRIu64 " or after", change->about + 1, change->term);
 }
 
-static void on_done(struct admin_request *request, const struct append_failure *failure)
+static void on_answer(void *context, const struct rpc_result *result)
 {
-    struct sim_change *change = (struct sim_change *)request;
-    change->sim->changes += failure == NULL;
-    if (failure == NULL && request->kind == ADMIN_TRANSFER) {
+    static const char *const names[] = {"add", "promote", "remove", "transfer"};
+    const struct change *change = context;
+    bool done = result->status == STATUS_OK;
+    change->sim->changes += done;
+    if (done && change->kind == ADMIN_TRANSFER) {
         check_transfer(change);
     }
-    world_note(&change->sim->world, "change", request->kind,
-               failure == NULL ? 0 : (uint64_t)failure->status);
-    sim_tell(change->sim, "%s: %s%s%s", change->what,
-             failure == NULL ? "done" : status_name(failure->status), failure == NULL ? "" : ", ",
-             failure == NULL ? "" : failure->text);
-    free(change);
+    world_note(&change->sim->world, "change", change->kind, result->status);
+    sim_tell(change->sim, "%s n%u: %s%s%s", names[change->kind], change->about + 1,
+             done ? "done" : status_name(result->status), done ? "" : ", ", result->text);
+}
+
+static char *text_of(const char *text)
+{
+    return (char *)(uintptr_t)text; /* protobuf-c's structs are not const; packing only reads */
 }
 
 void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_node *about)
 {
-    static const char *const names[] = {"add", "promote", "remove", "transfer"};
     struct sim *sim = by->sim;
-    struct sim_change *change = calloc(1, sizeof *change);
-    CHECK(change != NULL);
-    change->sim = sim;
-    change->about = about->number;
-    change->term = by->term;
-    (void)snprintf(change->what, sizeof change->what, "%s n%u", names[kind], about->number + 1);
-    change->request = (struct admin_request){
-        .kind = kind,
-        .deadline_ns = by->clock.clock.monotonic_ns(&by->clock.clock) + 2 * NS_PER_S,
-        .done = on_done};
-    change->request.member = about->config.members[config_self(&about->config)];
+    const struct config_member *member = &about->config.members[config_self(&about->config)];
+    const struct change change = {
+        .sim = sim, .kind = kind, .about = about->number, .term = by->term};
+    Estreat__V1__AddMemberRequest add = ESTREAT__V1__ADD_MEMBER_REQUEST__INIT;
+    Estreat__V1__PromoteMemberRequest promote = ESTREAT__V1__PROMOTE_MEMBER_REQUEST__INIT;
+    Estreat__V1__RemoveMemberRequest leave = ESTREAT__V1__REMOVE_MEMBER_REQUEST__INIT;
+    Estreat__V1__TransferRequest transfer = ESTREAT__V1__TRANSFER_REQUEST__INIT;
+    const ProtobufCMessage *const requests[] = {&add.base, &promote.base, &leave.base,
+                                                &transfer.base};
+    add.id = promote.id = leave.id = transfer.id = text_of(member->id);
+    add.client_endpoint = text_of(member->client);
+    add.peer_endpoint = text_of(member->peer);
     world_note(&sim->world, "ask for a change", about->number, kind);
-    driver_admin(by->replica->driver, &change->request);
+    calls_ask(sim, &(struct sim_asking){.from = SIM_CLIENT,
+                                        .to = by->number,
+                                        .service = &estreat__v1__cluster__descriptor,
+                                        .method = CLUSTER_ADD_MEMBER + kind,
+                                        .request = requests[kind],
+                                        .patience_ns = PATIENCE_NS,
+                                        .done = on_answer,
+                                        .context = &change,
+                                        .context_bytes = sizeof change});
     if (!sim->scripted) {
         weather_change(by);
     }

@@ -92,9 +92,3 @@ bool network_send(struct sim *sim, unsigned from, const struct raft_message *mes
     return peer_wire(message, clock_realtime_ns(&node->clock.clock), &node->memory.alloc, send_wire,
                      &sending);
 }
-
-bool network_client_delay(struct sim *sim, uint64_t *delay_ns)
-{
-    *delay_ns = 50000 + weather_takes(sim, sim->weather.delay_max_ns);
-    return !world_chance(&sim->world, sim->weather.loss_permille);
-}

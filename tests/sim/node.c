@@ -204,6 +204,16 @@ static void on_snapshots(void *context, uint64_t life)
     }
 }
 
+static void on_readers(void *context, uint64_t life)
+{
+    struct sim_node *node = context;
+    if (may_run(node, life, on_readers)) {
+        node->readers_posted = false;
+        (void)executor_manual_step(&node->readers);
+        node_settle(node);
+    }
+}
+
 static void on_io(void *context, uint64_t life)
 {
     struct sim_node *node = context;
@@ -274,6 +284,8 @@ void node_settle(struct sim_node *node)
               weather->job_max_ns, on_loads);
     post_once(node, &node->snapshots_posted, executor_manual_queued(&node->snapshots) > 0,
               weather->job_max_ns, on_snapshots);
+    post_once(node, &node->readers_posted, executor_manual_queued(&node->readers) > 0,
+              weather->turn_max_ns, on_readers);
     post_once(node, &node->io_posted, io_queue_manual_pending(&node->io) > 0,
               node->disk_ns > 0 ? node->disk_ns : weather->disk_max_ns, on_io);
 }
@@ -363,6 +375,7 @@ void node_boot(struct sim_node *node)
     node->fatal = false;
     node->restart = false;
     node->snapshots_posted = false;
+    node->readers_posted = false;
     node->apply_posted = false;
     node->engine_posted = false;
     node->loads_posted = false;
@@ -377,6 +390,7 @@ void node_boot(struct sim_node *node)
     executor_manual_init(&node->engine, world_draw(&sim->world, UINT64_MAX));
     executor_manual_init(&node->loads, world_draw(&sim->world, UINT64_MAX));
     executor_manual_init(&node->snapshots, node->life);
+    executor_manual_init(&node->readers, node->life);
     const struct replica_options options = {
         .config = &node->config,
         .alloc = &node->memory.alloc,
@@ -401,12 +415,14 @@ void node_boot(struct sim_node *node)
         return;
     }
     node->running = true;
+    node->server = server_open(node);
     world_note(&sim->world, "boot", node->number, node->replica->recovered.last_index);
     if (node->replica->installed) {
         sim->snapshots++;
         node->installed++;
         world_note(&sim->world, "snapshot", node->number, node->replica->seal.index);
-        sim_tell(sim, "n%u installed a snapshot", node->number + 1);
+        sim_tell(sim, "n%u installed a snapshot of %lu events", node->number + 1,
+                 (unsigned long)node->replica->seal.size);
     }
     const struct refill *refill = &node->replica->refill;
     node->refilling = refill->index != 0;
@@ -447,9 +463,12 @@ static void bury(struct sim_node *node)
     while (applier_turn(node->replica->applier)) {
     }
     replica_end_applier(node->replica);
+    while (executor_manual_step(&node->readers)) {
+    }
+    server_close(node->server);
+    node->server = NULL;
     replica_close(node->replica);
     node->replica = NULL;
-    calls_forget(node);
     CHECK(node->memory.bytes == 0);
 }
 
@@ -490,7 +509,7 @@ void node_init(struct sim *sim, unsigned number)
         .clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns}, .world = &sim->world};
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));
     memory_init(&node->memory, &sim->pool);
-    calls_init(node);
+    replier_rpc_init(&node->replier, NULL);
     snapshots_init(node);
     struct config *config = &node->config;
     (void)snprintf(config->node_id, sizeof config->node_id, "n%u", number + 1);
@@ -512,6 +531,11 @@ void node_init(struct sim *sim, unsigned number)
     config->heartbeat_ms = sim->unsettled ? 20 : 40;
     /* Two or three entries: what a new leader found in its log arrives before what it adds. */
     config->append_bytes = sim->unsettled ? 500 : RAFT_MESSAGE_BYTES_DEFAULT;
+    /* At times less than what clients have under way: slow peers are fed from the disk. */
+    config->inflight_bytes =
+        sim->scripted ? RAFT_INFLIGHT_BYTES_DEFAULT : KIB << sim->world.seed % 7;
+    config->entry_cache_bytes =
+        sim->scripted ? RAFT_CACHE_BYTES_DEFAULT : (16 * KIB) << world_draw(&sim->world, 4);
     /* Small ones seal, flush and merge often, large ones replay much at a start. */
     config->memtable_bytes = (64 * KIB) << world_draw(&sim->world, 3);
     config->block_cache_bytes = 1 * MIB;

@@ -104,6 +104,7 @@ void sim_release(struct sim *sim)
     for (unsigned i = 0; i < sim->node_count; i++) {
         node_release(&sim->nodes[i]);
     }
+    calls_release(sim);
     checks_release(sim);
     pool_release(&sim->pool);
     for (uint64_t i = 0; i < sim->ops_begun; i++) {

@@ -7,11 +7,13 @@
  *     world.h     time, chance and the trace
  *     network.c   packets: delayed, lost, repeated, held up, cut off
  *     memory.c    what a node allocates: counted, and refused in bursts
- *     snapshots.c questions about snapshots, and their answers, on that network
- *     membership.c  nodes that come and go for good
+ *     calls.c     calls on that network, of clients and of nodes
+ *     server.c    a node's services, which answer them
  *     node.c      a replica's life: its turns, its disk, its crashes
- *     calls.c     a node's answers to appends and reads
+ *     snapshots.c nodes that ask for others' snapshots
+ *     membership.c  nodes that come and go for good
  *     clients.c   appends, repeated until they are answered
+ *     client_reads.c  reads, at any node
  *     damage.c    the account of disks that silently did wrong
  *     checks.c    what must hold after every step
  *     content.c   what must hold of what a node stores
@@ -28,6 +30,10 @@
 #include "merkle/hash.h"
 #include "node/event_record.h"
 #include "node/replica.h"
+#include "node/replier_rpc.h"
+#include "rpc/channel.h"
+#include "rpc/out.h"
+#include "schema/log.pb-c.h"
 #include "testlib/executor_manual.h"
 #include "testlib/fs_crash.h"
 #include "testlib/fs_faulty.h"
@@ -89,8 +95,51 @@ void weather_heal(struct sim *sim);
 /* Copies the message as bytes. */
 bool network_send(struct sim *sim, unsigned from, const struct raft_message *message);
 
-/* How long a client's message takes; false: it is lost. */
-bool network_client_delay(struct sim *sim, uint64_t *delay_ns);
+/* --- calls -------------------------------------------------------------------------------- */
+
+/* Asks, and is no node: its ways are never cut or held up. */
+#define SIM_CLIENT MEMBERS_MAX
+#define SIM_ENDS (MEMBERS_MAX + 1)
+#define SIM_CONTEXT_BYTES 64U
+
+/* Somebody asks a node: frames there and back (rpc/frame.h), which get lost, are late, or come
+ * from a node that has died meanwhile. */
+struct sim_call {
+    struct sim_call *next; /* of those that are remembered */
+    struct sim_call **link;
+    struct sim *sim;
+    unsigned references; /* of events to come, and of the server */
+    unsigned from;
+    unsigned to;
+    uint64_t life; /* of the node that asks */
+    uint64_t id;
+    const ProtobufCMethodDescriptor *method;
+    struct rpc_out *frame; /* the one that is on its way; owned */
+    rpc_result_fn done;    /* NULL: it was called */
+    _Alignas(16) uint8_t context[SIM_CONTEXT_BYTES];
+};
+
+struct sim_asking {
+    unsigned from; /* a node, or SIM_CLIENT */
+    unsigned to;
+    const ProtobufCServiceDescriptor *service;
+    unsigned method;
+    const ProtobufCMessage *request;
+    uint64_t patience_ns; /* then the end is DEADLINE_EXCEEDED; UINT64_MAX: never */
+    /* Called once, unless who asks dies before; with a copy of the context. */
+    rpc_result_fn done;
+    const void *context;
+    size_t context_bytes;
+};
+
+/* The request is packed before this returns. */
+void calls_ask(struct sim *sim, const struct sim_asking *asking);
+
+/* The server's end: takes the frame, and lets go of the call. NULL: nothing is said. */
+void calls_answer(struct sim_call *call, struct rpc_out *frame);
+
+/* After all nodes. */
+void calls_release(struct sim *sim);
 
 /* --- nodes -------------------------------------------------------------------------------- */
 
@@ -122,26 +171,12 @@ struct sim_alloc {
 /* Fails nothing and counts from here. Borrows the pool. */
 void memory_init(struct sim_alloc *memory, struct sim_pool *pool);
 
-/* An append at a node, until it is answered or the node dies. */
-struct sim_call {
-    struct sim_call *next;
-    struct sim_call **link;
-    unsigned client;
-    uint64_t op;
-    unsigned attempt;
-};
-
 /* What is applied becomes tables, at the end. */
 struct sim_flush {
     struct flush_request request; /* first */
     struct sim_node *node;
     bool waits;
     bool done;
-};
-
-struct sim_replier {
-    struct replier replier; /* first */
-    struct sim_node *node;
 };
 
 struct sim_link {
@@ -176,15 +211,17 @@ struct sim_node {
     struct executor_manual engine;
     struct executor_manual loads;
     struct executor_manual snapshots;
+    struct executor_manual readers;
     struct sim_link link;
     bool restart; /* a snapshot is staged */
-    struct sim_replier replier;
-    struct sim_call *calls;
+    struct replier_rpc replier;
+    struct rpc_server *server;
     struct sim_flush flush;
     bool apply_posted;
     bool engine_posted;
     bool loads_posted;
     bool snapshots_posted;
+    bool readers_posted;
     bool io_posted;
     bool timer_posted;
     uint64_t timer_at_ns;
@@ -252,18 +289,16 @@ void membership_ask(struct sim_node *by, enum admin_kind kind, const struct sim_
 /* False only of one that the leader does not count in. */
 bool membership_has(const struct sim *sim, const struct sim_node *node);
 
-/* --- a node's answers ----------------------------------------------------------------------- */
+/* --- a node's services ---------------------------------------------------------------------- */
 
-void calls_init(struct sim_node *node);
+/* After the replica's opening. Returns owned. */
+struct rpc_server *server_open(struct sim_node *node);
 
-/* Nobody waits for the answers any more. */
-void calls_forget(struct sim_node *node);
+/* A frame reaches the node. Answers in the end, by calls_answer(). */
+void server_take(struct rpc_server *server, struct sim_call *call, struct slice frame);
 
-/* A linearizable read at the node. It must see all that was acknowledged before, as it was sent. */
-void node_read(struct sim_node *node);
-
-/* An append reaches the node: bytes of an AppendRequest. Takes the call. */
-void node_append(struct sim_node *node, struct slice request, struct sim_call *call);
+/* After the end of all that would answer. */
+void server_close(struct rpc_server *server);
 
 /* --- damage --------------------------------------------------------------------------------- */
 
@@ -293,6 +328,7 @@ struct sim_op {
     uint64_t first_attempt_ns; /* log time */
     uint64_t floor;            /* positions below were acknowledged when it began */
     uint64_t position;
+    uint64_t versions[SIM_EVENTS_PER_OP_MAX]; /* one more than that; 0: not told */
     unsigned client;
     unsigned key;
     unsigned events;
@@ -308,12 +344,6 @@ struct sim_client {
     unsigned number;
     unsigned leader_guess;
     unsigned in_flight;
-};
-
-struct append_outcome {
-    enum status status;
-    struct slice response; /* OK: the bytes of an AppendResponse */
-    unsigned leader;       /* else the node to try next; UINT_MAX: not told */
 };
 
 void clients_init(struct sim *sim);
@@ -332,8 +362,8 @@ bool clients_are_done(const struct sim *sim);
 /* Each client goes on beginning operations, while there are some. */
 void clients_go_on(struct sim *sim);
 
-/* The answer of a node leaves it now. Takes the call. */
-void clients_answer(struct sim *sim, struct sim_call *call, const struct append_outcome *outcome);
+/* A read at the node. It must see all that was acknowledged before, as it was sent. */
+void clients_read(struct sim_node *node);
 
 /* The payload that event `i` of an operation has; returns its length. */
 size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128]);
@@ -396,7 +426,8 @@ void checks_after_applier(struct sim_node *node);
 void checks_newest(struct sim_node *node, const struct applied_point *point);
 
 /* A node acknowledges an operation, and nobody knows yet. */
-void checks_acknowledges(struct sim_node *node, uint64_t op, uint64_t position, uint32_t count);
+void checks_acknowledges(struct sim_node *node, const Estreat__V1__AppendRequest *request,
+                         const Estreat__V1__AppendResponse *response);
 
 /* A client was told so. */
 void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count);
@@ -439,12 +470,14 @@ struct sim {
     bool changing;          /* members come and go, leadership is transferred */
     unsigned spare;         /* so many are not; set before, in a script */
     uint64_t op_count;      /* appends */
-    uint64_t read_count;    /* linearizable reads to be served at least */
+    uint64_t read_count;    /* reads to be served at least */
     struct sim_node nodes[MEMBERS_MAX];
     struct weather weather;
-    bool cut[MEMBERS_MAX][MEMBERS_MAX];               /* from, to */
-    uint64_t clog_until_ns[MEMBERS_MAX][MEMBERS_MAX]; /* till then nothing arrives */
+    bool cut[SIM_ENDS][SIM_ENDS];               /* from, to */
+    uint64_t clog_until_ns[SIM_ENDS][SIM_ENDS]; /* till then nothing arrives */
     bool healed;
+    struct sim_call *calls;
+    uint64_t call_count; /* so far */
     struct sim_client clients[SIM_CLIENTS];
     struct sim_op *ops;
     uint64_t ops_begun;
