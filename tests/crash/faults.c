@@ -5,6 +5,7 @@
  *
  *   sync   the next fdatasync or fsync fails with EIO and takes the file away
  *   write  the next pwrite, the same
+ *   slow   while it is there, a fdatasync or fsync takes as many milliseconds more as it says
  *   full   while it is there, reservations and writes that would make a file
  *          longer fail with ENOSPC, and no room is said to be left
  *
@@ -53,8 +54,24 @@ static bool makes_longer(int fd, size_t length, off_t offset)
     return fstat(fd, &about) == 0 && offset + (off_t)length > about.st_size;
 }
 
+static void take_long(void)
+{
+    char path[4096];
+    unsigned ms = 0;
+    int saved = errno;
+    FILE *file = path_of("slow", path) ? fopen(path, "re") : NULL;
+    if (file != NULL) {
+        if (fscanf(file, "%u", &ms) == 1) {
+            (void)usleep(ms * 1000);
+        }
+        (void)fclose(file);
+    }
+    errno = saved;
+}
+
 EXPORT int fdatasync(int fd)
 {
+    take_long();
     if (strikes("sync")) {
         errno = EIO;
         return -1;
@@ -64,6 +81,7 @@ EXPORT int fdatasync(int fd)
 
 EXPORT int fsync(int fd)
 {
+    take_long();
     if (strikes("sync")) {
         errno = EIO;
         return -1;

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A follower whose disk is slow leaves the others alone: an append is acknowledged in less time than
+# one write takes there, the leader keeps no more in memory for it than its cache of entries holds, and
+# once its disk is well it catches up by the log.
+source "$(dirname "$0")/../integration/lib.sh"
+tools=$ESTREAT_BIN/../tests
+sync_ms=500
+entry_cache_kib=$((64 * 1024))
+# By posix calls: libestreat-faults.so sees no others.
+options=(--set storage.io=posix --set storage.memtable_mib=4 --set storage.block_cache_mib=8)
+cat >"$work/node" <<SCRIPT
+#!/bin/sh
+export ESTREAT_FAULTS="\$(dirname "\$2")/faults"
+export LD_PRELOAD="$tools/libestreat-faults.so"
+exec "$ESTREAT_BIN/estreatd" "\$@"
+SCRIPT
+chmod +x "$work/node"
+export ESTREATD=$work/node
+start_cluster 3 -- "${options[@]}"
+mkdir "$work"/cluster/n{1,2,3}/faults
+leader=$(leader_of)
+slow=$([ "$leader" = n1 ] && echo n2 || echo n1)
+peak_kib() { awk '/VmHWM/ {print $2}' "/proc/$(cat "$work/cluster/$leader/pid")/status"; }
+load() { estreat --timeout 30 -o json bench --workload "$1" "${@:2}"; }
+of_slow() { estreat --timeout 5 -o json status | json "[n for n in v['nodes'] if n['id'] == '$slow'][0]['$1']"; }
+caught_up() { [ "$(of_slow state)" = ok ] && [ "$(of_slow lag)" = 0 ]; }
+
+load batch --events 500000 >/dev/null # 150 MB
+wait_until 60 caught_up
+before=$(peak_kib)
+
+echo "$sync_ms" >"$work/cluster/$slow/faults/slow"
+load serial --duration 3 >"$work/serial"
+longest=$(json "v['p99_ms']" <"$work/serial")
+load batch --events 500000 >/dev/null
+lag=$(of_slow lag_bytes)
+peak=$(peak_kib)
+echo "append: p99 $longest ms, follower's sync: $sync_ms ms and more; it lags by $lag bytes;" \
+    "leader's peak: $before KiB, then $peak KiB"
+python3 -c 'import sys; sys.exit(float(sys.argv[1]) > float(sys.argv[2]) / 2)' "$longest" "$sync_ms" ||
+    fail "appends wait for the slow follower"
+[ "$lag" -gt 100000000 ] || fail "the follower was not slow"
+[ $((peak - before)) -lt $((entry_cache_kib * 7 / 4)) ] || fail "the leader keeps what the follower lacks"
+equal "$(leader_of)" "$leader" "the leader"
+
+rm "$work/cluster/$slow/faults/slow"
+wait_until 60 caught_up
+! grep -q 'snapshot "installed"' "$work/cluster/$slow/log" || fail "it caught up by a snapshot"
+estreat --timeout 60 audit >/dev/null || fail "the nodes differ"
+cluster stop --dir "$work/cluster"
