@@ -24,6 +24,7 @@ struct driver {
     struct proposals proposals;
     struct reads reads;
     struct members members;
+    struct member_clocks clocks;
     struct admin admin;
     bool members_news; /* on_members is to be told */
     struct intake leave_item;
@@ -106,6 +107,7 @@ static void expire_sessions(struct driver *driver, uint64_t now_ns)
 static void receive(struct driver *driver, struct peer_message *message)
 {
     struct error err = ERROR_INIT;
+    member_clocks_heard(&driver->clocks, message->message.from, message->clock_ns);
     /* Without disk space for them, entries count as lost on the way: the leader sends them
      * again. */
     bool dropped = driver->proposals.low_space && message->message.entry_count > 0;
@@ -390,7 +392,7 @@ static void purge(struct driver *driver)
     }
     /* Else it would find the log gone again, and pull for ever. */
     uint64_t held = driver->options.log_needed_past(driver->options.context);
-    if (wanted > held && !driver->proposals.low_space) {
+    if (wanted > held && !driver->proposals.low_space && !PLANTED(PURGE_PULLED)) {
         wanted = held;
     }
     if (wanted + 1 <= wal_first_index(driver->options.wal)) {
@@ -667,7 +669,9 @@ enum status driver_new(const struct driver_options *options, struct driver **out
     }
     if (status == STATUS_OK) {
         admin_init(&driver->admin, options->alloc, driver->raft, options->config, &driver->members);
-        proposals_init(&driver->proposals, options->clock, options->config, &driver->members,
+        member_clocks_init(&driver->clocks, options->clock, &driver->members,
+                           config_raft_id(options->config, config_self(options->config)));
+        proposals_init(&driver->proposals, &driver->clocks, options->config, &driver->members,
                        driver->raft, &driver->log, options->pending, options->replier);
         read_members(driver);
     }

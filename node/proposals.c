@@ -14,11 +14,12 @@
 #define HELD_BYTES_MAX (256 * KIB)
 #define HELD_NS_MAX (5 * NS_PER_MS)
 
-void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    const struct members *members, struct raft *raft, struct log_writer *log,
-                    struct pending *pending, struct replier *replier)
+void proposals_init(struct proposals *proposals, struct member_clocks *clocks,
+                    const struct config *config, const struct members *members, struct raft *raft,
+                    struct log_writer *log, struct pending *pending, struct replier *replier)
 {
-    *proposals = (struct proposals){.clock = clock,
+    *proposals = (struct proposals){.clock = clocks->clock,
+                                    .clocks = clocks,
                                     .config = config,
                                     .members = members,
                                     .raft = raft,
@@ -121,7 +122,8 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
                          "too many appends wait to be applied; try again");
     }
     /* Strictly after the log's last event, applied or not, whatever the clock says. */
-    uint64_t time_ns = clock_realtime_ns(proposals->clock);
+    uint64_t time_ns = PLANTED(CLOCK_UNCHECKED) ? clock_realtime_ns(proposals->clock)
+                                                : member_clocks_now_ns(proposals->clocks);
     if (time_ns <= proposals->log->last_time_ns && !PLANTED(CLOCK_TIME)) {
         time_ns = proposals->log->last_time_ns + 1;
     }

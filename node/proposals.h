@@ -19,6 +19,7 @@
 #include "node/config.h"
 #include "node/intake.h"
 #include "node/log_writer.h"
+#include "node/member_clocks.h"
 #include "node/members.h"
 #include "node/pending.h"
 #include "node/replier.h"
@@ -43,6 +44,7 @@ enum status proposal_new(struct alloc *alloc, const Estreat__V1__AppendRequest *
 
 struct proposals {
     struct clock *clock;
+    struct member_clocks *clocks; /* for the times of events */
     const struct config *config;
     const struct members *members;
     struct raft *raft;
@@ -64,9 +66,9 @@ struct proposals {
 };
 
 /* Borrows all. */
-void proposals_init(struct proposals *proposals, struct clock *clock, const struct config *config,
-                    const struct members *members, struct raft *raft, struct log_writer *log,
-                    struct pending *pending, struct replier *replier);
+void proposals_init(struct proposals *proposals, struct member_clocks *clocks,
+                    const struct config *config, const struct members *members, struct raft *raft,
+                    struct log_writer *log, struct pending *pending, struct replier *replier);
 
 /* Takes the list. */
 void proposals_add(struct proposals *proposals, struct proposal *first);

@@ -33,11 +33,14 @@
     X(SNAPSHOT_NO_SYNC, "snapshot-no-sync", "does not sync a snapshot's files")                    \
     X(NO_SESSIONS, "no-sessions", "applies repeated requests")                                     \
     X(CLOCK_TIME, "clock-time", "takes times from the clock as they come")                         \
+    X(CLOCK_UNCHECKED, "clock-unchecked",                                                          \
+      "takes a leader's clock for right, whatever others show")                                    \
     X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")                   \
     X(READ_LOCAL, "read-local", "serves linearizable reads from what is applied")                  \
     X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")                   \
     X(CUT_DAMAGED, "cut-damaged", "cuts a damaged tail of the log though it was acknowledged")     \
     X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a group")                \
+    X(PURGE_PULLED, "purge-pulled", "purges log that who pulls a snapshot will need")               \
     X(EVICT_NOTHING, "evict-nothing", "keeps all entries in memory")                               \
     X(SEND_UNBOUNDED, "send-unbounded", "sends a peer more than it has room for")                  \
     X(SKIP_CHECKSUM, "skip-checksum", "does not check the checksums of tables' blocks")

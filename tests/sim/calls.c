@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Calls on the simulated network, as who asks sees them: frames there and back.
+ * Calls on the simulated network, as who asks sees them: frames there and back, each once, as a
+ * connection carries them. Their memory is the network's, and counted at no node.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,22 +48,30 @@ static void post(struct sim_call *call, struct rpc_out *frame, unsigned from, un
     world_post(&sim->world, 50000 + weather_takes(sim, sim->weather.delay_max_ns), run, call, 0);
 }
 
+/* True if the event is put off, since `at` does nothing. */
+static bool does_nothing(struct sim_call *call, unsigned at,
+                         void (*run)(void *context, uint64_t argument))
+{
+    struct sim *sim = call->sim;
+    bool runs = at != SIM_CLIENT && sim->nodes[at].running;
+    uint64_t wait_ns = runs ? node_paused_ns(&sim->nodes[at]) : 0;
+    if (wait_ns > 0) {
+        world_post(&sim->world, wait_ns, run, call, 0);
+    }
+    return wait_ns > 0;
+}
+
 /* True if the event is put off, since the link from `from` is held up or `to` does nothing. */
 static bool is_held_up(struct sim_call *call, unsigned from, unsigned to,
                        void (*run)(void *context, uint64_t argument))
 {
     struct sim *sim = call->sim;
     uint64_t clear_ns = sim->clog_until_ns[from][to];
-    uint64_t wait_ns = 0;
-    if (clear_ns > sim->world.now_ns) {
-        wait_ns = clear_ns - sim->world.now_ns;
-    } else if (to != SIM_CLIENT && sim->nodes[to].running) {
-        wait_ns = node_paused_ns(&sim->nodes[to]);
+    if (clear_ns <= sim->world.now_ns) {
+        return does_nothing(call, to, run);
     }
-    if (wait_ns > 0) {
-        world_post(&sim->world, wait_ns, run, call, 0);
-    }
-    return wait_ns > 0;
+    world_post(&sim->world, clear_ns - sim->world.now_ns, run, call, 0);
+    return true;
 }
 
 static void on_request(void *context, uint64_t argument)
@@ -108,6 +117,9 @@ static void on_patience(void *context, uint64_t argument)
     const struct rpc_result result = {
         .status = STATUS_DEADLINE_EXCEEDED, .text = "no answer", .sent = true};
     (void)argument;
+    if (does_nothing(call, call->from, on_patience)) {
+        return;
+    }
     end(call, &result);
     unref(call);
 }
@@ -153,10 +165,12 @@ static void on_answer(void *context, uint64_t argument)
     call->frame = NULL;
     rpc_arena_init_with(&arena, alloc_default(), memory, sizeof memory, frame->length,
                         rpc_unpack_budget(frame->length));
-    const struct rpc_result result =
-        read_answer(call, slice_of(frame->bytes, frame->length), &arena);
-    world_note(&call->sim->world, "answer", call->id, result.status);
-    end(call, &result);
+    if (!call->sim->cut[call->to][call->from]) {
+        const struct rpc_result result =
+            read_answer(call, slice_of(frame->bytes, frame->length), &arena);
+        world_note(&call->sim->world, "answer", call->id, result.status);
+        end(call, &result);
+    }
     rpc_arena_release(&arena);
     rpc_out_free(frame);
     unref(call);
@@ -184,6 +198,7 @@ void calls_ask(struct sim *sim, const struct sim_asking *asking)
                               .id = ++sim->call_count,
                               .method = &asking->service->methods[asking->method],
                               .done = asking->done};
+    CHECK(asking->request->descriptor == call->method->input);
     if (call->next != NULL) {
         call->next->link = &call->next;
     }

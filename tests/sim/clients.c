@@ -16,6 +16,7 @@
 #define PATIENCE_NS (300 * NS_PER_MS)
 #define PAUSE_MAX_NS (20 * NS_PER_MS)
 #define THINK_MAX_NS (8 * NS_PER_MS)
+#define AHEAD_MAX_NS (2 * NS_PER_S)  /* twice what a clock may differ and count */
 #define READ_MAX_NS (20 * NS_PER_MS) /* while faults strike; often in vain */
 #define READ_HEALED_MAX_NS (2 * NS_PER_MS)
 
@@ -105,6 +106,18 @@ static void attempt(void *context, uint64_t op)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+/* One wrong clock moves no event's time ahead. */
+static void check_time(struct sim *sim, uint64_t op, uint64_t time_ns)
+{
+    bool at_most_one = (sim->clocks_wrong & (sim->clocks_wrong - 1)) == 0;
+    uint64_t now_ns = SIM_EPOCH_NS + sim->world.now_ns;
+    if (at_most_one && !sim->scripted && time_ns > now_ns + AHEAD_MAX_NS) {
+        world_break(&sim->world, "one wrong clock does not run ahead",
+                    "op %" PRIu64 " is %" PRIu64 " s ahead", op,
+                    (uint64_t)((time_ns - now_ns) / NS_PER_S));
+    }
+}
+
 static void take_response(struct sim *sim, uint64_t number,
                           const Estreat__V1__AppendResponse *response)
 {
@@ -114,6 +127,7 @@ static void take_response(struct sim *sim, uint64_t number,
     world_note(&sim->world, repeated ? "repeated" : "acknowledged", number, response->position);
     checks_acknowledged(sim, number, response->position,
                         (uint32_t)(response->size - response->position));
+    check_time(sim, number, response->time_ns);
     session_saw_time(&client->session, response->time_ns);
     if (response->n_versions != (repeated ? 0 : op->events)) {
         world_break(&sim->world, "each event of an append gets a version", "op %" PRIu64 ": %zu",
@@ -125,6 +139,8 @@ static void take_response(struct sim *sim, uint64_t number,
     }
     if (!op->done) {
         op->done = true;
+        op->ended_ns = sim->world.now_ns;
+        op->time_ns = response->time_ns;
         op->position = response->position;
         session_end(&client->session, op->sequence);
         client->in_flight--;
@@ -183,7 +199,8 @@ static void on_answer(void *context, const struct rpc_result *result)
 
 bool clients_are_done(const struct sim *sim)
 {
-    return sim->ops_done == sim->op_count && sim->reads >= sim->read_count;
+    return sim->ops_done == sim->op_count && sim->reads >= sim->read_count &&
+           clients_were_served(sim);
 }
 
 static void read_now(void *context, uint64_t argument)
@@ -192,7 +209,10 @@ static void read_now(void *context, uint64_t argument)
     struct sim_node *node = &sim->nodes[world_draw(&sim->world, sim->node_count)];
     (void)argument;
     if (node->running) {
-        clients_read(node);
+        uint64_t drawn = world_draw(&sim->world, 8);
+        clients_read(node, drawn == 0   ? SIM_READ_LOCAL
+                           : drawn <= 2 ? SIM_READ_AT_LEAST
+                                        : SIM_READ_LINEARIZABLE);
     }
     if (!clients_are_done(sim)) {
         uint64_t max_ns = sim->healed ? READ_HEALED_MAX_NS : READ_MAX_NS;

@@ -162,7 +162,7 @@ static bool do_read(struct scenario *scenario, struct sim_node *node,
     if (!node->running) {
         return scenario_refuse(scenario, "it does not run");
     }
-    clients_read(node);
+    clients_read(node, SIM_READ_LINEARIZABLE);
     return true;
 }
 

@@ -31,14 +31,24 @@ static bool ops_are(struct scenario *scenario, const struct scenario_line *line,
     return so;
 }
 
-/* No append waits for its answer for longer. */
+/* No append waits for its answer for longer, or has. */
 static bool is_prompt(const struct sim *sim, uint64_t within_ns)
 {
     bool so = true;
     for (uint64_t i = 0; i < sim->ops_begun; i++) {
-        so = so && (sim->ops[i].done || sim->world.now_ns - sim->ops[i].began_ns <= within_ns);
+        const struct sim_op *op = &sim->ops[i];
+        uint64_t end_ns = op->done ? op->ended_ns : sim->world.now_ns;
+        so = so && end_ns - op->began_ns <= within_ns;
     }
     return so;
+}
+
+/* Its events have the time at which it was answered, as far as a minute goes. */
+static bool is_timely(const struct sim_op *op)
+{
+    uint64_t time_ns = SIM_EPOCH_NS + op->ended_ns;
+    uint64_t off_ns = op->time_ns > time_ns ? op->time_ns - time_ns : time_ns - op->time_ns;
+    return op->done && off_ns < 60 * NS_PER_S;
 }
 
 static bool role_is(const struct sim_node *node, const char *role)
@@ -83,6 +93,11 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
         uint64_t within_ns = 0;
         *known = word_duration(line->words[at + 1], &within_ns);
         return is_prompt(&scenario->sim, within_ns);
+    }
+    if (word_is(what, "timely")) {
+        const struct sim_op *op = scenario_op(scenario, line->words[at + 1]);
+        *known = op != NULL;
+        return *known && is_timely(op);
     }
     if (word_is(what, "alike")) {
         return ending_converged(&scenario->sim);

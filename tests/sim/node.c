@@ -29,8 +29,7 @@ static uint64_t monotonic_ns(struct clock *clock)
 static uint64_t realtime_ns(struct clock *clock)
 {
     const struct sim_clock *sim_clock = (const struct sim_clock *)clock;
-    return (uint64_t)((int64_t)(1700000000 * NS_PER_S + sim_clock->world->now_ns) +
-                      sim_clock->offset_ns);
+    return (uint64_t)((int64_t)(SIM_EPOCH_NS + sim_clock->world->now_ns) + sim_clock->offset_ns);
 }
 
 /* --- faults of the disk ---------------------------------------------------------------------- */
@@ -387,10 +386,11 @@ void node_boot(struct sim_node *node)
     node->commit = 0;
     node->term = 0;
     io_queue_manual_init(&node->io, &node->clock.clock);
-    executor_manual_init(&node->engine, world_draw(&sim->world, UINT64_MAX));
+    uint64_t order = world_draw(&sim->world, UINT64_MAX); /* of the jobs' steps */
+    executor_manual_init(&node->engine, order);
     executor_manual_init(&node->loads, world_draw(&sim->world, UINT64_MAX));
-    executor_manual_init(&node->snapshots, node->life);
-    executor_manual_init(&node->readers, node->life);
+    executor_manual_init(&node->snapshots, order + 1);
+    executor_manual_init(&node->readers, order + 2);
     const struct replica_options options = {
         .config = &node->config,
         .alloc = &node->memory.alloc,
@@ -493,6 +493,7 @@ static void restart(struct sim_node *node)
     bury(node);
     node->running = false;
     if (fs_crash_stopped(node->disk) || node->fatal) {
+        sim_tell(sim, "n%u: the power fails as it goes down", node->number + 1);
         power_returns(node, weather_down_ns(node));
         return;
     }

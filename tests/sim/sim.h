@@ -143,6 +143,9 @@ void calls_release(struct sim *sim);
 
 /* --- nodes -------------------------------------------------------------------------------- */
 
+/* The time of day when a simulation begins. */
+#define SIM_EPOCH_NS (1700000000 * NS_PER_S)
+
 struct sim_clock {
     struct clock clock; /* first */
     struct world *world;
@@ -325,7 +328,9 @@ bool damage_audit(struct sim_node *node);
 struct sim_op {
     uint64_t sequence;
     uint64_t began_ns;
-    uint64_t first_attempt_ns; /* log time */
+    uint64_t ended_ns;
+    uint64_t first_attempt_ns; /* log time, as the next */
+    uint64_t time_ns;          /* of its first event */
     uint64_t floor;            /* positions below were acknowledged when it began */
     uint64_t position;
     uint64_t versions[SIM_EVENTS_PER_OP_MAX]; /* one more than that; 0: not told */
@@ -362,8 +367,14 @@ bool clients_are_done(const struct sim *sim);
 /* Each client goes on beginning operations, while there are some. */
 void clients_go_on(struct sim *sim);
 
-/* A read at the node. It must see all that was acknowledged before, as it was sent. */
-void clients_read(struct sim_node *node);
+/* By how much they see: what was acknowledged or read before, what was acknowledged, anything. */
+enum sim_read_kind { SIM_READ_LINEARIZABLE, SIM_READ_AT_LEAST, SIM_READ_LOCAL, SIM_READ_KINDS };
+
+/* A read at the node. What it sees is as it was sent. */
+void clients_read(struct sim_node *node, enum sim_read_kind kind);
+
+/* Each node that should has served one of each kind since all has healed. */
+bool clients_were_served(const struct sim *sim);
 
 /* The payload that event `i` of an operation has; returns its length. */
 size_t op_payload(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[128]);
@@ -484,18 +495,21 @@ struct sim {
     uint64_t ops_done;
     struct checks checks;
     struct sim_pool pool;
-    unsigned damaged; /* nodes */
+    unsigned damaged;      /* nodes */
+    unsigned clocks_wrong; /* of these nodes, as bits, ever */
     /* counts */
     uint64_t faults;
     uint64_t crashes;
     uint64_t packets;
-    uint64_t reads;     /* that were served */
-    uint64_t repeats;   /* appends that were answered from the session */
-    uint64_t noticed;   /* damaged disks of which their node knew */
-    uint64_t snapshots; /* that were installed */
-    uint64_t salvaged;  /* logs that were cut for damage, to be refilled */
-    uint64_t changes;   /* of the membership, and transfers */
-    uint64_t compared;  /* times that what a node had derived was held against another's */
+    uint64_t reads;                  /* that were served */
+    unsigned served[SIM_READ_KINDS]; /* by these nodes, as bits, since all has healed */
+    uint64_t seen[SIM_KEYS]; /* by reads: the newest position of each key, and one; 0: none */
+    uint64_t repeats;        /* appends that were answered from the session */
+    uint64_t noticed;        /* damaged disks of which their node knew */
+    uint64_t snapshots;      /* that were installed */
+    uint64_t salvaged;       /* logs that were cut for damage, to be refilled */
+    uint64_t changes;        /* of the membership, and transfers */
+    uint64_t compared;       /* times that what a node had derived was held against another's */
     /* a script's, else unset */
     bool scripted;  /* nothing comes back by itself */
     bool unsettled; /* elections are quick and many, and leaders fail as they begin */

@@ -198,6 +198,7 @@ static void refuse_memory(struct sim *sim, struct sim_node *node)
 static void any_time_of_day(struct sim *sim, struct sim_node *node)
 {
     const uint64_t years_ns = 10ULL * 365 * 86400 * NS_PER_S;
+    sim->clocks_wrong |= 1U << node->number;
     node->clock.offset_ns =
         (int64_t)world_draw(&sim->world, 2 * years_ns) - (int64_t)years_ns; /* either way */
 }

@@ -18,6 +18,7 @@ struct fixture {
     struct leading_core core;
     struct fs_crash *crash;
     struct clock_manual clock;
+    struct member_clocks clocks;
     struct io_queue_manual io;
     struct wal *wal; /* idle: nothing is held back */
     struct log_writer log;
@@ -58,8 +59,9 @@ static int setup(void **state)
     assert_ok(wal_open(&options, 0, 0, &recovered, &fx->wal, &err), &err);
     fx->log.wal = fx->wal;
     pending_init(&fx->pending, alloc_default());
-    proposals_init(&fx->proposals, &fx->clock.clock, &fx->core.config, &fx->core.members,
-                   fx->core.raft, &fx->log, &fx->pending, &fx->replier);
+    member_clocks_init(&fx->clocks, &fx->clock.clock, &fx->core.members, fx->core.id[0]);
+    proposals_init(&fx->proposals, &fx->clocks, &fx->core.config, &fx->core.members, fx->core.raft,
+                   &fx->log, &fx->pending, &fx->replier);
     proposals_set_leader(&fx->proposals, true, fx->core.id[0]);
     *state = fx;
     return 0;
