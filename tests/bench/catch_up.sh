@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # catch_up.sh [MIB]: how fast a follower that was away gets the log from the leader's disk. One of
-# three is killed, MIB (1024) of events of 64 KiB are appended, it comes back. Prints MB/s until all is
+# three is killed, MIB (1024) of events of 4 KiB are appended, it comes back. Prints MB/s until all is
 # durable in its log, and until all is applied; and what the disk takes in one stream of 4 MiB writes,
 # each synced, right before. Exits 1 below 200 MB/s of the former.
 # Programs from $ESTREAT_BIN, else build/release/bin.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The faults of test_chaos.sh. Each function does its fault to nodes that it draws, holds it for a
 # while, ends it, and says what it was in $fault. It adds to count[KIND] only when the fault was
-# seen to happen.
+# seen to happen (a partition by the proxy is taken for one).
 
 kinds=(kill kill-all pause full-disk kill-full sync write partition one-way)
 declare -A count
