@@ -25,6 +25,8 @@ struct engine_iter {
     bool by_time;
     struct time_range range; /* then */
     uint32_t time_place;
+    uint64_t shown; /* entries so far; the next: their keys and values */
+    uint64_t shown_bytes;
     bool valid;
     bool backward;
     struct buf key;    /* backward: what is shown; forward: the key being skipped */
@@ -191,6 +193,9 @@ void engine_iter_close(struct engine_iter *iter)
     if (iter == NULL) {
         return;
     }
+    /* All at once: threads that iterate do not meet at each step. */
+    counter_add(&iter->engine->metrics.iterator_entries, iter->shown);
+    counter_add(&iter->engine->metrics.iterator_bytes, iter->shown_bytes);
     iter_close(iter->merge);
     view_unref(iter->view);
     buf_release(&iter->begin);
@@ -241,6 +246,12 @@ static bool is_shown(const struct engine_iter *iter)
                                time_range_has(&iter->range, time)));
 }
 
+static void count_shown(struct engine_iter *iter, struct slice key, struct slice value)
+{
+    iter->shown++;
+    iter->shown_bytes += key.length + value.length;
+}
+
 /* Goes on to the first visible entry at or after where the merge stands. `skipping`: entries of
  * iter->key are passed over. */
 static void find_forward(struct engine_iter *iter, bool skipping)
@@ -259,6 +270,7 @@ static void find_forward(struct engine_iter *iter, bool skipping)
         }
         if (is_shown(iter)) {
             iter->valid = true;
+            count_shown(iter, user, iter_value(iter->merge));
             return;
         }
         skipping = true;
@@ -299,6 +311,9 @@ static void find_backward(struct engine_iter *iter)
         return;
     }
     iter->valid = found;
+    if (found) {
+        count_shown(iter, buf_slice(&iter->key), buf_slice(&iter->value));
+    }
 }
 
 /* Places the merge at the newest entry of `user` with a sequence <= `sequence`, or what follows. */

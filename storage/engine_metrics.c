@@ -64,7 +64,10 @@ static void put_work(struct engine_metrics *metrics, struct buf *out)
 {
     metrics_text_count(out, "lookups_total", counter_get(&metrics->lookups));
     metrics_text_count(out, "lookups_found_total", counter_get(&metrics->lookups_found));
+    metrics_text_count(out, "lookup_bytes_total", counter_get(&metrics->lookup_bytes));
     metrics_text_count(out, "iterators_total", counter_get(&metrics->iterators));
+    metrics_text_count(out, "iterator_entries_total", counter_get(&metrics->iterator_entries));
+    metrics_text_count(out, "iterator_bytes_total", counter_get(&metrics->iterator_bytes));
     metrics_text_count(out, "seeks_total", counter_get(&metrics->seeks));
     metrics_text_count(out, "writes_total", counter_get(&metrics->writes));
     metrics_text_count(out, "written_entries_total", counter_get(&metrics->written_entries));

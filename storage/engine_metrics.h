@@ -25,9 +25,12 @@ enum engine_stall {
 struct engine_metrics {
     struct counter lookups;
     struct counter lookups_found;
+    struct counter lookup_bytes; /* values that were given out */
     struct counter iterators;
-    struct counter seeks;  /* of iterators, to a key or an end */
-    struct counter writes; /* batches */
+    struct counter iterator_entries; /* that were shown, and their keys and values; as iterators */
+    struct counter iterator_bytes;   /* are closed */
+    struct counter seeks;            /* of iterators, to a key or an end */
+    struct counter writes;           /* batches */
     struct counter written_entries;
     struct counter written_bytes; /* keys and values */
     struct counter flushes;

@@ -136,10 +136,12 @@ static uint64_t begin_lookup(struct engine *engine)
     return metrics_sample_begin(&engine->metrics.lookups, engine->options.clock);
 }
 
-static void end_lookup(struct engine *engine, uint64_t began_ns, enum status status)
+static void end_lookup(struct engine *engine, uint64_t began_ns, enum status status,
+                       const struct buf *value)
 {
     if (status == STATUS_OK) {
         counter_add(&engine->metrics.lookups_found, 1);
+        counter_add(&engine->metrics.lookup_bytes, value == NULL ? 0 : value->length);
     }
     metrics_sample_end(&engine->metrics.lookup_ns, engine->options.clock, began_ns);
 }
@@ -155,7 +157,7 @@ static enum status look_up(struct engine *engine, const struct snapshot *snapsho
                             : atomic_load_explicit(&engine->last_sequence, memory_order_acquire);
     enum status status = get_from_view(view, snapshot, sequence, keyspace, key, value, err);
     view_unref(view);
-    end_lookup(engine, began_ns, status);
+    end_lookup(engine, began_ns, status, value);
     return status;
 }
 
@@ -181,6 +183,6 @@ enum status engine_get_by_writer(struct engine *engine, unsigned keyspace, struc
     const struct view *view = engine_writer_view(engine);
     uint64_t sequence = atomic_load_explicit(&engine->last_sequence, memory_order_relaxed);
     enum status status = get_from_view(view, NULL, sequence, keyspace, key, value, err);
-    end_lookup(engine, began_ns, status);
+    end_lookup(engine, began_ns, status, value);
     return status;
 }

@@ -8,6 +8,7 @@
  *   DIR/lock     held while the store is open
  *   DIR/tables   the engine's
  *   DIR/log      the WAL
+ *   DIR/metrics  what the store had done when it was last closed (metrics.h)
  *
  * Life of a write: batches that come while others are written wait, and one of their threads
  * then writes them all: as one group of the log, with one fdatasync if any of them asked for
@@ -65,7 +66,7 @@ struct store_options {
 enum status store_open(const struct store_options *options, struct store **out,
                        struct error *err) MUST_USE;
 
-/* Flushes nothing: the log has it. No thread may be in the store; iterators and snapshots are gone.
+/* Flushes nothing: the log has it. Leaves its metrics in DIR, if that can be. No thread may be in the store; iterators and snapshots are gone.
  * NULL is allowed. */
 void store_close(struct store *store);
 

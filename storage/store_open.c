@@ -3,6 +3,8 @@
  * Opening a store: lock, tables, log, and what the log has beyond the tables.
  */
 #include "base/check.h"
+#include "base/clock.h"
+#include "storage/metrics.h"
 #include "storage/store_entry.h"
 #include "storage/store_internal.h"
 
@@ -243,12 +245,31 @@ enum status store_open(const struct store_options *options, struct store **out, 
     return STATUS_OK;
 }
 
+/* For `estreat-store stats`; nobody misses it where that cannot be. */
+static void leave_metrics(struct store *store)
+{
+    struct error err = ERROR_INIT;
+    struct buf text;
+    char path[PATH_BYTES_MAX];
+    buf_init(&text, store->options.alloc, STORAGE_METRICS_BYTES_MAX);
+    storage_metrics_write(store->engine, store_log_metrics(store),
+                          clock_realtime_ns(store->options.clock), &text);
+    if (!buf_failed(&text) &&
+        path_join(path, store->dir, STORAGE_METRICS_FILE, &err) == STATUS_OK) {
+        (void)!fs_replace_file_unsynced(store->options.fs, path, buf_slice(&text), &err);
+    }
+    buf_release(&text);
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL) {
         return;
     }
     CHECK(store->first == NULL);
+    if (store->wal != NULL) {
+        leave_metrics(store);
+    }
     wal_close(store->wal); /* it waits for its jobs, so the executor runs still */
     executor_close(store->options.executor);
     engine_close(store->engine);

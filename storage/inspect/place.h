@@ -24,7 +24,7 @@ struct store_place {
     char tables[PATH_BYTES_MAX];
     char log[PATH_BYTES_MAX];
     char lock[PATH_BYTES_MAX];
-    char metrics[PATH_BYTES_MAX]; /* DIR/metrics, where a node may say what it has done; or empty */
+    char metrics[PATH_BYTES_MAX]; /* DIR/metrics, where it is said what was done; or empty */
 };
 
 /* NOT_FOUND: no such directory, or nothing of ours in it. Changes nothing. */

@@ -91,12 +91,32 @@ static void stats_count_groups(void **state)
     alone_release(&fixture);
 }
 
+/* What the store had done when it was closed is there, too, and so is what its log had. */
+static void stats_have_metrics(void **state)
+{
+    (void)state;
+    struct said said;
+    make_log();
+    ask(inspect_stats, &said);
+    assert_int_equal(report_number(said.text, "\nestreat_storage_", "writes_total "),
+                     fixture.written);
+    assert_true(report_number(said.text, "\nestreat_storage_", "written_bytes_total ") > 0);
+    assert_non_null(strstr(said.text, "\nestreat_storage_lookup_seconds{quantile=\"0.99\"} "));
+    assert_non_null(strstr(said.text, "\nestreat_storage_stall_seconds_count{why=\"seals\",} "));
+    assert_non_null(strstr(said.text, "\nestreat_storage_block_cache_hits_total "));
+    assert_non_null(strstr(said.text, "\nestreat_storage_bloom_asked_total "));
+    assert_non_null(strstr(said.text, "fdatasync_seconds{quantile=\"0.99\"} "));
+    free(said.text);
+    alone_release(&fixture);
+}
+
 int main(void)
 {
     log_set_level(LOG_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dump_shows_each_batch),
         cmocka_unit_test(stats_count_groups),
+        cmocka_unit_test(stats_have_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
