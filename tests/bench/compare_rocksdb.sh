@@ -108,14 +108,11 @@ bench() {
     shift 4
     seed=$((seed + 1))
     common=(--key_size=16 --value_size=300 --compression_type=lz4 --bloom_bits=10
-        --cache_size="$cache_bytes" --write_buffer_size="$memtable_bytes" --num="$keys" "$@")
-    if [ "$side" = rocksdb ]; then
-        set -- db_bench --db="$dir" --benchmarks="$names" --compression_ratio=0.5 \
-            --verify_checksum=true --disable_wal=false --max_background_jobs=2 \
-            --seed="$seed" "${common[@]}"
-    else
-        set -- "$engine_bench" --db="$dir" --benchmarks="$names" --seed="$seed" "${common[@]}"
-    fi
+        --cache_size="$cache_bytes" --write_buffer_size="$memtable_bytes" --compression_ratio=0.5
+        --verify_checksum=true --disable_wal=false --max_background_jobs=2 --num="$keys" "$@")
+    local program=$engine_bench
+    [ "$side" != rocksdb ] || program=db_bench
+    set -- "$program" --db="$dir" --benchmarks="$names" --seed="$seed" "${common[@]}"
     printf '$ %s\n' "$*" >>"$work/log"
     measured "$@" >"$work/output" 2>>"$work/log" || {
         tail -n 20 "$work/log" >&2
@@ -127,8 +124,8 @@ bench() {
     sed -n "s/^\([a-z0-9]* *: .*ops\/sec.*\)/$side \1/p" "$work/output" >&2
     sed -n "s/^\([a-z0-9]*\) *:.* micros\/op \([0-9]*\) ops\/sec.*/$side \1$suffix \2/p" \
         "$work/output" >>"$results"
-    awk -v side="$side" '
-        / ops\/sec / {name = $1}
+    awk -v side="$side" -v suffix="$suffix" '
+        / ops\/sec / {name = $1 suffix}
         /^Percentiles:/ {sub(/.*P99.9: /, ""); printf "%s %s_p99.9_ms %.3f\n", side, name, $1 / 1000}' \
         "$work/output" >>"$results"
 }
@@ -178,7 +175,7 @@ round_of() {
     local side=$1 suffix='' timed=()
     [ "$side" = rocksdb ] || timed=(--histogram=1)
     seed=$((round * 1000))
-    bench "$side" sequence fillseq "$keys"
+    bench "$side" sequence fillseq "$keys" "${timed[@]}"
     rm -rf "${work:?}/$side-sequence"
     bench "$side" fill fillrandom "$keys" "${timed[@]}"
     bench "$side" fill overwrite,flush,waitforcompaction "$keys" --use_existing_db=1 "${timed[@]}"
@@ -192,9 +189,9 @@ round_of() {
     bench "$side" fill seekrandom "$seeks" --use_existing_db=1 --reads="$seeks" --seek_nexts=50
     rm -rf "${work:?}/$side-fill"
     suffix=_1
-    bench "$side" sync fillsync "$fillsync" --num="$fillsync" --threads=1
+    bench "$side" sync fillsync "$fillsync" --num="$fillsync" --threads=1 "${timed[@]}"
     suffix=_16
-    bench "$side" sync fillsync $((fillsync * 16)) --num="$fillsync" --threads=16
+    bench "$side" sync fillsync $((fillsync * 16)) --num="$fillsync" --threads=16 "${timed[@]}"
     rm -rf "${work:?}/$side-sync"
     if [ "$side" = estreat ] && [ "$keys" -gt "$flat_keys" ]; then
         note_flatness
@@ -220,8 +217,11 @@ readreverse 1.2 above ratio
 seekrandom 1.2 above ratio
 bytes_on_disk 1.0 below ratio
 write_amplification 1.0 below ratio
+fillseq_p99.9_ms 100 below own
 fillrandom_p99.9_ms 100 below own
 overwrite_p99.9_ms 100 below own
+fillsync_1_p99.9_ms 100 below own
+fillsync_16_p99.9_ms 100 below own
 memory_overwrite 1.1 below own
 memory_read 1.1 below own'
 [ "$keys" -le "$flat_keys" ] || goals+=$'\nfillrandom_flatness 0.7 above own'

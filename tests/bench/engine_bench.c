@@ -81,6 +81,17 @@ static const struct {
     {"db", &db},
 };
 
+/* The terms on which db_bench is run, and the only ones here. */
+static const struct {
+    const char *name;
+    const char *value;
+} terms[] = {
+    {"compression_ratio", "0.5"},
+    {"disable_wal", "false"},
+    {"max_background_jobs", "2"},
+    {"verify_checksum", "true"},
+};
+
 static void usage(FILE *to)
 {
     fputs("usage: engine_bench --db=DIRECTORY [--FLAG=VALUE]...\n"
@@ -105,6 +116,9 @@ static void usage(FILE *to)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         fprintf(to, "  --%s=%" PRIu64 "%s\n", numbers[i].name, *numbers[i].value,
                 numbers[i].value == &reads ? " (as --num)" : "");
+    }
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+        fprintf(to, "  --%s=%s, always\n", terms[i].name, terms[i].value);
     }
 }
 
@@ -132,6 +146,14 @@ static bool parse_flag(const char *name, size_t length, const char *value)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (strlen(numbers[i].name) == length && memcmp(numbers[i].name, name, length) == 0) {
             *numbers[i].value = parse_number(value);
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+        if (strlen(terms[i].name) == length && memcmp(terms[i].name, name, length) == 0) {
+            if (strcmp(terms[i].value, value) != 0) {
+                wrong_usage("a flag's value is none that there is here");
+            }
             return true;
         }
     }

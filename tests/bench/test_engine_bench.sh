@@ -59,6 +59,17 @@ bench --db="$work/events" --events=1 --benchmarks=open,flush,compact
 took open
 took compact
 
+# The terms that db_bench is told.
+bench --db="$work/terms" --compression_ratio=0.5 --verify_checksum=true --disable_wal=false \
+    --max_background_jobs=2 --benchmarks=fillseq
+rate fillseq 1000
+code=0
+bench --db="$work/terms" --disable_wal=true --benchmarks=fillseq 2>/dev/null || code=$?
+[ "$code" -eq 64 ] || {
+    echo "a log that cannot be switched off: exit code $code"
+    exit 1
+}
+
 code=0
 bench --db="$work/keys" --benchmarks=fillbackward 2>/dev/null || code=$?
 [ "$code" -eq 64 ] || {
