@@ -126,7 +126,7 @@ steady() {
 }
 
 sections=(build test)
-! $full || sections+=(oracle)
+! $full || sections+=(oracle fuzz)
 install_packages "$install" "${sections[@]}"
 mkdir -p build
 

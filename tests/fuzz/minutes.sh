@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Usage: minutes.sh NAME...: builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each
-# for ESTREAT_FUZZ_SECONDS (60), or ESTREAT_FUZZ_RUNS inputs. What it finds stays in
+# for ESTREAT_FUZZ_SECONDS (180), or ESTREAT_FUZZ_RUNS inputs. What it finds stays in
 # build/fuzz/found, what it learned in build/fuzz/corpus. To keep the least of that which says all:
 #   fuzz_NAME -set_cover_merge=1 -use_counters=0 -max_len=1024 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
 set -euo pipefail
@@ -10,7 +10,7 @@ command -v clang-14 >/dev/null || {
     echo "skipped: no clang-14"
     exit 77
 }
-limit=(-max_total_time="${ESTREAT_FUZZ_SECONDS:-60}")
+limit=(-max_total_time="${ESTREAT_FUZZ_SECONDS:-180}")
 [ -z "${ESTREAT_FUZZ_RUNS:-}" ] || limit=(-runs="$ESTREAT_FUZZ_RUNS")
 targets=()
 for name in "$@"; do
