@@ -378,6 +378,58 @@ static void each_call_fails_once(void **state)
     }
 }
 
+/* The same, while a store is opened whose tables and log both have something: all of it or an error
+ * that tells of the call. After it all is there, also if the power fails then. */
+static bool one_call_of_an_opening_fails(uint64_t n, bool machine)
+{
+    struct fs_faulty faulty;
+    uint64_t synced = 0;
+    begin_small(11);
+    assert_ok(work(&fixture, &synced), &fixture.err);
+    assert_int_equal(synced, fixture.written);
+    alone_close(&fixture);
+    fs_faulty_init(&faulty, fixture.options.fs);
+    fixture.options.fs = &faulty.fs;
+    fs_faulty_arm(&faulty, (struct fs_fault){.at = n});
+    enum status status = alone_try_open(&fixture);
+    bool hit = fs_faulty_hit(&faulty) > 0;
+    fs_faulty_disarm(&faulty);
+    if (status == STATUS_OK) {
+        struct engine_stats stats;
+        engine_stats(store_engine(fixture.store), &stats);
+        assert_true(stats.bytes > 0 && stats.memtable_bytes > 0);
+        alone_expect(&fixture);
+    } else {
+        assert_true(hit);
+        assert_int_not_equal(status, STATUS_CORRUPT);
+        assert_non_null(strstr(fixture.err.text, "injected"));
+    }
+    if (machine) {
+        alone_crash(&fixture, 0, true);
+    } else {
+        alone_close(&fixture);
+    }
+    fixture.options.fs = fs_crash_fs(fixture.crash);
+    alone_open(&fixture);
+    alone_expect(&fixture);
+    alone_release(&fixture);
+    fs_faulty_release(&faulty);
+    return hit;
+}
+
+static void each_call_of_an_opening_fails(void **state)
+{
+    (void)state;
+    for (unsigned machine = 0; machine < 2; machine++) {
+        uint64_t n = 0;
+        while (one_call_of_an_opening_fails(n, machine == 1)) {
+            n++;
+        }
+        print_message("%llu calls\n", (unsigned long long)n);
+        assert_true(n > 30);
+    }
+}
+
 /* And each allocation. */
 static void each_allocation_fails_once(void **state)
 {
@@ -421,6 +473,7 @@ int main(void)
         cmocka_unit_test(full_disks_pass),
         cmocka_unit_test(failed_syncs_are_final),
         cmocka_unit_test(each_call_fails_once),
+        cmocka_unit_test(each_call_of_an_opening_fails),
         cmocka_unit_test(each_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
