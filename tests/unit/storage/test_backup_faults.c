@@ -152,20 +152,6 @@ static void each_allocation_of_a_backup_fails(void **state)
     }
 }
 
-static enum status restore_with(struct fixture *fixture)
-{
-    struct backup_fixture *fx = &fixture->backup;
-    struct restore *restore = NULL;
-    const struct restore_options options = {
-        .fs = fx->fs, .alloc = &fixture->fail.alloc, .from = BACKUPS, .to = "restored"};
-    enum status status = restore_start(&options, &restore, &fx->err);
-    if (status == STATUS_OK) {
-        status = restore_run(restore, &fx->err);
-    }
-    restore_free(restore);
-    return status;
-}
-
 static enum status check_with(struct fixture *fixture, struct faults *faults)
 {
     struct backup_fixture *fx = &fixture->backup;
@@ -180,6 +166,40 @@ static enum status check_with(struct fixture *fixture, struct faults *faults)
         status = backup_check_run(check, &fx->err);
     }
     backup_check_free(check);
+    return status;
+}
+
+/* What cannot be read of a chain is neither damage nor sound. */
+static void each_call_of_a_look_fails(void **state)
+{
+    struct fixture *fixture = *state;
+    struct faults faults = {.count = 0};
+    bool ended = false;
+    uint64_t n = 0;
+    assert_int_equal(backup_make(&fixture->backup).number, 2); /* an increment */
+    for (; !ended; n++) {
+        fs_faulty_arm(&fixture->faulty, (struct fs_fault){.at = n});
+        enum status status = check_with(fixture, &faults);
+        bool hit = fs_faulty_hit(&fixture->faulty) > 0;
+        fs_faulty_disarm(&fixture->faulty);
+        assert_int_equal(hit, status != STATUS_OK);
+        assert_int_equal(faults.count, 0);
+        ended = !hit;
+    }
+    assert_true(n > 20);
+}
+
+static enum status restore_with(struct fixture *fixture)
+{
+    struct backup_fixture *fx = &fixture->backup;
+    struct restore *restore = NULL;
+    const struct restore_options options = {
+        .fs = fx->fs, .alloc = &fixture->fail.alloc, .from = BACKUPS, .to = "restored"};
+    enum status status = restore_start(&options, &restore, &fx->err);
+    if (status == STATUS_OK) {
+        status = restore_run(restore, &fx->err);
+    }
+    restore_free(restore);
     return status;
 }
 
@@ -229,6 +249,7 @@ int main(void)
         CASE(each_call_of_an_increment_fails),
         CASE(each_call_of_a_backup_by_links_fails),
         CASE(each_call_of_a_restore_fails),
+        CASE(each_call_of_a_look_fails),
         CASE(each_allocation_of_a_backup_fails),
         CASE(each_allocation_of_a_restore_and_a_look_fails),
         CASE(a_full_disk_ends_it),
