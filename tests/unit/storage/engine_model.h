@@ -175,64 +175,96 @@ static inline uint32_t model_next(const uint32_t *ids, uint32_t from, uint32_t e
     return from;
 }
 
-/* A whole walk forward over keys [begin, end), and back. */
-static inline void assert_walk(struct engine *engine, const struct snapshot *snapshot,
-                               unsigned keyspace, const uint32_t *ids, uint32_t begin, uint32_t end)
+/* One above the last number in [begin, below) that the model holds; `begin` if there is none. */
+static inline uint32_t model_above(const uint32_t *ids, uint32_t begin, uint32_t below)
+{
+    while (below > begin && ids[below - 1] == 0) {
+        below--;
+    }
+    return below;
+}
+
+static inline void assert_at(const struct engine_iter *iter, const uint32_t *ids, uint32_t key)
+{
+    char text[64];
+    assert_true(slice_equal(engine_iter_key(iter), model_key(text, key)));
+    assert_value(engine_iter_value(iter), ids[key]);
+}
+
+/* A whole walk forward over keys [begin, end), and back: what the model holds, and all of it, or
+ * the walk ends with an error. */
+static inline enum status try_walk(struct engine *engine, const struct snapshot *snapshot,
+                                   unsigned keyspace, const uint32_t *ids, uint32_t begin,
+                                   uint32_t end, struct error *err)
 {
     char low[64];
     char high[64];
-    struct error err = ERROR_INIT;
     struct engine_iter *iter = NULL;
     struct engine_iter_options options = {
         .begin = begin == 0 ? slice_of(NULL, 0) : model_key(low, begin),
         .end = end == MODEL_KEYS ? slice_of(NULL, 0) : model_key(high, end),
     };
-    assert_ok(engine_iter_new(engine, snapshot, keyspace, &options, &iter, &err), &err);
-    engine_iter_seek_first(iter);
-    for (uint32_t key = model_next(ids, begin, end); key < end;
-         key = model_next(ids, key + 1, end)) {
-        char text[64];
-        assert_true(engine_iter_valid(iter));
-        assert_true(slice_equal(engine_iter_key(iter), model_key(text, key)));
-        assert_value(engine_iter_value(iter), ids[key]);
-        engine_iter_next(iter);
+    enum status status = engine_iter_new(engine, snapshot, keyspace, &options, &iter, err);
+    if (status != STATUS_OK) {
+        return status;
     }
-    assert_false(engine_iter_valid(iter));
-    assert_ok(engine_iter_status(iter, &err), &err);
-    engine_iter_seek_last(iter);
-    for (uint32_t key = end; key-- > begin;) {
-        char text[64];
-        if (ids[key] == 0) {
-            continue;
+    uint32_t next = model_next(ids, begin, end);
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        assert_true(next < end);
+        assert_at(iter, ids, next);
+        next = model_next(ids, next + 1, end);
+    }
+    status = engine_iter_status(iter, err);
+    if (status == STATUS_OK) {
+        assert_int_equal(next, end);
+        next = model_above(ids, begin, end);
+        for (engine_iter_seek_last(iter); engine_iter_valid(iter); engine_iter_prev(iter)) {
+            assert_true(next > begin);
+            assert_at(iter, ids, next - 1);
+            next = model_above(ids, begin, next - 1);
         }
-        assert_true(engine_iter_valid(iter));
-        assert_true(slice_equal(engine_iter_key(iter), model_key(text, key)));
-        assert_value(engine_iter_value(iter), ids[key]);
-        engine_iter_prev(iter);
+        status = engine_iter_status(iter, err);
+        assert_true(status != STATUS_OK || next == begin);
     }
-    assert_false(engine_iter_valid(iter));
-    assert_ok(engine_iter_status(iter, &err), &err);
     engine_iter_close(iter);
+    return status;
+}
+
+static inline void assert_walk(struct engine *engine, const struct snapshot *snapshot,
+                               unsigned keyspace, const uint32_t *ids, uint32_t begin, uint32_t end)
+{
+    struct error err = ERROR_INIT;
+    assert_ok(try_walk(engine, snapshot, keyspace, ids, begin, end, &err), &err);
+}
+
+/* All events, forward, or an error. */
+static inline enum status try_events(struct engine *engine, const struct snapshot *snapshot,
+                                     uint32_t count, struct error *err)
+{
+    struct engine_iter *iter = NULL;
+    struct engine_iter_options options = {.readahead = true, .no_fill_cache = true};
+    enum status status = engine_iter_new(engine, snapshot, KS_EVENTS, &options, &iter, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    uint32_t position = 0;
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        uint8_t key[8];
+        assert_true(slice_equal(engine_iter_key(iter), model_event_key(key, position)));
+        assert_value(engine_iter_value(iter), event_value_id(position));
+        position++;
+    }
+    status = engine_iter_status(iter, err);
+    engine_iter_close(iter);
+    assert_true(status == STATUS_OK ? position == count : position <= count);
+    return status;
 }
 
 static inline void assert_events(struct engine *engine, const struct snapshot *snapshot,
                                  uint32_t count)
 {
     struct error err = ERROR_INIT;
-    struct engine_iter *iter = NULL;
-    struct engine_iter_options options = {.readahead = true, .no_fill_cache = true};
-    assert_ok(engine_iter_new(engine, snapshot, KS_EVENTS, &options, &iter, &err), &err);
-    engine_iter_seek_first(iter);
-    for (uint32_t position = 0; position < count; position++) {
-        uint8_t key[8];
-        assert_true(engine_iter_valid(iter));
-        assert_true(slice_equal(engine_iter_key(iter), model_event_key(key, position)));
-        assert_value(engine_iter_value(iter), event_value_id(position));
-        engine_iter_next(iter);
-    }
-    assert_false(engine_iter_valid(iter));
-    assert_ok(engine_iter_status(iter, &err), &err);
-    engine_iter_close(iter);
+    assert_ok(try_events(engine, snapshot, count, &err), &err);
 }
 
 /* Everything, by lookups and by walks. */

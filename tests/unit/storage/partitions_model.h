@@ -238,6 +238,42 @@ static inline void pm_assert_end(const struct engine_iter *iter)
     assert_false(engine_iter_valid(iter));
 }
 
+/* The events [begin, end) that the options let through, forward and back: all of them, or the walk
+ * ends with an error. */
+static inline enum status pm_try_walk(struct engine_iter *iter, const struct pm_model *model,
+                                      const struct engine_iter_options *options, uint64_t begin,
+                                      uint64_t end, struct error *err)
+{
+    uint64_t at = begin;
+    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
+        while (at < end && !pm_in(model, at, options)) {
+            at++;
+        }
+        assert_true(at < end);
+        pm_assert_at(iter, model, at++);
+    }
+    enum status status = engine_iter_status(iter, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    for (; at < end; at++) {
+        assert_false(pm_in(model, at, options));
+    }
+    at = end;
+    for (engine_iter_seek_last(iter); engine_iter_valid(iter); engine_iter_prev(iter)) {
+        while (at > begin && !pm_in(model, at - 1, options)) {
+            at--;
+        }
+        assert_true(at > begin);
+        pm_assert_at(iter, model, --at);
+    }
+    status = engine_iter_status(iter, err);
+    for (; status == STATUS_OK && at > begin; at--) {
+        assert_false(pm_in(model, at - 1, options));
+    }
+    return status;
+}
+
 /* The events [begin, end) of a range, walked forward and back, and sought in. */
 static inline void pm_assert_walk(struct engine *engine, const struct snapshot *snapshot,
                                   const struct pm_model *model, struct engine_iter_options options,
@@ -252,22 +288,7 @@ static inline void pm_assert_walk(struct engine *engine, const struct snapshot *
     begin = begin < model->floor ? model->floor : begin;
     end = end > model->count ? model->count : end;
     assert_ok(engine_iter_new(engine, snapshot, PM_EVENTS, &options, &iter, &err), &err);
-    engine_iter_seek_first(iter);
-    for (uint64_t i = begin; i < end; i++) {
-        if (pm_in(model, i, &options)) {
-            pm_assert_at(iter, model, i);
-            engine_iter_next(iter);
-        }
-    }
-    pm_assert_end(iter);
-    engine_iter_seek_last(iter);
-    for (uint64_t i = end; i-- > begin;) {
-        if (pm_in(model, i, &options)) {
-            pm_assert_at(iter, model, i);
-            engine_iter_prev(iter);
-        }
-    }
-    pm_assert_end(iter);
+    assert_ok(pm_try_walk(iter, model, &options, begin, end, &err), &err);
     for (int turn = 0; turn < 4; turn++) {
         uint8_t key[8];
         uint64_t from = rng_below(rng, model->count + 2);

@@ -5,7 +5,8 @@
  * takes all that was not synced, and the store opens again. The log's turn: test_wal_faults.c.
  *
  * The script opens a store, writes, seals, flushes, compacts, reads back and forth under a
- * snapshot, takes a checkpoint and reads it, verifies, closes, and opens once more.
+ * snapshot, takes a checkpoint and reads it, verifies, closes, opens once more and reads again.
+ * What is read is right, and all of it, or an error comes.
  */
 #include <errno.h>
 
@@ -78,26 +79,52 @@ static enum status open_engine(struct run *run)
 
 /* --- the script ---------------------------------------------------------------------------- */
 
+/* A quarter forward, and from there back to the first key: the model's keys, or an error. */
+static enum status turn_around(struct run *run, const struct snapshot *snapshot)
+{
+    const uint32_t *ids = run->model.latest;
+    struct engine_iter *iter = NULL;
+    enum status status = engine_iter_new(run->engine, snapshot, KS_LATEST, NULL, &iter, &run->err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    uint32_t key = model_next(ids, 0, MODEL_KEYS);
+    engine_iter_seek_first(iter);
+    for (; engine_iter_valid(iter) && key < MODEL_KEYS / 4; engine_iter_next(iter)) {
+        assert_at(iter, ids, key);
+        key = model_next(ids, key + 1, MODEL_KEYS);
+    }
+    for (key++; engine_iter_valid(iter); engine_iter_prev(iter)) {
+        assert_true(key > 0);
+        assert_at(iter, ids, key - 1);
+        key = model_above(ids, 0, key - 1);
+    }
+    status = engine_iter_status(iter, &run->err);
+    assert_true(status != STATUS_OK || key == 0);
+    engine_iter_close(iter);
+    return status;
+}
+
+/* What comes is the model's; a scan that ends early says why. */
 static enum status read_back(struct run *run)
 {
-    struct engine_iter *iter = NULL;
-    struct snapshot *snapshot = engine_snapshot_new(run->engine);
+    const struct model *model = &run->model;
+    struct engine *engine = run->engine;
+    struct snapshot *snapshot = engine_snapshot_new(engine);
     if (snapshot == NULL) {
         return error_set(&run->err, STATUS_RESOURCE_EXHAUSTED, "no memory for a snapshot");
     }
-    enum status status = engine_iter_new(run->engine, snapshot, KS_LATEST, NULL, &iter, &run->err);
+    enum status status = turn_around(run, snapshot);
     if (status == STATUS_OK) {
-        engine_iter_seek_first(iter);
-        for (unsigned i = 0; engine_iter_valid(iter) && i < 20; i++) {
-            engine_iter_next(iter);
-        }
-        while (engine_iter_valid(iter)) {
-            engine_iter_prev(iter);
-        }
-        status = engine_iter_status(iter, &run->err);
-        engine_iter_close(iter);
+        status = try_walk(engine, snapshot, KS_LATEST, model->latest, 0, MODEL_KEYS, &run->err);
     }
-    engine_snapshot_free(run->engine, snapshot);
+    if (status == STATUS_OK) {
+        status = try_walk(engine, snapshot, KS_META, model->meta, 10, MODEL_KEYS - 10, &run->err);
+    }
+    if (status == STATUS_OK) {
+        status = try_events(engine, snapshot, model->events, &run->err);
+    }
+    engine_snapshot_free(engine, snapshot);
     return status;
 }
 
@@ -164,6 +191,9 @@ static enum status work(struct run *run)
     if (status == STATUS_OK) {
         close_engine(run);
         status = open_engine(run);
+    }
+    if (status == STATUS_OK) {
+        status = read_back(run); /* now out of tables alone */
     }
     return status;
 }

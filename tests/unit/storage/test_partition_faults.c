@@ -41,34 +41,16 @@ static void begin(struct run *run)
 
 /* --- the script ---------------------------------------------------------------------------- */
 
-/* Forward and back; what comes is right, and the walk ends at the end or with an error. */
 static enum status walk(struct pm_world *world, const struct engine_iter_options *options)
 {
     struct engine_iter *iter = NULL;
     const struct pm_model *model = &world->model;
     enum status status =
         engine_iter_new(world->engine, NULL, PM_EVENTS, options, &iter, &world->err);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    uint64_t at = model->floor;
-    for (engine_iter_seek_first(iter); engine_iter_valid(iter); engine_iter_next(iter)) {
-        while (at < model->count && !pm_in(model, at, options)) {
-            at++;
-        }
-        pm_assert_at(iter, model, at++);
-    }
-    status = engine_iter_status(iter, &world->err);
-    for (; status == STATUS_OK && at < model->count; at++) {
-        assert_false(pm_in(model, at, options));
-    }
-    for (engine_iter_seek_last(iter); status == STATUS_OK && engine_iter_valid(iter);) {
-        engine_iter_prev(iter);
-    }
     if (status == STATUS_OK) {
-        status = engine_iter_status(iter, &world->err);
+        status = pm_try_walk(iter, model, options, model->floor, model->count, &world->err);
+        engine_iter_close(iter);
     }
-    engine_iter_close(iter);
     return status;
 }
 
