@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each file of a store cut at each byte offset: what is recovered is an exact prefix of what was
- * written, or the error names file and offset. Never less than that, nor anything else.
+ * Each file of a store cut at each byte offset. Of the log all is recovered that was whole before
+ * the cut, and nothing else, unless what is left says that more was durable: then, as of tables and
+ * manifests, the error names file and offset.
  *
  * Tables alone, and what is told of each place: test_table_damage.c. Manifests with several seals:
- * test_manifest.c.
+ * test_manifest.c. What backups leave in a store, and backups: test_backup_damage.c.
  */
 #include "storage/wal/format.h"
 #include "store_fixture.h"
@@ -50,147 +51,242 @@ static int teardown(void **state)
 
 /* --- the log ------------------------------------------------------------------------------- */
 
-/* A state of the log at the end of some group. */
+/* The log behind what was written at once, and where that is, by the rules of storage/FORMAT.md. */
 struct point {
-    uint64_t last;
     struct wal_model model;
+    uint64_t file;
+    uint64_t begin; /* its bytes are [begin, end) */
+    uint64_t end;
+    uint64_t head_bytes;         /* of the GROUP or CHAIN record; 0: a link */
+    struct wal_position durable; /* what that record says: the log was durable up to here */
 };
 
-enum { POINTS_MAX = 40 };
+enum { POINTS_MAX = 50, SEGMENT_BYTES = 4096 };
 
 struct history {
     struct point points[POINTS_MAX];
     size_t count;
+    bool chains;
 };
 
-/* Builds the log anew, as store_build_log() did but without the SYNCED record at the end, and notes
- * each group's end. */
-static void build_history(struct history *history)
+static const struct wal_position log_begin = {.file = 1, .offset = WAL_BLOCK_BYTES};
+
+static void begin_history(struct history *history, bool chains)
 {
     struct wal_fixture *log = &fixture.log;
     memset(history, 0, sizeof *history);
     memset(&log->model, 0, sizeof log->model);
+    history->chains = chains;
     store_empty(&fixture, STORE_LOG);
+    log->options.unsynced = chains;
     fixture_open(log);
+}
+
+/* Where the log ends if it has so many points: a group fills its last block. */
+static struct wal_position end_of(const struct history *history, size_t count)
+{
+    if (count == 0) {
+        return log_begin;
+    }
+    const struct point *last = &history->points[count - 1];
+    return (struct wal_position){.file = last->file,
+                                 .offset = history->chains ? last->end : wal_block_up(last->end)};
+}
+
+/* Adds the point of what was just written: records of so many bytes, behind a head if `head` or if
+ * they begin a file. */
+static void add_point(struct history *history, bool head, uint64_t bytes,
+                      struct wal_position durable)
+{
+    struct wal_fixture *log = &fixture.log;
+    struct wal_position place = end_of(history, history->count);
+    struct point *point = &history->points[history->count++];
+    point->model = log->model;
+    point->file = wal_bytes(log->wal) / SEGMENT_BYTES;
+    head = head || point->file > place.file;
+    point->begin = point->file > place.file ? WAL_BLOCK_BYTES
+                   : head                   ? wal_block_up(place.offset)
+                                            : place.offset;
+    point->head_bytes = head ? wal_group_header_bytes(history->chains) : 0;
+    point->durable = durable;
+    /* A head is followed by the state before. */
+    bytes += head ? point->head_bytes + 2UL * WAL_PAIR_RECORD_BYTES : 0;
+    point->end = point->begin + bytes;
+}
+
+static uint64_t data_bytes(uint64_t index, uint64_t term)
+{
+    static uint8_t data[FIXTURE_DATA_MAX];
+    return fixture_entry(&fixture.log, index, term, data).data.length;
+}
+
+/* Of groups, without a SYNCED record at the end. */
+static void build_groups(struct history *history)
+{
+    struct wal_fixture *log = &fixture.log;
+    begin_history(history, false);
     uint64_t next = 1;
     for (unsigned group = 0; group < 12; group++) {
-        uint64_t from = group % 5 == 4 ? next - 1 : next;
+        uint64_t from = group % 5 == 4 ? next - 1 : next; /* sometimes a tail is replaced */
+        uint64_t bytes = from < next ? WAL_PAIR_RECORD_BYTES : 0;
+        uint64_t term = 1 + group / 5;
         next = from + 1 + group % 4;
         if (group % 3 == 0) {
             fixture_vote(log, group + 1, group);
+            bytes += WAL_PAIR_RECORD_BYTES;
         }
-        fixture_append(log, from, next, 1 + group / 5);
+        fixture_append(log, from, next, term);
         fixture_commit(log);
-        struct point *point = &history->points[history->count++];
-        point->last = next - 1;
-        point->model = log->model;
+        for (uint64_t i = from; i < next; i++) {
+            bytes += WAL_ENTRY_OVERHEAD_BYTES + data_bytes(i, term);
+        }
+        add_point(history, true, bytes, end_of(history, history->count));
     }
     fixture_close(log);
 }
 
-static uint64_t segment_number(const struct store_file_bytes *file)
-{
-    return strtoull(strrchr(file->path, '/') + 1, NULL, 16);
-}
-
-/* What opened is one of the points, exactly. Returns its number. */
-static size_t which_point(const struct history *history)
-{
-    struct wal_fixture *log = &fixture.log;
-    for (size_t i = history->count; i-- > 0;) {
-        const struct point *point = &history->points[i];
-        if (point->last == log->recovered.last_index && point->model.term == log->recovered.term &&
-            point->model.vote == log->recovered.vote) {
-            log->model = point->model;
-            fixture_expect(log, point->last);
-            return i;
-        }
-    }
-    assert_int_equal(log->recovered.last_index, 0); /* cut in the first group of all */
-    return SIZE_MAX;
-}
-
-/* Cuts the file at each byte. Longer cuts recover more or are refused; what was recovered goes on:
- * the next entry is there after the next open. */
-static void cut_segment(const struct history *history, const struct store_file_bytes *file,
-                        uint64_t *recovered, uint64_t *refused)
-{
-    struct wal_fixture *log = &fixture.log;
-    size_t before = 0;
-    for (uint64_t bytes = 0; bytes < file->bytes.length; bytes += CUT_STRIDE) {
-        cut(file, bytes);
-        if (fixture_try_open(log) != STATUS_OK) {
-            assert_names(file, &log->err);
-            log->wal = NULL;
-            (*refused)++;
-        } else {
-            size_t point = which_point(history) + 1;
-            assert_true(point >= before);
-            before = point;
-            (*recovered)++;
-            if (bytes % 97 == 0) {
-                uint64_t last = log->recovered.last_index;
-                fixture_append(log, last + 1, last + 2, 9);
-                fixture_commit(log);
-                fixture_reopen(log);
-                fixture_expect(log, last + 1);
-                fixture_close(log);
-                store_restore(&fixture, STORE_LOG);
-                continue;
-            }
-            fixture_close(log);
-        }
-    }
-    cut(file, file->bytes.length);
-}
-
-/* Of a segment that others follow nothing may be missing, of the last one what nobody attests. */
-static void segments(void **state)
-{
-    (void)state;
-    static struct history history;
-    uint64_t recovered = 0;
-    uint64_t refused = 0;
-    build_history(&history);
-    store_forget(&fixture);
-    store_keep(&fixture, STORE_LOG);
-    for (size_t i = 0; i < fixture.count; i++) {
-        uint64_t number = segment_number(&fixture.files[i]);
-        uint64_t before = recovered;
-        cut_segment(&history, &fixture.files[i], &recovered, &refused);
-        if (number == 1) {
-            /* The next one says that it was longer. But for its zeros at the end. */
-            assert_true(recovered - before < 2 * WAL_BLOCK_BYTES / CUT_STRIDE);
-        }
-    }
-    assert_true(refused > 1000 / CUT_STRIDE);
-    assert_true(recovered > 1000 / CUT_STRIDE);
-    fixture_open(&fixture.log);
-    assert_int_equal(which_point(&history), history.count - 1);
-    fixture_close(&fixture.log);
-}
-
-/* As build_history(), of chains: a point behind each record. One sync in the middle. */
+/* Of chains: a point behind each record, and one sync, in the second of three files. */
 static void build_chains(struct history *history)
 {
     struct wal_fixture *log = &fixture.log;
-    memset(history, 0, sizeof *history);
-    memset(&log->model, 0, sizeof log->model);
-    store_empty(&fixture, STORE_LOG);
-    log->options.unsynced = true;
-    fixture_open(log);
-    for (uint64_t next = 1; next < POINTS_MAX; next++) {
+    struct wal_position durable = log_begin;
+    bool head = true;
+    begin_history(history, true);
+    log->entry_bytes = 150;
+    for (uint64_t next = 1; next <= POINTS_MAX; next++) {
         fixture_append(log, next, next + 1, 1);
-        if (next == POINTS_MAX / 3) {
+        bool sync = next == POINTS_MAX / 2;
+        if (sync) {
             fixture_commit(log);
         } else {
             fixture_write(log);
         }
-        struct point *point = &history->points[history->count++];
-        point->last = next;
-        point->model = log->model;
+        uint64_t overhead =
+            next == 1 ? WAL_ENTRY_OVERHEAD_BYTES : WAL_RECORD_HEADER_BYTES + WAL_NEXT_FIXED_BYTES;
+        add_point(history, head, overhead + data_bytes(next, 1), durable);
+        durable = sync ? end_of(history, history->count) : durable;
+        head = sync;
+    }
+    assert_int_equal(durable.file, 2);
+    assert_int_equal(history->points[history->count - 1].file, 3);
+    fixture_close(log);
+}
+
+/* What must come of a cut. */
+struct outcome {
+    size_t points; /* the log has these, and nothing else */
+    bool refused;  /* or this file is said to be damaged at an offset in [from, to] */
+    uint64_t file;
+    uint64_t from;
+    uint64_t to;
+};
+
+static bool is_there(const struct point *point, uint64_t end, uint64_t file, uint64_t bytes)
+{
+    return point->file != file || end <= bytes;
+}
+
+/* What is whole before the cut is there, and no more; but if some head that is left says that more
+ * was durable, that is damage. */
+static struct outcome outcome_of(const struct history *history, uint64_t file, uint64_t bytes)
+{
+    struct outcome outcome = {.points = 0};
+    const struct point *points = history->points;
+    if (bytes < WAL_BLOCK_BYTES) {
+        return (struct outcome){.refused = true, .file = file};
+    }
+    while (outcome.points < history->count &&
+           is_there(&points[outcome.points], points[outcome.points].end, file, bytes)) {
+        outcome.points++;
+    }
+    struct wal_position end = end_of(history, outcome.points);
+    for (size_t i = outcome.points; i < history->count && !outcome.refused; i++) {
+        const struct point *point = &points[i];
+        outcome.refused = point->head_bytes > 0 &&
+                          is_there(point, point->begin + point->head_bytes, file, bytes) &&
+                          wal_position_before(end, point->durable);
+        /* Of a later file alone: it may be that this one ended here, and the next begins badly. */
+        bool here = point->durable.file == end.file;
+        outcome.file = here ? end.file : end.file + 1;
+        outcome.from = here ? end.offset : WAL_BLOCK_BYTES;
+        outcome.to = !here ? WAL_BLOCK_BYTES : bytes > end.offset ? bytes : end.offset;
+    }
+    return outcome;
+}
+
+static void assert_refused(const struct outcome *outcome)
+{
+    struct wal_fixture *log = &fixture.log;
+    char name[32];
+    assert_status(fixture_try_open(log), STATUS_CORRUPT, &log->err);
+    log->wal = NULL;
+    (void)snprintf(name, sizeof name, "%016llx.wal", (unsigned long long)outcome->file);
+    const char *named = strstr(log->err.text, name);
+    const char *offset = named == NULL ? NULL : strstr(named, "offset ");
+    if (offset == NULL) {
+        fail_msg("%s was cut, and this was said: %s", name, log->err.text);
+    }
+    assert_in_range(strtoull(offset + strlen("offset "), NULL, 10), outcome->from, outcome->to);
+}
+
+/* What was recovered is that, and goes on: the next entry is there after the next open. */
+static void assert_recovered(const struct history *history, size_t points, bool goes_on)
+{
+    struct wal_fixture *log = &fixture.log;
+    assert_ok(fixture_try_open(log), &log->err);
+    if (points == 0) {
+        memset(&log->model, 0, sizeof log->model);
+    } else {
+        log->model = history->points[points - 1].model;
+    }
+    uint64_t last = log->model.last;
+    fixture_expect(log, last);
+    if (goes_on) {
+        fixture_append(log, last + 1, last + 2, 9);
+        fixture_commit(log);
+        fixture_reopen(log);
+        fixture_expect(log, last + 1);
     }
     fixture_close(log);
+}
+
+/* Cuts each file of the log at each byte. */
+static void cut_log(const struct history *history)
+{
+    uint64_t refused = 0;
+    uint64_t recovered = 0;
+    store_forget(&fixture);
+    store_keep(&fixture, STORE_LOG);
+    for (size_t i = 0; i < fixture.count; i++) {
+        const struct store_file_bytes *file = &fixture.files[i];
+        uint64_t number = strtoull(strrchr(file->path, '/') + 1, NULL, 16);
+        for (uint64_t bytes = 0; bytes < file->bytes.length; bytes += CUT_STRIDE) {
+            struct outcome outcome = outcome_of(history, number, bytes);
+            store_restore(&fixture, STORE_LOG); /* opening removes what is behind a cut */
+            cut(file, bytes);
+            if (outcome.refused) {
+                assert_refused(&outcome);
+                refused++;
+            } else {
+                assert_recovered(history, outcome.points, bytes % 97 == 0);
+                recovered++;
+            }
+        }
+    }
+    assert_true(refused > 5000 / CUT_STRIDE);
+    assert_true(recovered > 5000 / CUT_STRIDE);
+    store_restore(&fixture, STORE_LOG);
+    assert_recovered(history, history->count, false);
+}
+
+/* Of a segment that others follow nothing may be missing, of the last one what nobody attests. */
+static void groups(void **state)
+{
+    (void)state;
+    static struct history history;
+    build_groups(&history);
+    assert_int_equal(history.points[history.count - 1].file, 3);
+    cut_log(&history);
 }
 
 /* Of chains, however many segments they are in, nothing may be missing that a group behind it
@@ -199,34 +295,8 @@ static void chains(void **state)
 {
     (void)state;
     static struct history history;
-    uint64_t recovered = 0;
-    uint64_t refused = 0;
     build_chains(&history);
-    store_forget(&fixture);
-    store_keep(&fixture, STORE_LOG);
-    assert_true(fixture.count > 2);
-    for (size_t i = 0; i < fixture.count; i++) {
-        /* Opening removes what is behind a cut. */
-        for (uint64_t bytes = 0; bytes < fixture.files[i].bytes.length; bytes += CUT_STRIDE) {
-            store_restore(&fixture, STORE_LOG);
-            cut(&fixture.files[i], bytes);
-            if (fixture_try_open(&fixture.log) != STATUS_OK) {
-                assert_names(&fixture.files[i], &fixture.log.err);
-                fixture.log.wal = NULL;
-                refused++;
-                continue;
-            }
-            (void)which_point(&history);
-            fixture_close(&fixture.log);
-            recovered++;
-        }
-    }
-    assert_true(refused > 1000 / CUT_STRIDE);
-    assert_true(recovered > 4000 / CUT_STRIDE);
-    store_restore(&fixture, STORE_LOG);
-    fixture_open(&fixture.log);
-    assert_int_equal(which_point(&history), history.count - 1);
-    fixture_close(&fixture.log);
+    cut_log(&history);
 }
 
 /* --- tables -------------------------------------------------------------------------------- */
@@ -305,7 +375,7 @@ static void tables_and_manifests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(segments, setup, teardown),
+        cmocka_unit_test_setup_teardown(groups, setup, teardown),
         cmocka_unit_test_setup_teardown(chains, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_and_manifests, setup, teardown),
     };
