@@ -7,8 +7,9 @@
  *
  *   DIR/LINEAGE    32 hexadecimal digits and a newline
  *
- * Nothing else rests on the file: without it, or if it is damaged, the next backup draws
- * another number and copies everything.
+ * Nothing else rests on the file, so nobody is told of damage to it: without it, or if it is
+ * not whole, the next backup draws another number; a digit that is not what it was is another
+ * number, too. That backup copies everything, and those after it are increments of it.
  */
 #ifndef ESTREAT_STORAGE_BACKUP_LINEAGE_H
 #define ESTREAT_STORAGE_BACKUP_LINEAGE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Damaged backups: whatever byte of whatever file is not what it was, a look finds it, and
- * nothing is restored from it as if it were whole. Names that are not ours are let be.
+ * nothing is restored from it as if it were whole. Names that are not ours are let be. And what the
+ * store has of a backup, its LINEAGE: damaged it costs a copy of everything, and nothing else.
  */
 #include "backup_fixture.h"
 #include "storage/backup/directory.h"
@@ -198,6 +199,43 @@ static void half_a_restore_is_no_store(void **state)
     assert_store(fx, "restored", NULL);
 }
 
+/* The next backup takes nothing that is there for the same, is sound, and the one after it is an
+ * increment again. */
+static void expect_new_lineage(struct backup_fixture *fx)
+{
+    struct backup_made made = backup_make(fx);
+    assert_true(made.tables > 1);
+    assert_int_equal(made.tables_copied, made.tables);
+    assert_backup(fx, made.number, &fx->model);
+    made = backup_make(fx);
+    assert_int_equal(made.tables_copied, 0);
+    assert_sound(fx);
+    assert_backup(fx, made.number, &fx->model);
+}
+
+/* LINEAGE is cut at each byte, has a flipped bit in each, and is missing. */
+static void damaged_lineages_cost_a_copy(void **state)
+{
+    static const char path[] = "store/LINEAGE";
+    struct backup_fixture *fx = *state;
+    const uint64_t whole = bytes_of(fx, path);
+    fx->backup.policy.keep = 3;
+    (void)backup_make(fx);
+    assert_int_equal(backup_make(fx).tables_copied, 0);
+    for (uint64_t at = 0; at < whole; at++) {
+        struct file *file = NULL;
+        assert_ok(fs_open(fx->fs, path, FS_WRITE, &file, &fx->err), &fx->err);
+        assert_ok(file_truncate(file, at, &fx->err), &fx->err);
+        file_close(file);
+        expect_new_lineage(fx);
+        assert_int_equal(bytes_of(fx, path), whole);
+        flip_bit(fx->fs, path, at); /* it may be another digit: that is another lineage */
+        expect_new_lineage(fx);
+    }
+    assert_ok(fs_unlink(fx->fs, path, &fx->err), &fx->err);
+    expect_new_lineage(fx);
+}
+
 /* Only names as they are written are ours; others are never removed. */
 static void names_are_told_apart(void **state)
 {
@@ -239,9 +277,10 @@ static void names_are_told_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(each_flipped_byte_is_found), CASE(each_cut_is_found),
-        CASE(each_missing_file_is_found), CASE(what_is_exchanged_is_found),
-        CASE(half_a_restore_is_no_store), cmocka_unit_test(names_are_told_apart),
+        CASE(each_flipped_byte_is_found),       CASE(each_cut_is_found),
+        CASE(each_missing_file_is_found),       CASE(what_is_exchanged_is_found),
+        CASE(half_a_restore_is_no_store),       CASE(damaged_lineages_cost_a_copy),
+        cmocka_unit_test(names_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
