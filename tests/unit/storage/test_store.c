@@ -378,6 +378,16 @@ static void each_call_fails_once(void **state)
     }
 }
 
+/* All is there, a part of it out of tables and a part out of the log. */
+static void expect_tables_and_log(struct store_alone *fx)
+{
+    struct engine_stats stats;
+    engine_stats(store_engine(fx->store), &stats);
+    assert_true(stats.bytes > 0);
+    assert_true(stats.memtable_bytes > 0);
+    alone_expect(fx);
+}
+
 /* The same, while a store is opened whose tables and log both have something: all of it or an error
  * that tells of the call. After it all is there, also if the power fails then. */
 static bool one_call_of_an_opening_fails(uint64_t n, bool machine)
@@ -395,10 +405,7 @@ static bool one_call_of_an_opening_fails(uint64_t n, bool machine)
     bool hit = fs_faulty_hit(&faulty) > 0;
     fs_faulty_disarm(&faulty);
     if (status == STATUS_OK) {
-        struct engine_stats stats;
-        engine_stats(store_engine(fixture.store), &stats);
-        assert_true(stats.bytes > 0 && stats.memtable_bytes > 0);
-        alone_expect(&fixture);
+        expect_tables_and_log(&fixture);
     } else {
         assert_true(hit);
         assert_int_not_equal(status, STATUS_CORRUPT);
@@ -430,7 +437,43 @@ static void each_call_of_an_opening_fails(void **state)
     }
 }
 
-/* And each allocation. */
+/* And each allocation. The store is the same one throughout: it holds what it held. */
+static void each_allocation_of_an_opening_fails(void **state)
+{
+    (void)state;
+    struct fail_alloc fail;
+    uint64_t synced = 0;
+    bool hit = true;
+    uint64_t n = 0;
+    fail_alloc_init(&fail);
+    begin_small(12);
+    fixture.options.alloc = &fail.alloc;
+    assert_ok(work(&fixture, &synced), &fixture.err);
+    alone_close(&fixture);
+    for (; hit; n++) {
+        fail_alloc_arm(&fail, n);
+        enum status status = alone_try_open(&fixture);
+        hit = fail_alloc_hit(&fail);
+        fail_alloc_arm(&fail, FAIL_ALLOC_NEVER);
+        if (status == STATUS_OK) {
+            expect_tables_and_log(&fixture);
+        } else {
+            assert_true(hit);
+            assert_status(status, STATUS_RESOURCE_EXHAUSTED, &fixture.err);
+        }
+        alone_close(&fixture);
+        assert_int_equal(fail_alloc_blocks(&fail), 0);
+        alone_open(&fixture);
+        alone_expect(&fixture);
+        alone_close(&fixture);
+    }
+    print_message("%llu allocations\n", (unsigned long long)n);
+    assert_true(n > 50);
+    alone_release(&fixture);
+    fail_alloc_release(&fail);
+}
+
+/* Each allocation of a store's whole work. */
 static void each_allocation_fails_once(void **state)
 {
     (void)state;
@@ -474,6 +517,7 @@ int main(void)
         cmocka_unit_test(failed_syncs_are_final),
         cmocka_unit_test(each_call_fails_once),
         cmocka_unit_test(each_call_of_an_opening_fails),
+        cmocka_unit_test(each_allocation_of_an_opening_fails),
         cmocka_unit_test(each_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
