@@ -72,10 +72,12 @@ done &
 started+=($!)
 writer=$!
 forget_peak "$leader"
+term=$(estreat -o json status | json "v['term']")
 start_node "$behind"
 grown() { [ "$(count_log "$behind" 'snapshot "installed"')" -gt 0 ]; }
 wait_until 60 grown
 equal "$(cat "$work/failed" 2>/dev/null || echo)" "" "appends failed meanwhile"
+equal "$(estreat -o json status | json "v['term']")" "$term" "the term: heartbeats came through"
 touch "$work/stop"
 wait "$writer" || true
 wait_until 30 caught_up

@@ -115,7 +115,11 @@ void checks_newest(struct sim_node *node, const struct applied_point *point)
     bool seen = newest_of_all(node, point->size, &newest);
     calm_end(node, &calm);
     if (!seen) {
-        return; /* its power has failed */
+        if (!fs_crash_stopped(node->disk)) {
+            world_break(&node->sim->world, "what is applied can be read", "n%u at entry %" PRIu64,
+                        node->number + 1, point->index);
+        }
+        return;
     }
     if (known->newest == 0) {
         known->newest = newest;
