@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The posix and the io_uring form on real files: the same bytes, the same errors.
+ * The posix and the io_uring form on real files: the same bytes, the same errors. Where the kernel
+ * has no io_uring, posix and the fallback are tested all the same. The program is linked so that
+ * what the ring submits passes through this file.
  */
 #include "testlib/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -14,8 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/io_queue.h"
+#include "base/limits.h"
 #include "base/mpsc.h"
 #include "testlib/temp_dir.h"
 
@@ -53,15 +60,24 @@ static void run(struct io_queue *queue, struct op *op)
     op_wait(op);
 }
 
-static void need_uring(void)
+/* False, and says why, where the kernel refuses. */
+static bool have_uring(void)
 {
     struct io_queue *queue = NULL;
     struct error err = ERROR_INIT;
     if (io_queue_open_uring(alloc_default(), clock_system(), &queue, &err) != STATUS_OK) {
         print_message("skipped: %s\n", err.text);
-        skip();
+        return false;
     }
     io_queue_close(queue);
+    return true;
+}
+
+static void need_uring(void)
+{
+    if (!have_uring()) {
+        skip();
+    }
 }
 
 static struct io_queue *open_form(enum io_form form)
@@ -129,10 +145,14 @@ static void write_and_compare(enum io_form form, struct temp_dir *dir)
 }
 
 /* What is written is there, in the order of submission, whole, at any size. */
-static void test_bytes(void **state)
+static void test_bytes_by_posix(void **state)
+{
+    write_and_compare(IO_POSIX, *state);
+}
+
+static void test_bytes_by_uring(void **state)
 {
     need_uring();
-    write_and_compare(IO_POSIX, *state);
     write_and_compare(IO_URING, *state);
 }
 
@@ -142,7 +162,8 @@ static void assert_same_error(struct file *file, uint64_t offset, struct slice d
                               const char *said)
 {
     struct op ops[2];
-    for (int form = IO_POSIX; form <= IO_URING; form++) {
+    int last = have_uring() ? IO_URING : IO_POSIX;
+    for (int form = IO_POSIX; form <= last; form++) {
         struct io_queue *queue = open_form((enum io_form)form);
         op_init(&ops[form], file, offset, data, true);
         run(queue, &ops[form]);
@@ -152,14 +173,13 @@ static void assert_same_error(struct file *file, uint64_t offset, struct slice d
         }
         assert_int_not_equal(ops[form].write.status, STATUS_OK);
     }
-    assert_int_equal(ops[IO_URING].write.status, ops[IO_POSIX].write.status);
-    assert_string_equal(ops[IO_URING].write.error.text, ops[IO_POSIX].write.error.text);
+    assert_int_equal(ops[last].write.status, ops[IO_POSIX].write.status);
+    assert_string_equal(ops[last].write.error.text, ops[IO_POSIX].write.error.text);
 }
 
 /* File, offset and cause are said alike. */
 static void test_errors_alike(void **state)
 {
-    need_uring();
     struct temp_dir *dir = *state;
     struct slice text = slice_of_string("text");
     struct file *file = open_file("/dev/full", FS_WRITE);
@@ -180,23 +200,118 @@ static void test_errors_alike(void **state)
     file_close(file);
 }
 
+/* What goes over is not written: a write that begins below is short. */
+static void limit_files(rlim_t bytes)
+{
+    const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
 /* A short write is continued: what still has room is written, then the error names its place. */
 static void test_short_write(void **state)
 {
-    need_uring();
     static uint8_t bytes[4 * PIECE_BYTES];
-    const struct rlimit limit = {.rlim_cur = PIECE_BYTES, .rlim_max = RLIM_INFINITY};
-    const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     struct error err = ERROR_INIT;
     uint64_t size = 0;
     struct file *file = open_file(temp_dir_path(*state, "file"), FS_READ | FS_WRITE | FS_CREATE);
-    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit_files(PIECE_BYTES);
     assert_same_error(file, 1000, slice_of(bytes, sizeof bytes), "file at 5000: File too large");
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    limit_files(RLIM_INFINITY);
     assert_ok(file_size(file, &size, &err), &err);
     assert_int_equal(size, PIECE_BYTES);
     file_close(file);
+}
+
+/* --- what the kernel is given ------------------------------------------------------------- */
+
+enum { SUBMISSIONS_MAX = 8 };
+
+/* A write and its sync that were submitted together, and what became of them. */
+struct submission {
+    bool linked;
+    int write;
+    int sync;
+};
+
+/* By the thread of the ring; read when the operation is done. */
+static struct submission submissions[SUBMISSIONS_MAX];
+static unsigned submission_count;
+
+/* Names that the linker gives, see CMakeLists.txt. */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr);
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr);
+
+/* Looks at what is submitted and at what the kernel answers, and takes neither. */
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr)
+{
+    struct submission submission = {.write = INT_MAX, .sync = INT_MAX};
+    unsigned first = ring->sq.sqe_head;
+    unsigned count = ring->sq.sqe_tail - first;
+    const struct io_uring_sqe *write = &ring->sq.sqes[first & ring->sq.ring_mask];
+    const struct io_uring_sqe *sync = &ring->sq.sqes[(first + 1) & ring->sq.ring_mask];
+    bool pair = count == 2 && write->opcode == IORING_OP_WRITE && sync->opcode == IORING_OP_FSYNC;
+    submission.linked = pair && (write->flags & IOSQE_IO_LINK) != 0;
+    uint64_t write_data = write->user_data;
+    int result = __real_io_uring_submit_and_wait(ring, wait_nr);
+    struct io_uring_cqe *cqe = NULL;
+    unsigned head = 0;
+    io_uring_for_each_cqe(ring, head, cqe)
+    {
+        if (cqe->user_data == write_data) {
+            submission.write = cqe->res;
+        } else {
+            submission.sync = cqe->res;
+        }
+    }
+    if (pair && submission_count < SUBMISSIONS_MAX) {
+        submissions[submission_count++] = submission;
+    }
+    return result;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
+/* Runs one operation with a sync in the ring, with `submissions` emptied before. */
+static void submit_once(struct file *file, struct slice data)
+{
+    struct op op;
+    struct io_queue *queue = open_form(IO_URING);
+    submission_count = 0;
+    op_init(&op, file, 0, data, true);
+    run(queue, &op);
+    io_queue_close(queue);
+}
+
+/* A sync waits for its write, and does not run when that failed or was short: else it could make
+ * durable, and call so, what is not all there. */
+static void test_sync_is_linked(void **state)
+{
+    need_uring();
+    static uint8_t bytes[2 * PIECE_BYTES];
+    struct file *file = open_file(temp_dir_path(*state, "file"), FS_READ | FS_WRITE | FS_CREATE);
+    submit_once(file, slice_of(bytes, sizeof bytes));
+    assert_int_equal(submission_count, 1);
+    assert_true(submissions[0].linked);
+    assert_int_equal(submissions[0].write, sizeof bytes);
+    assert_int_equal(submissions[0].sync, 0);
+
+    limit_files(PIECE_BYTES);
+    submit_once(file, slice_of(bytes, sizeof bytes));
+    limit_files(RLIM_INFINITY);
+    file_close(file);
+    assert_int_equal(submission_count, 2); /* what was there, and the rest */
+    assert_int_equal(submissions[0].write, PIECE_BYTES);
+    assert_int_equal(submissions[0].sync, -ECANCELED);
+    assert_int_equal(submissions[1].write, -EFBIG);
+    assert_int_equal(submissions[1].sync, -ECANCELED);
+
+    file = open_file("/dev/full", FS_WRITE);
+    submit_once(file, slice_of(bytes, sizeof bytes));
+    file_close(file);
+    assert_int_equal(submission_count, 1);
+    assert_int_equal(submissions[0].write, -ENOSPC);
+    assert_int_equal(submissions[0].sync, -ECANCELED);
 }
 
 /* --- what the kernel refuses -------------------------------------------------------------- */
@@ -216,19 +331,43 @@ static void refuse(long call, long other, unsigned errnum)
     CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
 }
 
-/* In a process of its own, since a filter stays. */
-static void in_child(void (*check)(const char *path), struct temp_dir *dir)
+/* In a process of its own, since a filter stays. Its log must be `lines`, but for their times. */
+static void in_child(void (*check)(const char *path), struct temp_dir *dir, const char *lines)
 {
+    static const size_t time_bytes = sizeof "2026-11-22T14:05:06.123456Z " - 1;
     const char *path = temp_dir_path(dir, "file");
+    const char *log = temp_dir_path(dir, "log");
+    struct buf said;
+    struct error err = ERROR_INIT;
     int status = 0;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+        CHECK(fd >= 0);
+        CHECK(dup2(fd, STDERR_FILENO) >= 0);
         check(path);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    buf_init(&said, alloc_default(), 64 * KIB);
+    assert_ok(fs_read_file(fs_posix(), log, &said, &err), &err);
+    buf_put_u8(&said, 0);
+    if (status != 0) {
+        fail_msg("status %d: %s", status, (const char *)said.data);
+    }
+    for (const char *line = (const char *)said.data; *line != '\0';) {
+        size_t length = strcspn(line, "\n") + 1;
+        size_t wanted = strcspn(lines, "\n") + 1;
+        if (*lines == '\0' || length != time_bytes + wanted ||
+            memcmp(line + time_bytes, lines, wanted) != 0) {
+            fail_msg("\"%.*s\" instead of \"%.*s\"", (int)length - 1, line, (int)wanted - 1, lines);
+        }
+        line += length;
+        lines += wanted;
+    }
+    assert_string_equal(lines, ""); /* no line is missing */
+    buf_release(&said);
 }
 
 static struct io_queue *child_opens(enum io_form form, struct op *op, const char *path)
@@ -284,6 +423,14 @@ static void with_a_ring_that_is_refused_later(const char *path)
     child_ends(queue, &ops[2], STATUS_OK);
 }
 
+static void posix_makes_calls(const char *path)
+{
+    struct op op;
+    struct io_queue *queue = child_opens(IO_POSIX, &op, path);
+    refuse(SYS_pwrite64, SYS_fdatasync, EIO);
+    child_ends(queue, &op, STATUS_INTERNAL);
+}
+
 /* Where pwrite and fdatasync fail, the ring's operations do not: so it is the ring that does them.
  */
 static void ring_needs_no_calls(const char *path)
@@ -296,28 +443,51 @@ static void ring_needs_no_calls(const char *path)
     child_ends(queue, &op, STATUS_INTERNAL);
 }
 
-/* Refused at the start, at the first operation or in the middle: posix goes on, nothing is lost. */
+/* Refused at the start: posix serves, and the log says so and why. */
 static void test_refused(void **state)
 {
-    need_uring();
-    in_child(with_no_ring, *state);
-    in_child(with_a_ring_that_takes_nothing, *state);
-    in_child(with_a_ring_that_is_refused_later, *state);
+    in_child(with_no_ring, *state,
+             "warn io \"log writes\" by=posix why=\"io_uring: Operation not permitted\"\n");
 }
 
+/* Refused at the first operation or in the middle: posix goes on, nothing is lost, and the log says
+ * it once. */
+static void test_refused_later(void **state)
+{
+    need_uring();
+    in_child(with_a_ring_that_takes_nothing, *state,
+             "warn io \"log writes\" by=posix why=\"io_uring: Function not implemented\"\n");
+    in_child(with_a_ring_that_is_refused_later, *state,
+             "info io \"log writes\" by=io_uring\n"
+             "warn io \"io_uring refuses, going on with posix\" "
+             "cause=\"submit: Operation not permitted\"\n");
+}
+
+/* Each form is the one that was asked for, and the log says which. */
 static void test_ring_is_used(void **state)
 {
     need_uring();
-    in_child(ring_needs_no_calls, *state);
+    in_child(ring_needs_no_calls, *state,
+             "info io \"log writes\" by=io_uring\n"
+             "info io \"log writes\" by=posix why=\"as set\"\n");
+}
+
+static void test_posix_as_set(void **state)
+{
+    in_child(posix_makes_calls, *state, "info io \"log writes\" by=posix why=\"as set\"\n");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_bytes, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_by_posix, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_by_uring, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_errors_alike, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_short_write, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_sync_is_linked, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_refused, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_refused_later, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_posix_as_set, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_ring_is_used, temp_dir_setup, temp_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
