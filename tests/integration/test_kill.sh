@@ -10,8 +10,22 @@ RANDOM=$seed
 echo "seed $seed, $rounds rounds"
 options=(--set storage.io=uring)
 start_cluster 3 -- "${options[@]}"
+
+# The last line of a node's log that says how it writes is this, but for its time.
+writes() { # node, extended regular expression
+    local line
+    line=$(grep 'io "log writes"' "$work/cluster/$1/log" | tail -n 1 | cut -d ' ' -f 2-) || true
+    echo "$1: $line"
+    [[ $line =~ ^$2$ ]] || fail "$1 does not say how it writes: $line"
+}
+# By posix only if the kernel refuses, which this asks it without a node: 425 is io_uring_setup.
+by_uring='info io "log writes" by=io_uring'
+if ! python3 -c 'import ctypes, sys
+sys.exit(ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120)) < 0)'; then
+    by_uring='warn io "log writes" by=posix why="io_uring: [^"]+"'
+fi
 for node in n1 n2 n3; do
-    grep 'io "log writes"' "$work/cluster/$node/log" | cut -d ' ' -f 2- || fail "$node does not say how it writes"
+    writes $node "$by_uring"
 done
 
 # A writer appends numbered lines to a key of its own and stops when told.
@@ -68,4 +82,13 @@ estreat --timeout 60 audit --deep >/dev/null || fail "the deep audit finds a dif
 cluster kill n1 --dir "$work/cluster"
 printf '999999999\n' >"$work/cluster/n1/pid"
 cluster start-node n1 --dir "$work/cluster" -- "${options[@]}" || fail "a stale pid file"
+writes n1 "$by_uring"
+
+# By posix if that is asked for, or nothing is.
+for options in "--set storage.io=posix" ""; do
+    cluster kill n1 --dir "$work/cluster"
+    # shellcheck disable=SC2086 # no word, or two
+    cluster start-node n1 --dir "$work/cluster" -- $options
+    writes n1 'info io "log writes" by=posix why="as set"'
+done
 cluster stop --dir "$work/cluster"
