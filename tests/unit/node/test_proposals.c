@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Admission: a leader takes no more appends while a quorum has too much to apply, and goes on when
- * it has applied it.
+ * Holding back: what comes while a WAL group is under way waits for it, but not for long, and not
+ * much of it. Admission: a leader takes no more appends while a quorum has too much to apply, and
+ * goes on when it has applied it.
  */
 #include "node/proposals.h"
 
@@ -10,7 +11,11 @@
 #include "testlib/fs_crash.h"
 #include "testlib/io_queue_manual.h"
 
-#define LAG_BYTES_MAX (64 * MIB) /* as in proposals.c */
+/* As in proposals.c. */
+#define LAG_BYTES_MAX (64 * MIB)
+#define HELD_BYTES_MAX (256 * KIB)
+#define HELD_NS_MAX (5 * NS_PER_MS)
+
 #define PAYLOAD_BYTES (256 * KIB)
 #define APPENDS_MAX 2000U
 
@@ -20,7 +25,7 @@ struct fixture {
     struct clock_manual clock;
     struct member_clocks clocks;
     struct io_queue_manual io;
-    struct wal *wal; /* idle: nothing is held back */
+    struct wal *wal; /* idle, unless a test says otherwise: nothing is held back */
     struct log_writer log;
     struct pending pending;
     struct replier replier;
@@ -28,6 +33,8 @@ struct fixture {
     unsigned refused;
     struct append_failure failure; /* the last; its texts are not kept */
     uint64_t entry_bytes;          /* of one append */
+    uint64_t wal_term;             /* of the hard state that a group stores */
+    uint64_t looked_at_index;      /* the last one, when proposed() looked */
 };
 
 static struct fixture *refusing; /* whose test runs */
@@ -71,6 +78,8 @@ static int teardown(void **state)
 {
     struct fixture *fx = *state;
     core_close(&fx->core);
+    proposals_fail_pending(&fx->proposals); /* if the case failed */
+    (void)io_queue_manual_complete_all(&fx->io);
     pending_release(&fx->pending);
     wal_close(fx->wal);
     fs_crash_free(fx->crash);
@@ -93,8 +102,8 @@ static void apply(struct fixture *fx)
     raft_applied(fx->core.raft, fx->core.commit);
 }
 
-/* One append, which everybody stores and n1 applies. False if it was refused. */
-static bool append(struct fixture *fx)
+/* One append is handed over. Returns the bytes of its entry. */
+static size_t add(struct fixture *fx, size_t payload_bytes)
 {
     static uint8_t payload[PAYLOAD_BYTES];
     struct error err = ERROR_INIT;
@@ -105,16 +114,24 @@ static bool append(struct fixture *fx)
     event.key.data = payload;
     event.key.len = 1;
     event.payload.data = payload;
-    event.payload.len = sizeof payload;
+    assert_true(payload_bytes <= sizeof payload);
+    event.payload.len = payload_bytes;
     request.events = events;
     request.n_events = 1;
-    unsigned refused = fx->refused;
     assert_ok(proposal_new(alloc_default(), &request, false, &fx->core.rng.rng,
                            (struct append_call *)fx, &proposal, &err),
               &err);
-    fx->entry_bytes = proposal->entry->length;
+    size_t entry_bytes = proposal->entry->length;
     proposals_add(&fx->proposals, proposal);
     proposals_go(&fx->proposals);
+    return entry_bytes;
+}
+
+/* One append, which everybody stores and n1 applies. False if it was refused. */
+static bool append(struct fixture *fx)
+{
+    unsigned refused = fx->refused;
+    fx->entry_bytes = add(fx, PAYLOAD_BYTES);
     core_settle(&fx->core);
     apply(fx);
     return fx->refused == refused;
@@ -133,6 +150,97 @@ static uint64_t append_until_refused(struct fixture *fx)
     assert_true(fx->failure.retry_after_ms > 0);
     return bytes;
 }
+
+/* --- holding back ------------------------------------------------------------------------- */
+
+/* A group is under way until end_group(). */
+static void begin_group(struct fixture *fx)
+{
+    struct error err = ERROR_INIT;
+    assert_ok(wal_set_hard_state(fx->wal, ++fx->wal_term, 0, &err), &err);
+    assert_ok(wal_submit(fx->wal, &err), &err);
+    assert_true(wal_busy(fx->wal));
+}
+
+static void end_group(struct fixture *fx)
+{
+    struct wal_durable durable;
+    struct error err = ERROR_INIT;
+    (void)io_queue_manual_complete_all(&fx->io);
+    assert_ok(wal_finish(fx->wal, &durable, &err), &err);
+    assert_false(wal_busy(fx->wal));
+}
+
+/* How many entries were proposed since the last look. */
+static uint64_t proposed(struct fixture *fx)
+{
+    struct raft_status status;
+    raft_status(fx->core.raft, &status);
+    uint64_t count = status.last_index - fx->looked_at_index;
+    fx->looked_at_index = status.last_index;
+    return count;
+}
+
+/* What comes while a group is under way is proposed when that is done, or when the first of it has
+ * waited for so long; those that come later neither shorten nor lengthen that. */
+static void test_held_for_a_time(void **state)
+{
+    struct fixture *fx = *state;
+    (void)proposed(fx);
+    (void)add(fx, 1);
+    assert_int_equal(proposed(fx), 1); /* nothing is under way */
+    for (unsigned round = 0; round < 2; round++) {
+        begin_group(fx);
+        uint64_t due_ns = clock_monotonic_ns(&fx->clock.clock) + HELD_NS_MAX;
+        assert_int_equal(proposals_due_ns(&fx->proposals), UINT64_MAX);
+        (void)add(fx, 1);
+        clock_manual_advance(&fx->clock, HELD_NS_MAX - 1);
+        (void)add(fx, 1);
+        assert_int_equal(proposals_due_ns(&fx->proposals), due_ns);
+        assert_int_equal(proposed(fx), 0);
+        clock_manual_advance(&fx->clock, 1);
+        proposals_go(&fx->proposals);
+        assert_int_equal(proposed(fx), 2);
+
+        assert_true(wal_busy(fx->wal));
+        (void)add(fx, 1);
+        clock_manual_advance(&fx->clock, HELD_NS_MAX - 1);
+        proposals_go(&fx->proposals);
+        assert_int_equal(proposed(fx), 0);
+        end_group(fx);
+        proposals_go(&fx->proposals);
+        assert_int_equal(proposed(fx), 1);
+    }
+    core_settle(&fx->core);
+    apply(fx);
+}
+
+/* When so many bytes wait they all go at once, whatever the disk does. */
+static void test_held_bytes(void **state)
+{
+    struct fixture *fx = *state;
+    size_t small = add(fx, 1);
+    size_t head = add(fx, PAYLOAD_BYTES / 2) - PAYLOAD_BYTES / 2;
+    (void)proposed(fx);
+    begin_group(fx);
+    for (size_t missing = 0; missing < 2; missing++) {
+        assert_int_equal(add(fx, HELD_BYTES_MAX - small - head - missing),
+                         HELD_BYTES_MAX - small - missing);
+        assert_int_equal(proposed(fx), 0);
+        (void)add(fx, 1);
+        assert_int_equal(proposed(fx), missing == 0 ? 2 : 0);
+    }
+    (void)add(fx, 1);
+    assert_int_equal(proposed(fx), 3);
+    (void)add(fx, 1);
+    assert_int_equal(proposed(fx), 0); /* they are counted anew */
+    proposals_set_leader(&fx->proposals, false, fx->core.id[1]);
+    proposals_go(&fx->proposals);
+    assert_int_equal(proposals_due_ns(&fx->proposals), UINT64_MAX); /* refused, and not held */
+    end_group(fx);
+}
+
+/* --- admission ---------------------------------------------------------------------------- */
 
 /* n2 and n3 say how far they have applied. */
 static void others_applied(struct fixture *fx, uint64_t second, uint64_t third)
@@ -208,6 +316,8 @@ static void test_leader_stands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_held_for_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quorum_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_lags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_applies_nothing, setup, teardown),
