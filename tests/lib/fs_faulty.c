@@ -33,6 +33,9 @@ static struct faulty_file *file_of(struct file *file)
 static bool is_due(struct fs_faulty *faulty, enum fs_call call, const char *path,
                    struct fs_fault *fault)
 {
+    if (faulty->before != NULL) {
+        faulty->before(faulty->context, call, path);
+    }
     mutex_lock(&faulty->mutex);
     faulty->calls[FS_CALL_ANY]++;
     faulty->calls[call]++;

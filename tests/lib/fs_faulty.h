@@ -49,6 +49,10 @@ struct fs_fault {
 struct fs_faulty {
     struct fs fs; /* pass &faulty.fs */
     struct fs *under;
+    /* If given (after init, before any call), called first in each call, on its thread and without
+     * the mutex: it may block, so that a call takes as long as a test wants. */
+    void (*before)(void *context, enum fs_call call, const char *path);
+    void *context;
     struct mutex mutex;
     /* under the mutex */
     bool armed;
