@@ -7,10 +7,11 @@
 
 #include "base/log.h"
 #include "base/sync.h"
-#include "engine_model.h"
-#include "testlib/fs_crash.h"
+#include "engine_run.h"
+#include "storage/engine_internal.h"
+#include "testlib/fs_gate.h"
 
-enum { READERS = 3, BATCHES = 600, PAIRS = 40 };
+enum { READERS = 3, BATCHES = 600, PAIRS = 40, BATCHES_MAX = 100000 };
 
 struct shared {
     struct engine *engine;
@@ -114,8 +115,15 @@ static void *read_on(void *context)
     return NULL;
 }
 
-/* Readers see whole batches, in order, while the writer seals and two job threads flush, merge
- * and remove files under them. */
+static unsigned compactions_now(struct engine *engine)
+{
+    struct engine_stats stats;
+    engine_stats(engine, &stats);
+    return (unsigned)stats.compactions_now;
+}
+
+/* Readers see whole batches, in order, while the writer seals and three job threads flush, merge
+ * and remove files under them, and until two merges were seen under way at once. */
 static void test_readers(void **state)
 {
     (void)state;
@@ -123,8 +131,9 @@ static void test_readers(void **state)
     struct executor *executor = NULL;
     struct shared shared = {.reads = 0};
     struct fs_crash *memory = fs_crash_new();
-    assert_ok(executor_open_threads(alloc_default(), "jobs", 2, &executor, &err), &err);
+    assert_ok(executor_open_threads(alloc_default(), "jobs", 3, &executor, &err), &err);
     struct engine_options options = model_options(fs_crash_fs(memory), executor, "/store");
+    options.step_bytes = 512; /* a merge takes many steps, so others begin meanwhile */
     assert_ok(engine_open(&options, &shared.engine, &err), &err);
     struct batch batch;
     batch_init(&batch, alloc_default());
@@ -149,7 +158,11 @@ static void test_readers(void **state)
             assert_ok(engine_seal(shared.engine, slice_of(&number, sizeof number), &err), &err);
         }
     }
-    while (atomic_load(&shared.reads) < 150) {
+    unsigned at_once = 0;
+    for (uint32_t i = 0; i < BATCHES_MAX && (atomic_load(&shared.reads) < 150 || at_once < 2);
+         i++) {
+        unsigned now = compactions_now(shared.engine);
+        at_once = now > at_once ? now : at_once;
         fill(&batch, BATCHES + (uint32_t)atomic_load(&shared.written));
         assert_ok(engine_write(shared.engine, &batch, &err), &err);
         if (engine_should_seal(shared.engine)) {
@@ -167,6 +180,7 @@ static void test_readers(void **state)
     engine_stats(shared.engine, &stats);
     assert_true(stats.flushes > 5);
     assert_true(stats.compactions > 1);
+    assert_int_equal(at_once, 2); /* no more than the default allows */
     executor_close(executor);
     assert_ok(engine_verify(shared.engine, &err), &err);
     engine_close(shared.engine);
@@ -175,11 +189,87 @@ static void test_readers(void **state)
     fs_crash_free(memory);
 }
 
+/* --- two merges at once -------------------------------------------------------------------- */
+
+/* Opens, does what is due, and closes: with all of a level due, or nothing but level 0. */
+static void settle(struct engine_run *run, uint64_t level_base_bytes)
+{
+    run->options.level_base_bytes = level_base_bytes;
+    engine_run_open(run, 1);
+    for (uint32_t key = 0; level_base_bytes > 1 && key < 4 * MODEL_KEYS; key++) {
+        batch_clear(&run->batch);
+        model_put(&run->model, &run->batch, KS_LATEST, key % MODEL_KEYS);
+        assert_ok(engine_write(run->engine, &run->batch, &run->err), &run->err);
+        if (key % MODEL_KEYS == MODEL_KEYS - 1) {
+            engine_run_seal(run);
+        }
+    }
+    assert_ok(engine_flush(run->engine, &run->err), &run->err);
+    struct engine_stats stats;
+    engine_stats(run->engine, &stats);
+    for (unsigned i = 0; i < 100000 && stats.compaction_due; i++) {
+        (void)executor_manual_step(&run->executor);
+        engine_stats(run->engine, &stats);
+    }
+    assert_false(stats.compaction_due);
+    engine_run_close(run);
+}
+
+/* Two merges of one level of one keyspace, each with what it overlaps of the next, stand in a write
+ * at the same time, on threads of their own; then both go on. */
+static void test_merges_at_once(void **state)
+{
+    (void)state;
+    static struct engine_run run; /* its threads go on if the case fails */
+    static struct fs_faulty files;
+    static struct fs_gate gate;
+    engine_run_init(&run);
+    run.options.level_multiplier = 1 << 20; /* what is below level 1 stays in level 2 */
+    run.options.table_bytes = 1 * KIB;
+    settle(&run, 1 * MIB);
+    settle(&run, 1);
+    settle(&run, 1 * MIB);
+
+    struct engine_options options = run.options;
+    struct error err = ERROR_INIT;
+    fs_faulty_init(&files, fs_crash_fs(run.crash));
+    fs_gate_init(&gate, &files, FS_CALL_WRITE, ".sst", 2);
+    assert_ok(executor_open_threads(alloc_default(), "jobs", 2, &options.executor, &err), &err);
+    options.fs = &files.fs;
+    options.on_wait = NULL;
+    options.level_base_bytes = 1;
+    fs_gate_arm(&gate);
+    assert_ok(engine_open(&options, &run.engine, &err), &err);
+    assert_true(fs_gate_wait(&gate));
+    assert_int_equal(compactions_now(run.engine), 2);
+    const struct pick *one = &run.engine->compactions[0].compact.pick;
+    const struct pick *two = &run.engine->compactions[1].compact.pick;
+    assert_int_equal(one->keyspace, KS_LATEST);
+    assert_int_equal(two->keyspace, KS_LATEST);
+    assert_int_equal(one->level, 1);
+    assert_int_equal(two->level, 1);
+    assert_true(one->begin < one->end && two->begin < two->end);
+    assert_true(one->below_begin < one->below_end && two->below_begin < two->below_end);
+    assert_true(one->end <= two->begin || two->end <= one->begin);
+    assert_true(one->below_end <= two->below_begin || two->below_end <= one->below_begin);
+    assert_true(fs_gate_open(&gate));
+    assert_ok(engine_compact(run.engine, &err), &err);
+    executor_close(options.executor);
+    assert_ok(engine_verify(run.engine, &err), &err);
+    assert_content(run.engine, NULL, &run.model);
+    engine_close(run.engine);
+    fs_gate_release(&gate);
+    fs_faulty_release(&files);
+    batch_release(&run.batch);
+    fs_crash_free(run.crash);
+}
+
 int main(void)
 {
     log_set_level(LOG_OFF);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_merges_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
