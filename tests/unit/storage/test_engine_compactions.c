@@ -1,10 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Several compactions at once, the limit on what they write, and those that write nothing.
+ * The shape of the tree, several compactions at once, the limit on what they write, and those that
+ * write nothing.
  */
 #include "base/log.h"
 #include "engine_run.h"
 #include "storage/engine_internal.h"
+
+/* Who gives no numbers gets those of engine.h, also where the tables to be merged are picked and
+ * written. */
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct engine_run run;
+    engine_run_init(&run);
+    run.options = (struct engine_options){.fs = run.options.fs,
+                                          .executor = run.options.executor,
+                                          .dir = run.options.dir,
+                                          .keyspaces = run.options.keyspaces,
+                                          .keyspace_count = run.options.keyspace_count};
+    engine_run_open(&run, 1);
+    const struct engine_options *options = &run.engine->options;
+    assert_int_equal(options->memtable_bytes, 64 * MIB);
+    assert_int_equal(options->memtable_slack_bytes, 1 * MIB);
+    assert_int_equal(options->block_cache_bytes, 64 * MIB);
+    assert_int_equal(options->immutable_max, 2);
+    assert_int_equal(options->l0_trigger, 4);
+    assert_int_equal(options->l0_slowdown, 20);
+    assert_int_equal(options->l0_stop, 36);
+    assert_int_equal(options->level_base_bytes, 256 * MIB);
+    assert_int_equal(options->level_multiplier, 10);
+    assert_int_equal(options->table_bytes, 64 * MIB);
+    assert_int_equal(options->compactions, 2);
+    assert_int_equal(options->step_bytes, 1 * MIB);
+    assert_int_equal(options->write_bytes_per_second, 0);
+    assert_int_equal(options->rewrites_max, 4);
+    const struct pick_options *pick = &run.engine->pick_options;
+    assert_int_equal(pick->l0_trigger, 4);
+    assert_int_equal(pick->l0_latest, 8);
+    assert_int_equal(pick->level_base_bytes, 256 * MIB);
+    assert_int_equal(pick->level_multiplier, 10);
+    assert_int_equal(pick->table_bytes, 64 * MIB);
+    assert_int_equal(run.engine->place.table_bytes, 64 * MIB);
+    assert_int_equal(run.engine->rate.per_second, 0);
+    assert_int_equal(TREE_LEVELS, 7);
+    assert_int_equal(ENGINE_LEVELS, TREE_LEVELS);
+    engine_run_end(&run);
+}
 
 /* A merge takes many steps. */
 static void begin(struct engine_run *run)
@@ -223,6 +265,7 @@ static void test_moves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_rate_limit),
         cmocka_unit_test(test_moves),
