@@ -66,7 +66,8 @@ uint64_t member_clocks_now_ns(struct member_clocks *clocks)
     uint64_t own_ns = clock_realtime_ns(clocks->clock);
     uint64_t others_ns = median_ns(clocks, own_ns);
     uint64_t difference_ns = own_ns > others_ns ? own_ns - others_ns : others_ns - own_ns;
-    bool differs = difference_ns > CLOCK_DIFFERENCE_NS_MAX;
+    /* What is at the bound would be logged all the time: half of it is agreement again. */
+    bool differs = difference_ns > CLOCK_DIFFERENCE_NS_MAX / (clocks->differs ? 2 : 1);
     if (differs != clocks->differs) {
         log_write("node", differs ? LOG_ERROR : LOG_INFO,
                   differs ? "this node's clock is wrong: events get the time of the other members'"

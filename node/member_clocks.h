@@ -4,9 +4,9 @@
  * another member says what its clock shows; from there it is taken to go on as this node's
  * monotonic clock does, also while the member is silent.
  *
- * This node's own clock counts as long as it is within CLOCK_DIFFERENCE_NS_MAX of the median;
- * else the median does, the earlier one of two. So one wrong clock, this node's or another's,
- * neither runs ahead of the others nor makes anything look old.
+ * This node's own clock counts as long as it is within CLOCK_DIFFERENCE_NS_MAX of the median; else,
+ * and until it is within half of that, the median does, the earlier one of two. So one wrong clock,
+ * this node's or another's, neither runs ahead of the others nor makes anything look old.
  *
  * The driver's turns only.
  */

@@ -56,6 +56,24 @@ static void test_nearly_right(void **state)
     assert_int_equal(member_clocks_now_ns(&fx.clocks), TODAY_NS - CLOCK_DIFFERENCE_NS_MAX - 1);
 }
 
+/* At the bound it does not go to and fro. */
+static void test_half_way_back(void **state)
+{
+    (void)state;
+    struct fixture fx = begin(3);
+    init(&fx);
+    member_clocks_heard(&fx.clocks, 2, TODAY_NS);
+    member_clocks_heard(&fx.clocks, 3, TODAY_NS);
+    clock_manual_set_realtime(&fx.clock, TODAY_NS + CLOCK_DIFFERENCE_NS_MAX + 1);
+    assert_int_equal(member_clocks_now_ns(&fx.clocks), TODAY_NS);
+    clock_manual_set_realtime(&fx.clock, TODAY_NS + CLOCK_DIFFERENCE_NS_MAX / 2 + 1);
+    assert_int_equal(member_clocks_now_ns(&fx.clocks), TODAY_NS);
+    clock_manual_set_realtime(&fx.clock, TODAY_NS + CLOCK_DIFFERENCE_NS_MAX / 2);
+    assert_int_equal(member_clocks_now_ns(&fx.clocks), TODAY_NS + CLOCK_DIFFERENCE_NS_MAX / 2);
+    clock_manual_set_realtime(&fx.clock, TODAY_NS + CLOCK_DIFFERENCE_NS_MAX);
+    assert_int_equal(member_clocks_now_ns(&fx.clocks), TODAY_NS + CLOCK_DIFFERENCE_NS_MAX);
+}
+
 /* This node's clock is ten years ahead, or behind: that of the two others counts. */
 static void test_own_is_wrong(void **state)
 {
@@ -153,10 +171,15 @@ static void test_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),        cmocka_unit_test(test_nearly_right),
-        cmocka_unit_test(test_own_is_wrong), cmocka_unit_test(test_another_is_wrong),
-        cmocka_unit_test(test_two_differ),   cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_who_counts),   cmocka_unit_test(test_room),
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_nearly_right),
+        cmocka_unit_test(test_half_way_back),
+        cmocka_unit_test(test_own_is_wrong),
+        cmocka_unit_test(test_another_is_wrong),
+        cmocka_unit_test(test_two_differ),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_who_counts),
+        cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
