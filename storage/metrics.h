@@ -6,8 +6,8 @@
  *   # as of 2026-11-26T14:25:17Z
  *   estreat_storage_lookups_total 12
  *
- * A node keeps it in its data directory as STORAGE_METRICS_FILE (node/metrics_file.h), a store alone
- * leaves it there at its close; `estreat-store stats` finds it. Nothing depends on the file.
+ * A node keeps it in its data directory as STORAGE_METRICS_FILE (node/metrics_file.h), a store
+ * alone leaves it there at its close; `estreat-store stats` finds it. Nothing depends on the file.
  */
 #ifndef ESTREAT_STORAGE_METRICS_H
 #define ESTREAT_STORAGE_METRICS_H

@@ -66,8 +66,8 @@ struct store_options {
 enum status store_open(const struct store_options *options, struct store **out,
                        struct error *err) MUST_USE;
 
-/* Flushes nothing: the log has it. Leaves its metrics in DIR, if that can be. No thread may be in the store; iterators and snapshots are gone.
- * NULL is allowed. */
+/* Flushes nothing: the log has it. Leaves its metrics in DIR, if that can be. No thread may be in
+ * the store; iterators and snapshots are gone. NULL is allowed. */
 void store_close(struct store *store);
 
 /* Writes the batch, which stays the caller's; `sync`: and makes it durable, with all before it.

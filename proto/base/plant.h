@@ -40,7 +40,7 @@
     X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")                   \
     X(CUT_DAMAGED, "cut-damaged", "cuts a damaged tail of the log though it was acknowledged")     \
     X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a group")                \
-    X(PURGE_PULLED, "purge-pulled", "purges log that who pulls a snapshot will need")               \
+    X(PURGE_PULLED, "purge-pulled", "purges log that who pulls a snapshot will need")              \
     X(EVICT_NOTHING, "evict-nothing", "keeps all entries in memory")                               \
     X(SEND_UNBOUNDED, "send-unbounded", "sends a peer more than it has room for")                  \
     X(SKIP_CHECKSUM, "skip-checksum", "does not check the checksums of tables' blocks")
