@@ -200,11 +200,17 @@ static void on_write(void *context, uint64_t bytes, uint64_t records)
     note_size(&lines->write_records, records);
 }
 
+/* As near as the histogram has it, and no more than the largest, which is exact. */
+static uint64_t size_at(struct sizes *sizes, double quantile)
+{
+    uint64_t size = histogram_quantile(&sizes->all, quantile);
+    return size < sizes->largest ? size : sizes->largest;
+}
+
 static void put_sizes(struct report *report, const char *name, struct sizes *sizes)
 {
     (void)fprintf(report->lines, " %s_p50=%" PRIu64 " %s_p99=%" PRIu64 " %s_max=%" PRIu64, name,
-                  histogram_quantile(&sizes->all, 0.5), name, histogram_quantile(&sizes->all, 0.99),
-                  name, sizes->largest);
+                  size_at(sizes, 0.5), name, size_at(sizes, 0.99), name, sizes->largest);
 }
 
 static enum status on_record(void *context, struct wal_position place,
