@@ -252,14 +252,6 @@ void raft_log_evict(struct raft_log *log, uint64_t unneeded, size_t bytes_max)
     CHECK(log->cache_first <= log->last_index || log->cache_bytes == 0);
 }
 
-bool raft_log_has_room(struct raft_log *log, size_t bytes_max)
-{
-    if (log->cache_bytes > bytes_max) {
-        raft_log_evict(log, 0, bytes_max);
-    }
-    return log->cache_bytes <= bytes_max;
-}
-
 bool raft_log_stored(struct raft_log *log, uint64_t sequence, uint64_t index, uint64_t term)
 {
     uint64_t durable = index;

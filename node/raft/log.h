@@ -75,9 +75,6 @@ void raft_log_truncate(struct raft_log *log, uint64_t from, uint64_t next_sequen
 bool raft_log_cached(const struct raft_log *log, uint64_t index);
 struct raft_entry *raft_log_at(const struct raft_log *log, uint64_t index);
 
-/* False if more than `bytes_max` wait for the disk: what is stored is let go of before. */
-bool raft_log_has_room(struct raft_log *log, size_t bytes_max);
-
 /* Lets go of stored entries: all up to `unneeded`, and more while over `bytes_max`. */
 void raft_log_evict(struct raft_log *log, uint64_t unneeded, size_t bytes_max);
 

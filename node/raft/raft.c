@@ -324,9 +324,12 @@ enum status raft_propose(struct raft *raft, struct raft_entry *entry, struct err
         return error_set(err, STATUS_UNAVAILABLE, "leadership is being handed over to node %llu",
                          (unsigned long long)raft->transfer_target);
     }
-    if (!raft_log_has_room(&raft->log, raft->cache_bytes_max)) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%zu bytes wait for the disk",
-                         raft->log.cache_bytes);
+    if (raft->log.cache_bytes > raft->cache_bytes_max) {
+        raft_log_evict(&raft->log, 0, raft->cache_bytes_max);
+        if (raft->log.cache_bytes > raft->cache_bytes_max) {
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%zu bytes wait for the disk",
+                             raft->log.cache_bytes);
+        }
     }
     if (!raft_log_reserve(&raft->log, 1)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for an entry");

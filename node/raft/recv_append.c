@@ -137,11 +137,6 @@ static enum status take_entries(struct raft *raft, const struct raft_message *me
                              (unsigned long long)raft->hard.term);
         }
     }
-    /* What one leader has under way is bounded; of several, one after the other, it is so here. */
-    if (!raft_log_has_room(&raft->log, raft->cache_bytes_max)) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%zu bytes wait for the disk",
-                         raft->log.cache_bytes);
-    }
     if (!raft_log_reserve(&raft->log, message->entry_count - held) ||
         !raft_changes_reserve(&raft->changes, message->entries + held,
                               message->entry_count - held)) {

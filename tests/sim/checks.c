@@ -83,13 +83,17 @@ static void leader_completeness(struct sim_node *node)
 
 /* What clients have under way may become one entry. */
 #define GROUP_BYTES_MAX (16 * KIB)
+/* Of so many, one after the other, a follower may have all that was under way while its disk stands
+ * still. */
+#define LEADERS_MAX 4U
 
 /* Entries in memory are those that the disk does not have yet, and few more; what a peer was sent
  * and has not answered is little, and at most one entry more than that. */
 static void keeps_to_bounds(struct sim_node *node, const struct driver_status *status)
 {
     const struct config *config = &node->config;
-    uint64_t cache_max = config->entry_cache_bytes + config->inflight_bytes + GROUP_BYTES_MAX;
+    uint64_t unstored_max = LEADERS_MAX * config->inflight_bytes + GROUP_BYTES_MAX;
+    uint64_t cache_max = config->entry_cache_bytes + unstored_max;
     if (status->raft.cache_bytes > cache_max) {
         world_break(&node->sim->world, "entries in memory keep to their bound", "n%u: %zu bytes",
                     node->number + 1, status->raft.cache_bytes);
