@@ -403,8 +403,8 @@ static void purge(struct driver *driver)
         char text[ERROR_TEXT_BYTES];
         log_write("wal", LOG_WARN, "purge failed", "error=%s",
                   log_quote(text, sizeof text, err.text));
-        return;
     }
+    /* Also after a failure: what the log no longer gives out is to be looked for elsewhere. */
     uint64_t first = wal_first_index(driver->options.wal);
     if (first > 1) {
         raft_purged(driver->raft, first - 1);
