@@ -70,7 +70,7 @@ uint64_t member_clocks_now_ns(struct member_clocks *clocks)
     bool differs = difference_ns > CLOCK_DIFFERENCE_NS_MAX / (clocks->differs ? 2 : 1);
     if (differs != clocks->differs) {
         log_write("node", differs ? LOG_ERROR : LOG_INFO,
-                  differs ? "this node's clock is wrong: events get the time of the other members'"
+                  differs ? "this node's clock differs: events get the time of the other members'"
                           : "this node's clock agrees with the other members' again",
                   "by_ms=%lu ahead=%s", (unsigned long)(difference_ns / NS_PER_MS),
                   own_ns > others_ns ? "yes" : "no");

@@ -6,7 +6,9 @@
  *
  * This node's own clock counts as long as it is within CLOCK_DIFFERENCE_NS_MAX of the median; else,
  * and until it is within half of that, the median does, the earlier one of two. So one wrong clock,
- * this node's or another's, neither runs ahead of the others nor makes anything look old.
+ * this node's or another's, neither runs ahead of the others nor, where three are known at least,
+ * holds back the time. Of two that differ nobody can tell which is wrong: time may then stand
+ * still.
  *
  * The driver's turns only.
  */
@@ -39,7 +41,8 @@ void member_clocks_init(struct member_clocks *clocks, struct clock *clock,
 /* A member's clock shows `time_ns`. 0 (it did not say), and who is no member, are ignored. */
 void member_clocks_heard(struct member_clocks *clocks, uint64_t raft_id, uint64_t time_ns);
 
-/* Logs when this node's clock begins to differ from the others', and when it no longer does. */
+/* Logs when, as it is asked, this node's clock has begun to differ from the others', and when it no
+ * longer does. */
 uint64_t member_clocks_now_ns(struct member_clocks *clocks);
 
 #endif

@@ -27,6 +27,7 @@ struct store {
     struct file *lock;
     struct engine *engine;
     struct wal *wal;
+    bool opened; /* whole, with what the log had */
     bool groups; /* several batches may be checked one by one: no KEYSPACE_APPEND */
 
     _Atomic uint64_t flushed_index; /* of the log: what the tables hold */

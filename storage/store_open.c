@@ -241,6 +241,7 @@ enum status store_open(const struct store_options *options, struct store **out, 
         }
         return status;
     }
+    store->opened = true;
     *out = store;
     return STATUS_OK;
 }
@@ -267,7 +268,7 @@ void store_close(struct store *store)
         return;
     }
     CHECK(store->first == NULL);
-    if (store->wal != NULL) {
+    if (store->opened) {
         leave_metrics(store);
     }
     wal_close(store->wal); /* it waits for its jobs, so the executor runs still */

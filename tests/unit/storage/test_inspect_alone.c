@@ -10,6 +10,7 @@
 #include "storage/inspect/stats.h"
 #include "storage/wal/format.h"
 #include "store_alone_fixture.h"
+#include "testlib/fs_faulty.h"
 
 static struct store_alone fixture;
 
@@ -113,6 +114,41 @@ static void stats_have_metrics(void **state)
     alone_release(&fixture);
 }
 
+/* An open that failed has done nothing worth telling: what the last store left stays. */
+static void failed_open_leaves_metrics(void **state)
+{
+    (void)state;
+    struct fs_faulty faulty;
+    struct buf before;
+    struct buf after;
+    unsigned failed = 0;
+    make_log();
+    buf_init(&before, alloc_default(), 1 * MIB);
+    buf_init(&after, alloc_default(), 1 * MIB);
+    fs_faulty_init(&faulty, fixture.options.fs);
+    assert_ok(fs_read_file(&faulty.fs, "store/metrics", &before, &fixture.err), &fixture.err);
+    fixture.options.fs = &faulty.fs;
+    for (uint64_t at = 0;; at++) {
+        fs_faulty_arm(&faulty,
+                      (struct fs_fault){.call = FS_CALL_READ, .at = at, .path_contains = "log"});
+        enum status status = alone_try_open(&fixture);
+        if (status == STATUS_OK) {
+            break; /* there is no such read */
+        }
+        failed++;
+        buf_clear(&after);
+        assert_ok(fs_read_file(&faulty.fs, "store/metrics", &after, &fixture.err), &fixture.err);
+        assert_true(slice_equal(buf_slice(&before), buf_slice(&after)));
+    }
+    assert_true(failed > 2);
+    alone_close(&fixture);
+    fixture.options.fs = fs_crash_fs(fixture.crash);
+    fs_faulty_release(&faulty);
+    buf_release(&before);
+    buf_release(&after);
+    alone_release(&fixture);
+}
+
 int main(void)
 {
     log_set_level(LOG_OFF);
@@ -120,6 +156,7 @@ int main(void)
         cmocka_unit_test(dump_shows_each_batch),
         cmocka_unit_test(stats_count_groups),
         cmocka_unit_test(stats_have_metrics),
+        cmocka_unit_test(failed_open_leaves_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
