@@ -109,9 +109,17 @@ bool damage_audit(struct sim_node *node)
     return !fault_get(&replica->fault, NULL);
 }
 
-/* It has started: what the log had purged before, it now removes. */
+/* Also after another start, which removes what the log had purged, and tables that were kept only
+ * for whom this node gave a snapshot. */
 static bool is_in_use(struct sim_node *node)
 {
+    node_crash(node, 0);
+    if (!node->out) {
+        node_boot(node);
+    }
+    if (node->out) {
+        return false;
+    }
     for (unsigned i = 0; i < REMOVALS_MAX && executor_manual_step(&node->engine); i++) {
     }
     return fs_crash_damage_state(node->disk) == CRASH_DAMAGE_THERE;
@@ -125,18 +133,9 @@ static void look(struct sim_node *node)
         fs_crash_damage_is_below(node->disk, "data/incoming")) {
         return;
     }
-    bool known = false;
-    if (node->is_log_damage) {
-        node_crash(node, 0);
-        if (!node->out) {
-            node_boot(node);
-        }
-        known = node->out || !is_in_use(node);
-    } else {
-        known = !damage_audit(node);
-        sim->noticed += known;
-    }
-    if (!known) {
+    bool known = !node->is_log_damage && !damage_audit(node);
+    sim->noticed += known;
+    if (!known && is_in_use(node)) {
         world_break(&sim->world, "a node finds what its disk did wrong", "n%u", node->number + 1);
     }
 }
