@@ -10,6 +10,7 @@
 
 /* One engine batch, and so one publication, covers about this much. */
 #define GROUP_BYTES MIB
+#define SESSION_BYTES_MAX (4 * MIB)
 #define GROUP_ENTRIES 512U
 #define LATEST_CACHE_BYTES (24 * MIB)
 #define RETRY_NS (100 * NS_PER_MS)
@@ -192,17 +193,25 @@ static bool write_batch(struct applier *applier)
     }
 }
 
+/* A batch has an end, and all that changed since the last seal may be far more. */
+static enum status row_written(struct applier *applier, struct error *err)
+{
+    if (batch_bytes(&applier->state.batch) >= GROUP_BYTES && !write_batch(applier)) {
+        return error_set(err, STATUS_CANCELLED, "the applier has stopped");
+    }
+    return STATUS_OK;
+}
+
 static enum status session_row(void *context, struct slice client_id, struct slice row,
                                struct error *err)
 {
-    struct batch *batch = context;
-    (void)err;
+    struct applier *applier = context;
     if (row.length == 0) {
-        batch_delete(batch, KEYSPACE_SESSIONS, client_id);
+        batch_delete(&applier->state.batch, KEYSPACE_SESSIONS, client_id);
     } else {
-        batch_put(batch, KEYSPACE_SESSIONS, client_id, row);
+        batch_put(&applier->state.batch, KEYSPACE_SESSIONS, client_id, row);
     }
-    return STATUS_OK;
+    return row_written(applier, err);
 }
 
 static enum status latest_row(void *context, struct slice key, const struct latest_row *row,
@@ -212,10 +221,7 @@ static enum status latest_row(void *context, struct slice key, const struct late
     uint8_t bytes[LATEST_ROW_BYTES_MAX];
     batch_put(&applier->state.batch, KEYSPACE_LATEST, key,
               slice_of(bytes, latest_row_encode(row, bytes)));
-    if (batch_bytes(&applier->state.batch) >= GROUP_BYTES && !write_batch(applier)) {
-        return error_set(err, STATUS_CANCELLED, "the applier has stopped");
-    }
-    return STATUS_OK;
+    return row_written(applier, err);
 }
 
 /* State that lives in memory goes into the engine, so that its tables hold all as of now. */
@@ -225,7 +231,7 @@ static bool write_state(struct applier *applier)
     struct error err = ERROR_INIT;
     enum status status = latest_cache_flush(state->latest, latest_row, applier, &err);
     if (status == STATUS_OK && !PLANTED(DROP_SESSIONS)) {
-        status = session_flush(state->sessions, session_row, &state->batch, &err);
+        status = session_flush(state->sessions, session_row, applier, &err);
     }
     if (status != STATUS_OK && !applier->failed && !atomic_load(&applier->stop_asked)) {
         fatal(applier, &err);
@@ -270,13 +276,21 @@ static void seal_now(struct applier *applier, struct error *err)
     buf_release(&tree);
 }
 
+/* Rows of sessions are written with the seal alone: also where nothing but refusals comes, which
+ * fill no memtable, they must not become more than one takes. */
+static bool is_seal_due(const struct applier *applier)
+{
+    return engine_should_seal(applier->options.engine) ||
+           session_changed_bytes_max(applier->state.sessions) >= SESSION_BYTES_MAX;
+}
+
 /* A seal that is due must come before the next group: a group that finds the memtables full would
  * wait for a seal that nobody but us makes. */
 static void seal_if_due(struct applier *applier)
 {
     struct error err = ERROR_INIT;
     bool said = false;
-    while (!applier->failed && engine_should_seal(applier->options.engine)) {
+    while (!applier->failed && is_seal_due(applier)) {
         seal_now(applier, &err);
         if (applier->failed || applier->sealed_index == applier->index ||
             !wait_for_space(applier, &err, &said)) {

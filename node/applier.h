@@ -36,7 +36,7 @@
 #include "storage/wal/wal.h"
 
 /* Memory that one group may take past a full memtable before its seal: a megabyte of rows, one
- * more request, and what the skip lists add to each. */
+ * more request, what the skip lists add to each, and the rows of sessions that changed. */
 #define APPLIER_OVERSHOOT_BYTES (16 * MIB)
 
 struct applier;

@@ -8,6 +8,8 @@ enum {
     BUCKETS_MIN = 64, /* a power of two, as all that follow */
     ROW_LAYOUT = 1,
     SLOTS_MIN = 4,
+    ROW_BYTES_MAX = CLIENT_ID_BYTES + 1 + 10 + 8, /* without results */
+    RESULT_BYTES_MAX = 10 + 10 + 8 + 5 + 5,
 };
 
 _Static_assert((SESSION_WINDOW_MAX & (SESSION_WINDOW_MAX - 1)) == 0, "slots are masked");
@@ -18,6 +20,7 @@ struct session {
     uint64_t last_used_ns;        /* log time */
     struct session_result *slots; /* by sequence modulo slot_count; sequence 0 is empty */
     uint32_t slot_count;          /* a power of two */
+    uint32_t kept;                /* slots that are not empty */
     bool changed;
     struct session *bucket_next;
 };
@@ -36,6 +39,7 @@ struct session_table {
     size_t count;
     uint64_t floor_ns;
     struct gone gone;
+    size_t changed_bytes; /* see session_changed_bytes_max() */
 };
 
 enum status session_table_new(struct alloc *alloc, struct session_table **out, struct error *err)
@@ -96,6 +100,20 @@ static struct session_result *slot_of(const struct session *session, uint64_t se
     return &session->slots[sequence & (session->slot_count - 1)];
 }
 
+/* It may have been answered by a session that is forgotten, also where the client has another one
+ * since: from a request that was under way with it. */
+static bool is_forgotten(const struct session_table *table, uint64_t first_attempt_ns,
+                         struct error *err)
+{
+    if (first_attempt_ns == 0 || first_attempt_ns >= table->floor_ns) {
+        return false;
+    }
+    (void)error_set(err, STATUS_UNKNOWN,
+                    "outcome unknown: the request was first tried before the sessions of that time "
+                    "were forgotten");
+    return true;
+}
+
 enum session_answer session_check(const struct session_table *table, struct slice client_id,
                                   uint64_t sequence, uint64_t acknowledged_below,
                                   uint64_t first_attempt_ns, struct session_result *result,
@@ -104,10 +122,7 @@ enum session_answer session_check(const struct session_table *table, struct slic
     CHECK(client_id.length == CLIENT_ID_BYTES);
     const struct session *session = session_find(table, client_id.data);
     if (session == NULL) {
-        if (first_attempt_ns != 0 && first_attempt_ns < table->floor_ns) {
-            (void)error_set(err, STATUS_UNKNOWN,
-                            "outcome unknown: the request was first tried before the sessions "
-                            "of that time were forgotten");
+        if (is_forgotten(table, first_attempt_ns, err)) {
             return SESSION_REFUSED;
         }
         if (sequence - acknowledged_below >= SESSION_WINDOW_MAX) {
@@ -126,6 +141,9 @@ enum session_answer session_check(const struct session_table *table, struct slic
         *result = *kept;
         return SESSION_REPEAT;
     }
+    if (is_forgotten(table, first_attempt_ns, err)) {
+        return SESSION_REFUSED;
+    }
     uint64_t low = acknowledged_below > session->acknowledged_below ? acknowledged_below
                                                                     : session->acknowledged_below;
     if (sequence - low < SESSION_WINDOW_MAX) {
@@ -136,6 +154,11 @@ outside_window:
                     "sequence %lu is %lu or more past the oldest unacknowledged one",
                     (unsigned long)sequence, SESSION_WINDOW_MAX);
     return SESSION_REFUSED;
+}
+
+static size_t row_bytes_max(const struct session *session)
+{
+    return ROW_BYTES_MAX + session->kept * (size_t)RESULT_BYTES_MAX;
 }
 
 /* Room to note every session as gone, so that forgetting one cannot fail: a row that stayed would
@@ -165,6 +188,7 @@ static void session_forget(struct session_table *table, struct session **link)
     CHECK(gone->count < gone->capacity);
     memcpy(gone->ids[gone->count++], session->client_id, CLIENT_ID_BYTES);
     *link = session->bucket_next;
+    table->changed_bytes -= session->changed ? row_bytes_max(session) : 0;
     session_free(table, session);
     CHECK(table->count > 0);
     table->count--;
@@ -268,10 +292,19 @@ static void forget_below(struct session *session, uint64_t acknowledged_below)
     }
     session->acknowledged_below = acknowledged_below;
     for (uint32_t i = 0; i < session->slot_count; i++) {
-        if (session->slots[i].sequence < acknowledged_below) {
+        if (session->slots[i].sequence != 0 && session->slots[i].sequence < acknowledged_below) {
             session->slots[i] = (struct session_result){0};
+            session->kept--;
         }
     }
+}
+
+/* Its slot is there. */
+static void keep(struct session *session, const struct session_result *result)
+{
+    struct session_result *slot = slot_of(session, result->sequence);
+    session->kept += slot->sequence == 0;
+    *slot = *result;
 }
 
 /* Makes room so that `sequence` and all kept results have slots of their own. */
@@ -314,16 +347,19 @@ enum status session_record(struct session_table *table, struct slice client_id,
     if (session == NULL) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session");
     }
+    table->changed_bytes -= session->changed ? row_bytes_max(session) : 0;
+    session->changed = false;
     forget_below(session, acknowledged_below);
     CHECK(result->sequence >= session->acknowledged_below);
     if (!slots_for(table, session, result->sequence)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session's results");
     }
-    *slot_of(session, result->sequence) = *result;
+    keep(session, result);
     if (result->time_ns > session->last_used_ns) {
         session->last_used_ns = result->time_ns;
     }
     session->changed = true;
+    table->changed_bytes += row_bytes_max(session);
     return STATUS_OK;
 }
 
@@ -342,6 +378,11 @@ void session_set_floor_ns(struct session_table *table, uint64_t floor_ns)
 size_t session_count(const struct session_table *table)
 {
     return table->count;
+}
+
+size_t session_changed_bytes_max(const struct session_table *table)
+{
+    return table->changed_bytes;
 }
 
 /* In the order of the sequences: nodes whose tables grew differently have equal rows. */
@@ -390,6 +431,7 @@ enum status session_flush(struct session_table *table, session_row_fn each, void
             }
             status =
                 each(context, slice_of(session->client_id, CLIENT_ID_BYTES), buf_slice(&row), err);
+            table->changed_bytes -= row_bytes_max(session);
             session->changed = false;
         }
     }
@@ -441,7 +483,7 @@ enum status session_load(struct session_table *table, struct slice client_id, st
         if (!slots_for(table, session, result.sequence)) {
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session's results");
         }
-        *slot_of(session, result.sequence) = result;
+        keep(session, &result);
     }
     if (cursor.failed || layout != ROW_LAYOUT) {
         return error_set(err, STATUS_CORRUPT, "a session row is malformed");

@@ -63,6 +63,9 @@ uint64_t session_floor_ns(const struct session_table *table);
 void session_set_floor_ns(struct session_table *table, uint64_t floor_ns);
 size_t session_count(const struct session_table *table);
 
+/* What the rows that session_flush() would give out take at most. */
+size_t session_changed_bytes_max(const struct session_table *table);
+
 /* Called for each row that changed since the last call: `row` empty means it is gone. */
 typedef enum status (*session_row_fn)(void *context, struct slice client_id, struct slice row,
                                       struct error *err);

@@ -18,11 +18,12 @@
 #include "testlib/fs_faulty.h"
 #include "testlib/io_queue_manual.h"
 
-#define ENTRIES 40U
-#define PAYLOAD_BYTES (200 * KIB) /* 40 of them are far more than what memory takes */
+#define ENTRIES 120U
+#define PAYLOAD_BYTES (200 * KIB) /* 120 of them are far more than what memory takes */
 #define PATIENCE_NS (5 * NS_PER_S)
-#define PAIRS 200U /* so many tables of level 0 that it becomes stuck */
-#define KEYS 10U   /* of entries that are small */
+#define PAIRS 200U   /* so many tables of level 0 that it becomes stuck */
+#define REFUSED 200U /* clients with all results kept, of six megabytes */
+#define KEYS 10U     /* of entries that are small */
 
 static const struct keyspace_options keyspaces[KEYSPACE_COUNT] = {
     [KEYSPACE_EVENTS] = {.name = "events", .layout = KEYSPACE_APPEND},
@@ -82,7 +83,7 @@ static void open_engine(struct fixture *fx)
                                            .l0_trigger = fx->flat ? 2 : 0,
                                            .l0_slowdown = fx->flat ? 3 : 0,
                                            .l0_stop = fx->flat ? 4 : 0,
-                                           .memtable_slack_bytes = 4 * MIB};
+                                           .memtable_slack_bytes = APPLIER_OVERSHOOT_BYTES};
     assert_ok(engine_open(&options, &fx->engine, &fx->err), &fx->err);
 }
 
@@ -236,6 +237,37 @@ static void submit_keys(struct fixture *fx, uint64_t first, uint64_t end_index, 
     }
 }
 
+/* A batch of requests of one client that are refused: the key's version is not that. */
+static void submit_refused(struct fixture *fx, uint64_t first, uint8_t client, uint64_t sequence)
+{
+    uint8_t id[CLIENT_ID_BYTES] = {client};
+    Estreat__V1__AppendRequest request = ESTREAT__V1__APPEND_REQUEST__INIT;
+    Estreat__V1__NewEvent event = ESTREAT__V1__NEW_EVENT__INIT;
+    Estreat__V1__NewEvent *events[] = {&event};
+    struct apply_batch *batch = alloc_zeroed(alloc_default(), 1, sizeof *batch);
+    assert_non_null(batch);
+    event.key = (ProtobufCBinaryData){.len = 1, .data = (uint8_t *)"k"};
+    event.expected_case = ESTREAT__V1__NEW_EVENT__EXPECTED_EXPECTED_VERSION;
+    event.expected_version = 7;
+    request.n_events = 1;
+    request.events = events;
+    request.client_id = (ProtobufCBinaryData){.len = sizeof id, .data = id};
+    request.acknowledged_below = 1;
+    batch->begin = first;
+    batch->end = first + APPLY_BATCH_ENTRIES;
+    for (uint64_t i = 0; i < APPLY_BATCH_ENTRIES; i++) {
+        request.sequence = sequence + i;
+        size_t length = append_entry_length(&request, false);
+        struct raft_entry *entry =
+            raft_entry_new(alloc_default(), first + i, 1, ENTRY_APPEND, (uint32_t)length);
+        assert_non_null(entry);
+        append_entry_encode(&request, false, NULL, entry->data);
+        append_entry_set_time(entry->data, 1000);
+        batch->entries[batch->entry_count++] = entry;
+    }
+    applier_submit(fx->applier, batch);
+}
+
 static void stop(struct fixture *fx)
 {
     apply_thread_stop(fx->thread);
@@ -380,6 +412,43 @@ static void damaged_sessions_stop_applying(void **state)
     assert_int_equal(applied_get(&fx->applied).size, 2 * KEYS);
 }
 
+static enum status count_table(void *context, const char *name, struct error *err)
+{
+    unsigned *tables = context;
+    (void)err;
+    *tables += strstr(name, ".sst") != NULL;
+    return STATUS_OK;
+}
+
+/* Refusals leave results and no rows of events: what all clients' windows take would be more than a
+ * memtable has room for if nothing were sealed before it is full. */
+static void refusals_are_sealed_in_time(void **state)
+{
+    struct fixture *fx = *state;
+    uint64_t first = 1;
+    for (unsigned client = 1; client <= REFUSED; client++) {
+        for (uint64_t sequence = 1; sequence < SESSION_WINDOW_MAX;
+             sequence += APPLY_BATCH_ENTRIES) {
+            submit_refused(fx, first, (uint8_t)client, sequence);
+            first += APPLY_BATCH_ENTRIES;
+        }
+    }
+    uint64_t until_ns = clock_monotonic_ns(clock_system()) + PATIENCE_NS;
+    unsigned tables = 0;
+    while ((applied_get(&fx->applied).index + 1 < first || tables == 0) &&
+           clock_monotonic_ns(clock_system()) < until_ns) {
+        mpsc_wait(&fx->done.items, NS_PER_MS);
+        take_back(fx);
+        tables = 0;
+        assert_ok(fs_list(&fx->faulty.fs, "tables", count_table, &tables, &fx->err), &fx->err);
+    }
+    assert_int_equal(applied_get(&fx->applied).index + 1, first);
+    assert_int_equal(applied_get(&fx->applied).size, 0);
+    assert_true(tables > 0);
+    stop(fx);
+    assert_int_equal(atomic_load(&fx->faults), 0);
+}
+
 /* Tables that cannot be merged with one that is damaged become too many: what would add to them is
  * not applied, instead of waiting for what does not come. */
 static void a_stuck_level_0_stops_applying(void **state)
@@ -408,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_row_stops_applying, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stuck_level_0_stops_applying, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_sessions_stop_applying, setup, teardown),
+        cmocka_unit_test_setup_teardown(refusals_are_sealed_in_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,25 @@ static void repeats_after_expiry_have_an_unknown_outcome(void **state)
     session_table_free(table);
 }
 
+/* Of two requests under way one was applied, the session expired, and the other made it anew: the
+ * repeat of the first is still no new request. */
+static void repeats_after_expiry_are_not_new_to_the_next_session(void **state)
+{
+    struct session_table *table = table_new();
+    struct session_result result;
+    struct error err = ERROR_INIT;
+    (void)state;
+    record(table, alice(), 5, 5, 10, 1000);
+    session_expire(table, 2000);
+    assert_int_equal(ask(table, alice(), 6, 5, 0, &result), SESSION_NEW);
+    record(table, alice(), 6, 5, 11, 2500);
+    assert_int_equal(session_check(table, alice(), 5, 5, 900, &result, &err), SESSION_REFUSED);
+    assert_int_equal(err.status, STATUS_UNKNOWN);
+    assert_int_equal(ask(table, alice(), 6, 5, 900, &result), SESSION_REPEAT);
+    assert_int_equal(ask(table, alice(), 7, 5, 2400, &result), SESSION_NEW);
+    session_table_free(table);
+}
+
 struct rows {
     struct session_table *into;
     unsigned written;
@@ -244,6 +263,7 @@ int main(void)
         cmocka_unit_test(requests_may_come_in_any_order),
         cmocka_unit_test(acknowledged_results_are_forgotten_not_repeated),
         cmocka_unit_test(repeats_after_expiry_have_an_unknown_outcome),
+        cmocka_unit_test(repeats_after_expiry_are_not_new_to_the_next_session),
         cmocka_unit_test(rows_carry_the_whole_table),
         cmocka_unit_test(damaged_rows_are_refused),
         cmocka_unit_test(rows_do_not_tell_how_a_table_grew),
