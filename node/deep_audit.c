@@ -74,62 +74,80 @@ static void check_event(struct deep_audit *audit, uint64_t position, struct slic
     }
 }
 
-/* Checks [begin, end), a stretch of one tile, against its leaves. Returns the first position that
- * could not be read, or `end`. */
-static uint64_t check_stretch(struct deep_audit *audit, uint64_t begin, uint64_t end,
-                              const struct hash *leaves, struct error *err)
+/* Checks a stretch of one tile, up to `end`, against its leaves, or as far as it can be read. */
+static enum status check_stretch(struct deep_audit *audit, uint64_t end, const struct hash *leaves,
+                                 struct error *err)
 {
     struct engine_iter *iter = NULL;
-    uint64_t position = begin;
-    if (open_at(audit, begin, end, &iter, err) != STATUS_OK) {
-        return begin;
+    enum status status = open_at(audit, audit->position, end, &iter, err);
+    if (status != STATUS_OK) {
+        return status;
     }
-    for (; position < end && engine_iter_valid(iter); engine_iter_next(iter)) {
+    for (; audit->position < end && engine_iter_valid(iter); engine_iter_next(iter)) {
         struct slice key = engine_iter_key(iter);
-        if (key.length != POSITION_KEY_BYTES || get_be64(key.data) != position) {
+        if (key.length != POSITION_KEY_BYTES || get_be64(key.data) != audit->position) {
             break;
         }
-        check_event(audit, position, engine_iter_value(iter), &leaves[position - begin]);
-        position++;
+        check_event(audit, audit->position, engine_iter_value(iter), leaves++);
+        audit->position++;
     }
-    if (position < end && engine_iter_status(iter, err) == STATUS_OK) {
-        (void)error_set(err, STATUS_DATA_LOSS, "the event at position %lu is missing",
-                        (unsigned long)position);
+    if (audit->position < end) {
+        status = engine_iter_status(iter, err);
+        if (status == STATUS_OK) {
+            status = error_set(err, STATUS_DATA_LOSS, "the event at position %lu is missing",
+                               (unsigned long)audit->position);
+        }
     }
     engine_iter_close(iter);
-    return position;
+    return status;
 }
 
-bool deep_audit_step(struct deep_audit *audit)
+/* Checks what is left before `end`, of one tile. */
+static enum status check_tile(struct deep_audit *audit, uint64_t end, struct error *err)
 {
+    uint64_t begin = audit->position;
+    uint64_t tile = begin / TILE_HASHES;
+    unsigned skip = (unsigned)(begin - tile * TILE_HASHES);
+    struct hash leaves[TILE_HASHES];
+    enum status status = tile_store_read_leaves(audit->tiles, tile,
+                                                (unsigned)(end - tile * TILE_HASHES), leaves, err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return status;
+    }
+    /* Without the tile no event of it can be checked against the tree. */
+    if (status != STATUS_OK) {
+        audit->unreadable = true;
+        note_damage(audit, begin, end, err->text);
+        audit->position = end;
+        return STATUS_OK;
+    }
+    status = check_stretch(audit, end, leaves + skip, err);
+    if (status == STATUS_OK || status == STATUS_RESOURCE_EXHAUSTED) {
+        return status;
+    }
+    audit->unreadable = true;
+    note_damage(audit, audit->position, audit->position + 1, err->text);
+    audit->position++;
+    return STATUS_OK;
+}
+
+enum status deep_audit_step(struct deep_audit *audit, bool *more, struct error *err)
+{
+    enum status status = STATUS_OK;
     audit->damaged_count = 0;
     audit->cause[0] = '\0';
     uint64_t piece_end = audit->position + DEEP_PIECE_EVENTS;
     piece_end = piece_end < audit->size ? piece_end : audit->size;
-    while (audit->position < piece_end) {
-        struct error err = ERROR_INIT;
-        uint64_t tile = audit->position / TILE_HASHES;
-        uint64_t tile_end = (tile + 1) * TILE_HASHES;
-        uint64_t end = tile_end < piece_end ? tile_end : piece_end;
-        unsigned skip = (unsigned)(audit->position - tile * TILE_HASHES);
-        struct hash leaves[TILE_HASHES];
-        /* Without the tile no event of it can be checked against the tree. */
-        if (tile_store_read_leaves(audit->tiles, tile, (unsigned)(end - tile * TILE_HASHES), leaves,
-                                   &err) != STATUS_OK) {
-            audit->unreadable = true;
-            note_damage(audit, audit->position, end, err.text);
-            audit->position = end;
-            continue;
+    while (status == STATUS_OK && audit->position < piece_end) {
+        struct error why = ERROR_INIT;
+        uint64_t tile_end = (audit->position / TILE_HASHES + 1) * TILE_HASHES;
+        status = check_tile(audit, tile_end < piece_end ? tile_end : piece_end, &why);
+        if (status != STATUS_OK) {
+            *err = why;
         }
-        uint64_t reached = check_stretch(audit, audit->position, end, leaves + skip, &err);
-        if (reached < end) {
-            audit->unreadable = true;
-            note_damage(audit, reached, reached + 1, err.text);
-            reached++;
-        }
-        audit->position = reached;
     }
-    return audit->position < audit->size;
+    *more = audit->position < audit->size;
+    return status;
 }
 
 bool deep_audit_root(struct deep_audit *audit, struct hash *root)

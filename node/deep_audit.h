@@ -5,8 +5,9 @@
  * node's tree, which it reads from disk too; and computes the root of what it
  * read. In pieces, so that it can take turns with others.
  *
- * What does not fit, or cannot be read, is damage: a range of positions with a
- * cause. The audit goes on behind it. One user at a time; any thread.
+ * What does not fit, or cannot be read from the disk, is damage: a range of positions
+ * with a cause. The audit goes on behind it. Want of memory or of file handles is none.
+ * One user at a time; any thread.
  */
 #ifndef ESTREAT_NODE_DEEP_AUDIT_H
 #define ESTREAT_NODE_DEEP_AUDIT_H
@@ -42,8 +43,9 @@ enum status deep_audit_init(struct deep_audit *audit, struct engine *engine,
                             struct tile_store *tiles, uint64_t size, struct error *err) MUST_USE;
 void deep_audit_release(struct deep_audit *audit);
 
-/* Checks the next piece. False when all is checked. */
-bool deep_audit_step(struct deep_audit *audit);
+/* Checks the next piece. `more`: false when all is checked. RESOURCE_EXHAUSTED: nothing is known
+ * of what comes next; it can be called again. */
+enum status deep_audit_step(struct deep_audit *audit, bool *more, struct error *err) MUST_USE;
 
 /* After the last step: the root of what was read; false if something was unreadable. */
 bool deep_audit_root(struct deep_audit *audit, struct hash *root);

@@ -85,7 +85,15 @@ static enum job_result run_audit(struct request *request)
     if (rpc_call_cancelled(request->call)) {
         return request_finish(request);
     }
-    bool more = deep_audit_step(&deep->audit);
+    struct error err = ERROR_INIT;
+    bool more = false;
+    enum status status = deep_audit_step(&deep->audit, &more, &err);
+    if (status != STATUS_OK) {
+        if (deep->audit.damaged_count > 0) {
+            (void)send_progress(deep, false);
+        }
+        return request_fail(request, status, err.text);
+    }
     if (!more) {
         return finish_audit(deep);
     }

