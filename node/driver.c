@@ -379,7 +379,8 @@ static void watch_space(struct driver *driver)
 }
 
 /* The log is kept from the first entry that tables do not have, and from the first that some
- * member lacks, unless that would keep more than retain_bytes. */
+ * member lacks, unless that would keep more than retain_bytes, or appends are refused for want of
+ * space: a snapshot serves that member, too. */
 static void purge(struct driver *driver)
 {
     uint64_t flushed = applier_flushed_index(driver->options.applier);
@@ -387,7 +388,8 @@ static void purge(struct driver *driver)
         flushed = applied_get(driver->options.applied).index;
     }
     uint64_t wanted = raft_retain_index(driver->raft);
-    if (wanted > flushed || wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
+    if (wanted > flushed || driver->proposals.low_space ||
+        wal_bytes(driver->options.wal) > driver->options.config->retain_bytes) {
         wanted = flushed;
     }
     /* Else it would find the log gone again, and pull for ever. */
