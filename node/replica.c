@@ -82,7 +82,7 @@ static enum status open_engine(struct replica *replica, struct error *err)
     return status;
 }
 
-/* `others` have what this log has. */
+/* `others`: there are other voters, who have what this log has, and can lead. */
 static enum status open_wal(struct replica *replica, bool others, struct error *err)
 {
     char identity[WAL_IDENTITY_BYTES_MAX];
@@ -122,6 +122,16 @@ static enum status open_wal(struct replica *replica, bool others, struct error *
     return status;
 }
 
+static bool has_other_voters(const struct raft_membership *membership, uint64_t raft_id)
+{
+    for (size_t i = 0; i < membership->count; i++) {
+        if (membership->of[i].role == RAFT_VOTER && membership->of[i].id != raft_id) {
+            return true;
+        }
+    }
+    return membership->count == 0; /* others made the cluster */
+}
+
 /* Who the members are as of the seal. */
 static enum status find_members(struct replica *replica, bool *others, struct error *err)
 {
@@ -138,7 +148,8 @@ static enum status find_members(struct replica *replica, bool *others, struct er
     if (status == STATUS_OK) {
         status = raft_membership_decode(replica->seal.membership, &membership, err);
     }
-    *others = status == STATUS_OK && membership.count != 1; /* none: others made the cluster */
+    *others = status == STATUS_OK &&
+              has_other_voters(&membership, config_raft_id(config, config_self(config)));
     return status;
 }
 
