@@ -303,6 +303,12 @@ static uint64_t heir(const struct admin *admin)
     return best == NULL ? 0 : best->id;
 }
 
+bool admin_tried_all(const struct admin *admin)
+{
+    uint64_t next = heir(admin);
+    return next != 0 && was_tried(admin, next);
+}
+
 bool admin_hand_over(struct admin *admin)
 {
     struct error err = ERROR_INIT;

@@ -66,6 +66,9 @@ void admin_promote(struct admin *admin);
  * not lead. */
 bool admin_hand_over(struct admin *admin);
 
+/* True if whom it would be handed to next did not take it before: all have been tried. */
+bool admin_tried_all(const struct admin *admin);
+
 /* Ends all. */
 void admin_close(struct admin *admin);
 

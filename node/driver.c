@@ -9,6 +9,7 @@
 #define TICK_NS DRIVER_TICK_NS
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
 #define HOUSEKEEPING_NS (500 * NS_PER_MS)
+#define HAND_OVER_REST_NS (30 * NS_PER_S)
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
 #define STOP_PATIENCE_NS (2 * NS_PER_S)
@@ -186,7 +187,8 @@ static void begin_to_leave(struct driver *driver)
 }
 
 /* A node that stops hands leadership over, also one that it comes to while it stops; and again if
- * whom it was given to did not take it. */
+ * whom it was given to did not take it. While it tries it takes no appends: a damaged one that has
+ * tried all in vain leads on for a while. */
 static void hand_over(struct driver *driver)
 {
     if (driver->handed_over && now(driver) >= driver->hand_over_again_ns) {
@@ -203,6 +205,9 @@ static void hand_over(struct driver *driver)
     driver->hand_over_again_ns = now(driver) + driver->options.config->election_ms * NS_PER_MS;
     if (!admin_hand_over(&driver->admin) && driver->leaving) {
         driver->stop_at_ns = now(driver); /* nobody takes over, so there is nothing to wait for */
+    }
+    if (!driver->leaving && admin_tried_all(&driver->admin)) {
+        driver->hand_over_again_ns = now(driver) + HAND_OVER_REST_NS;
     }
 }
 
@@ -768,10 +773,14 @@ void driver_admin(struct driver *driver, struct admin_request *request)
 
 bool driver_is_alone(struct driver *driver)
 {
+    size_t staying = 0;
     mutex_lock(&driver->mutex);
-    bool alone = driver->status.members.count <= 1;
+    const struct members *members = &driver->status.members;
+    for (size_t i = 0; i < members->count; i++) {
+        staying += !members->of[i].leaving;
+    }
     mutex_unlock(&driver->mutex);
-    return alone;
+    return staying <= 1;
 }
 
 void driver_status(struct driver *driver, struct driver_status *out)

@@ -185,12 +185,32 @@ static void test_heir_applies(void **state)
     core_close(&core);
 }
 
+/* Whoever hands over learns when all have been tried in vain. */
+static void test_all_heirs_were_tried(void **state)
+{
+    (void)state;
+    static struct leading_core core;
+    struct admin admin;
+    core_open(&core, false);
+    admin_init(&admin, alloc_default(), core.raft, &core.config, &core.members);
+    core.applied[1] = core.applied[2] = 1;
+    for (unsigned tries = 0; tries < 4; tries++) {
+        for (unsigned i = 0; i < 30; i++) {
+            core_tick(&core);
+        }
+        assert_true(admin_hand_over(&admin));
+        assert_int_equal(admin_tried_all(&admin), tries % 2 == 1);
+    }
+    admin_close(&admin);
+    core_close(&core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promote),      cmocka_unit_test(test_behind),
         cmocka_unit_test(test_silent),       cmocka_unit_test(test_by_itself),
-        cmocka_unit_test(test_heir_applies),
+        cmocka_unit_test(test_heir_applies), cmocka_unit_test(test_all_heirs_were_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
