@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Apply_lag: how many bytes of the leader's log a quorum has not applied yet, as far as
- * the leader knows. Admission bounds it, so that whoever leads next has little to
- * apply before it serves. Kept as marks, one at least every MARK_BYTES, so the answer
- * is exact to one of those.
+ * Apply_lag: how many bytes of what a leader proposed somebody has not applied yet: the
+ * leader itself, or a quorum as far as it knows. Admission bounds both, so that whoever
+ * leads next has little to apply before it serves. Kept as marks, one at least every MARK_BYTES, so
+ * the answer is exact to one of those.
  *
  * Pure; one owner.
  */

@@ -155,7 +155,6 @@ static void applied(struct driver *driver, struct apply_batch *batch)
     CHECK(driver->applying_bytes >= batch->bytes);
     driver->applying_bytes -= batch->bytes;
     for (size_t i = 0; i < batch->entry_count; i++) {
-        proposals_applied(&driver->proposals, batch->entries[i]);
         raft_entry_unref(batch->entries[i]);
     }
     alloc_free(driver->options.alloc, batch);
@@ -198,7 +197,8 @@ static void hand_over(struct driver *driver)
         driver->soft.role != RAFT_LEADER) {
         return;
     }
-    if (driver->leaving && driver->proposals.bytes > 0 && now(driver) < driver->hand_over_at_ns) {
+    if (driver->leaving && proposals_wait(&driver->proposals) &&
+        now(driver) < driver->hand_over_at_ns) {
         return; /* it is called again when those are applied */
     }
     driver->handed_over = true;

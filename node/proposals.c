@@ -87,13 +87,13 @@ static void refuse(struct proposals *proposals, struct append_call *call, const 
 /* True if too many would have much to apply before they could take over. */
 static bool quorum_lags(struct proposals *proposals, const struct raft_status *status)
 {
-    if (apply_lag_bytes(&proposals->lag, 0) <= QUORUM_LAG_BYTES_MAX) {
+    if (apply_lag_bytes(&proposals->quorums, 0) <= QUORUM_LAG_BYTES_MAX) {
         return false;
     }
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t count = raft_peers(proposals->raft, peers, RAFT_PEERS_MAX);
     uint64_t applied = apply_lag_quorum(peers, count, status->id, status->applied_index);
-    return apply_lag_bytes(&proposals->lag, applied) > QUORUM_LAG_BYTES_MAX;
+    return apply_lag_bytes(&proposals->quorums, applied) > QUORUM_LAG_BYTES_MAX;
 }
 
 static enum status admit(struct proposals *proposals, struct raft_entry *entry, struct error *err)
@@ -117,7 +117,8 @@ static enum status admit(struct proposals *proposals, struct raft_entry *entry, 
     struct raft_status status;
     raft_status(proposals->raft, &status);
     if (!pending_reserve(proposals->pending, status.last_index + 1) ||
-        proposals->bytes + entry->length > BYTES_MAX || quorum_lags(proposals, &status)) {
+        apply_lag_bytes(&proposals->own, status.applied_index) + entry->length > BYTES_MAX ||
+        quorum_lags(proposals, &status)) {
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "too many appends wait to be applied; try again");
     }
@@ -152,11 +153,12 @@ static void propose(struct proposals *proposals, struct proposal *proposal)
     proposals->log->last_time_ns = append_entry_last_time(raft_entry_slice(entry));
     if (proposals->term != entry->term) {
         proposals->term = entry->term;
-        proposals->bytes = 0;
-        apply_lag_clear(&proposals->lag);
+        apply_lag_clear(&proposals->own);
+        apply_lag_clear(&proposals->quorums);
     }
-    proposals->bytes += length;
-    apply_lag_count(&proposals->lag, entry->index, length);
+    proposals->last_index = entry->index;
+    apply_lag_count(&proposals->own, entry->index, length);
+    apply_lag_count(&proposals->quorums, entry->index, length);
     pending_add(proposals->pending,
                 (struct pending_call){.index = entry->index, .term = entry->term, .call = call});
 }
@@ -235,16 +237,15 @@ void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t lead
 {
     if (proposals->leads && !leads) {
         proposals_fail_pending(proposals);
-        proposals->bytes = 0;
+        proposals->last_index = 0;
     }
     proposals->leads = leads;
     proposals->leader = leader;
 }
 
-void proposals_applied(struct proposals *proposals, const struct raft_entry *entry)
+bool proposals_wait(const struct proposals *proposals)
 {
-    if (entry->term == proposals->term && entry->type == ENTRY_APPEND) {
-        size_t length = entry->length;
-        proposals->bytes -= length < proposals->bytes ? length : proposals->bytes;
-    }
+    struct raft_status status;
+    raft_status(proposals->raft, &status);
+    return proposals->last_index > status.applied_index;
 }

@@ -55,12 +55,13 @@ struct proposals {
     struct proposal **held_last;
     size_t held_bytes;
     uint64_t held_since_ns; /* when the first of them came */
-    uint64_t bytes;         /* proposed in `term` and not yet applied */
     uint64_t term;
-    struct apply_lag lag; /* of a quorum, in `term` */
-    uint64_t leader;      /* Raft number; 0: none is known */
-    bool leads;           /* this node */
-    bool closed;          /* the node is stopping: nothing more is admitted */
+    uint64_t last_index;      /* proposed in `term`; 0: nothing, or it leads no more */
+    struct apply_lag own;     /* of this node, in `term` */
+    struct apply_lag quorums; /* of a quorum, in `term` */
+    uint64_t leader;          /* Raft number; 0: none is known */
+    bool leads;               /* this node */
+    bool closed;              /* the node is stopping: nothing more is admitted */
     bool low_space;
     bool stands; /* the applier does: nothing more is admitted */
 };
@@ -85,8 +86,8 @@ void proposals_refuse_held(struct proposals *proposals);
 /* Who leads changed. Calls whose entries are in the log fail: their outcome is unknown. */
 void proposals_set_leader(struct proposals *proposals, bool leads, uint64_t leader);
 
-/* An entry was applied. */
-void proposals_applied(struct proposals *proposals, const struct raft_entry *entry);
+/* True if something that it proposed is not yet applied here. */
+bool proposals_wait(const struct proposals *proposals);
 
 /* The applier stands (applier.h): nobody who waits for it is answered by it, and nobody shall. */
 void proposals_stand(struct proposals *proposals);
