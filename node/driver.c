@@ -105,14 +105,26 @@ static void expire_sessions(struct driver *driver, uint64_t now_ns)
 
 /* --- intake ------------------------------------------------------------------------------ */
 
+/* Without disk space for them, entries count as lost on the way: the leader sends them again. Those
+ * without events are small, and without a new leader's first one nobody could read or change the
+ * members: they may use what is left. */
+static bool has_no_room(const struct driver *driver, const struct raft_message *message)
+{
+    if (!driver->proposals.low_space || message->entry_count == 0) {
+        return false;
+    }
+    bool has_events = false;
+    for (size_t i = 0; i < message->entry_count; i++) {
+        has_events = has_events || message->entries[i]->type == ENTRY_APPEND;
+    }
+    return has_events || log_writer_waits(&driver->log) || !wal_has_room(driver->options.wal);
+}
+
 static void receive(struct driver *driver, struct peer_message *message)
 {
     struct error err = ERROR_INIT;
     member_clocks_heard(&driver->clocks, message->message.from, message->clock_ns);
-    /* Without disk space for them, entries count as lost on the way: the leader sends them
-     * again. */
-    bool dropped = driver->proposals.low_space && message->message.entry_count > 0;
-    if (!dropped) {
+    if (!has_no_room(driver, &message->message)) {
         enum status status = raft_receive(driver->raft, &message->message, &err);
         if (status == STATUS_DATA_LOSS) {
             fatal(driver, &err);
