@@ -32,13 +32,15 @@ struct snapshot_source {
     _Atomic uint64_t held_index; /* see snapshot_source_held_index */
     struct flush_request flush;
     atomic_bool flushing;
+    atomic_int flush_status; /* of the last one; enum status */
+    struct error failure;    /* why the last pin could not be prepared, until somebody is told */
 };
 
 static void on_flushed(struct flush_request *flush, enum status status)
 {
     struct snapshot_source *source =
         (struct snapshot_source *)(void *)((char *)flush - offsetof(struct snapshot_source, flush));
-    (void)status; /* who asks again sees how far it is */
+    atomic_store(&source->flush_status, (int)status); /* who asks again is told, or served */
     atomic_store(&source->flushing, false);
 }
 
@@ -72,6 +74,7 @@ static bool hash_step(struct snapshot_source *source)
         char text[ERROR_TEXT_BYTES];
         log_write("snapshot", LOG_WARN, "gives no snapshot", "error=%s",
                   log_quote(text, sizeof text, err.text));
+        source->failure = err;
     }
     if (status == STATUS_CORRUPT) {
         fault_note(source->options.fault, err.text);
@@ -189,6 +192,21 @@ static bool refuses(struct snapshot_source *source, const struct question *quest
     return true;
 }
 
+/* Who was told to wait for what failed since must learn of it, or would wait here for ever: another
+ * node may have it. */
+static enum status take_failure(struct snapshot_source *source, struct error *err)
+{
+    enum status flushed = (enum status)atomic_exchange(&source->flush_status, (int)STATUS_OK);
+    enum status status = source->failure.status;
+    if (status != STATUS_OK) {
+        *err = source->failure;
+        source->failure.status = STATUS_OK;
+    } else if (flushed != STATUS_OK) {
+        status = error_set(err, flushed, "its newest events could not be flushed");
+    }
+    return status;
+}
+
 static void describe(struct snapshot_source *source, const struct question *question)
 {
     const Estreat__V1__SnapshotRequest *request =
@@ -200,8 +218,9 @@ static void describe(struct snapshot_source *source, const struct question *ques
         pin = snapshot_pins_find(&source->pins, request->checkpoint);
         status = pin == NULL ? error_set(&err, STATUS_NOT_FOUND, "no such checkpoint") : STATUS_OK;
     } else {
+        status = take_failure(source, &err);
         pin = snapshot_pins_reaching(&source->pins, request->least_index);
-        if (pin == NULL) {
+        if (status == STATUS_OK && pin == NULL) {
             status = take_pin(source, request->least_index, &pin, &err);
         }
     }

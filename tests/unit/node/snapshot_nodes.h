@@ -33,6 +33,7 @@
 
 struct giver {
     struct fs_crash *crash;
+    struct fs_faulty faulty;
     struct executor_manual background;
     struct executor_manual serving;
     struct clock_manual *clock;
@@ -126,7 +127,7 @@ static inline void giver_flushed(void *context, struct slice state)
 
 static inline void giver_open_engine(struct giver *giver, struct error *err)
 {
-    const struct engine_options options = {.fs = fs_crash_fs(giver->crash),
+    const struct engine_options options = {.fs = &giver->faulty.fs,
                                            .clock = &giver->clock->clock,
                                            .executor = &giver->background.executor,
                                            .dir = "n/tables",
@@ -148,7 +149,8 @@ static inline void giver_open(struct giver *giver, struct clock_manual *clock, u
     struct wal_recovered recovered;
     *giver =
         (struct giver){.crash = fs_crash_new(), .clock = clock, .memtable_bytes = memtable_bytes};
-    struct fs *fs = fs_crash_fs(giver->crash);
+    fs_faulty_init(&giver->faulty, fs_crash_fs(giver->crash));
+    struct fs *fs = &giver->faulty.fs;
     assert_ok(fs_make_dir(fs, "n", &err), &err);
     executor_manual_init(&giver->background, seed);
     executor_manual_init(&giver->serving, seed);
@@ -220,6 +222,7 @@ static inline void giver_close(struct giver *giver)
     applied_release(&giver->applied);
     pending_release(&giver->pending);
     fault_release(&giver->fault);
+    fs_faulty_release(&giver->faulty);
     fs_crash_free(giver->crash);
 }
 

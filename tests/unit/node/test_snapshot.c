@@ -246,6 +246,21 @@ static void a_damaged_source_is_left(void **state)
     nodes_install(nodes, &nodes->givers[1]);
 }
 
+/* A source whose disk does not give what is whole says so: who waits for it asks another. */
+static void a_source_that_cannot_read_is_left(void **state)
+{
+    struct nodes *nodes = *state;
+    fs_faulty_arm(&nodes->givers[0].faulty, (struct fs_fault){.call = FS_CALL_READ,
+                                                              .errnum = EIO,
+                                                              .for_ever = true,
+                                                              .path_contains = ".sst"});
+    nodes_run(nodes);
+    assert_true(fs_faulty_hit(&nodes->givers[0].faulty) > 0);
+    fs_faulty_disarm(&nodes->givers[0].faulty);
+    assert_false(fault_get(&nodes->givers[0].fault, NULL));
+    nodes_install(nodes, &nodes->givers[1]);
+}
+
 static void pull_some(struct nodes *nodes)
 {
     for (unsigned i = 0; nodes->link.pieces < 3; i++) {
@@ -529,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_can_be_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_that_cannot_read_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_loses_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_beginning_is_fetched_again, setup, teardown),
