@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 
-enum { READ_STEP_BYTES = 64 * 1024 };
+enum { READ_STEP_BYTES = 64 * 1024, PIECE_BYTES = 16 * 1024 };
 
 enum status path_join(char *out, const char *dir, const char *name, struct error *err)
 {
@@ -22,6 +22,24 @@ enum status path_join(char *out, const char *dir, const char *name, struct error
     memcpy(out + dir_length, "/", separator_length);
     memcpy(out + dir_length + separator_length, name, name_length + 1);
     return STATUS_OK;
+}
+
+enum status file_write_again(struct file *file, uint64_t begin, uint64_t end, struct error *err)
+{
+    uint8_t piece[PIECE_BYTES];
+    while (begin < end) {
+        size_t length = 0;
+        size_t wanted = end - begin < sizeof piece ? (size_t)(end - begin) : sizeof piece;
+        enum status status = file_read(file, begin, piece, wanted, &length, err);
+        if (status == STATUS_OK) {
+            status = file_write(file, begin, slice_of(piece, length), err);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        begin = length < wanted ? end : begin + length;
+    }
+    return file_sync(file, err);
 }
 
 /* Reads to the end of the file. The size that fstat tells is not asked for: files in /proc have

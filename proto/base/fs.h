@@ -8,7 +8,8 @@
  * - What file_sync() returned OK for survives a crash; so does a name after
  *   fs_sync_dir() of its directory. Nothing else does.
  * - A failed file_sync() says nothing about the data: the caller must not write
- *   on as if a later one repaired it.
+ *   on as if a later one repaired it. Who finds data in a file that a process left
+ *   which may have ended for that makes it durable by file_write_again().
  * - Reads and writes are whole: file_read() returns fewer bytes only at the end
  *   of the file; file_write() writes all or fails.
  *
@@ -154,6 +155,10 @@ MUST_USE static inline enum status file_sync(struct file *file, struct error *er
 {
     return file->ops->sync(file, err);
 }
+/* Reads [begin, end), or what there is of it, writes the same in its place, and syncs. After a sync
+ * that failed the system's cache may have what no later sync writes to the disk. */
+enum status file_write_again(struct file *file, uint64_t begin, uint64_t end,
+                             struct error *err) MUST_USE;
 MUST_USE static inline enum status file_size(struct file *file, uint64_t *bytes, struct error *err)
 {
     return file->ops->size(file, bytes, err);

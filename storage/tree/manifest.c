@@ -56,8 +56,8 @@ static enum status load(struct manifest *manifest, struct manifest_state *state,
     }
     if (status == STATUS_OK) {
         /* The last edit may have been read from the cache of a process that died before its
-         * sync; what we are about to rely on must be on disk. */
-        status = file_sync(manifest->file, err);
+         * sync, or of it; what we are about to rely on must be on disk. */
+        status = file_write_again(manifest->file, reading.synced, reading.end, err);
     }
     if (status == STATUS_OK) {
         manifest->version = reading.version;

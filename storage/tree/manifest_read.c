@@ -109,6 +109,7 @@ enum status manifest_replay(const struct manifest_options *options, uint64_t num
             return error_wrap(err, "at %" PRIu64, offset);
         }
         offset += MANIFEST_RECORD_HEADER_BYTES + payload.length;
+        out->synced = get_le64(payload.data);
         out->full_bytes = first ? offset : out->full_bytes;
         out->records++;
     }

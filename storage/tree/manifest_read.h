@@ -13,6 +13,7 @@
 /* What a file was found to be. */
 struct manifest_reading {
     uint64_t bytes;      /* of the file */
+    uint64_t synced;     /* a record says that it was durable up to here */
     uint64_t end;        /* behind the last sound record; what follows, if anything, is torn */
     uint64_t full_bytes; /* where the first record, the full state, ends */
     uint64_t records;    /* attestations included */

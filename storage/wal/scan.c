@@ -216,15 +216,19 @@ enum status wal_scan_segments(struct wal_scanner *scanner, size_t *last, bool *d
     }
 }
 
-/* What was read may be in the system's cache only (the process was killed, the machine was not). */
+/* What was read may be in the system's cache only (the process was killed, the machine was not),
+ * and a sync of it may have failed. */
 static enum status make_durable(struct wal_scanner *scanner, size_t last, struct error *err)
 {
     enum status status = fs_sync_dir(scanner->scan->fs, scanner->scan->dir, err);
     for (size_t i = 0; i <= last && status == STATUS_OK; i++) {
         if (scanner->files[i].id >= scanner->synced.file) {
             status = wal_scanner_open(scanner, i, err);
+            const struct wal_scanner_file *file = &scanner->files[i];
+            uint64_t begin = file->id == scanner->synced.file ? scanner->synced.offset : 0;
+            uint64_t end = i == last ? scanner->scan->end.offset : file->bytes;
             if (status == STATUS_OK) {
-                status = file_sync(scanner->file, err);
+                status = file_write_again(scanner->file, begin, end, err);
             }
         }
     }

@@ -155,6 +155,20 @@ static void written_over(struct crash_wrong *wrong, const struct crash_inode *in
     }
 }
 
+/* Nothing is lost with such a write. */
+static bool is_there_already(const struct crash_inode *inode, uint64_t offset, struct slice data)
+{
+    uint8_t before[CRASH_SECTOR_BYTES];
+    for (size_t at = 0; at < data.length; at += sizeof before) {
+        size_t step = data.length - at < sizeof before ? data.length - at : sizeof before;
+        if (crash_inode_read(inode, offset + at, before, step) < step ||
+            memcmp(before, data.data + at, step) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool crash_damage_write(struct crash_damage *damage, const struct crash_names *names,
                         struct crash_inode *inode, uint64_t offset, struct slice data)
 {
@@ -163,7 +177,8 @@ bool crash_damage_write(struct crash_damage *damage, const struct crash_names *n
         written_over(&damage->hit, inode, offset, data.length);
         return false;
     }
-    if (!damage->armed || data.length == 0 || !is_named(names->root, inode, damage->name) ||
+    if (!damage->armed || !is_named(names->root, inode, damage->name) ||
+        is_there_already(inode, offset, data) ||
         (damage->kind == CRASH_MISDIRECT_WRITE && !misdirect(damage, names, inode, offset, data))) {
         return false;
     }

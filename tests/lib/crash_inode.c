@@ -75,6 +75,7 @@ static void make_dirty(struct crash_inode *inode, size_t number)
 {
     struct crash_page *page = &inode->pages[number];
     if (page->dirty) {
+        page->stale = false;
         return;
     }
     if (page->now != NULL) {
@@ -202,16 +203,28 @@ void crash_inode_resize(struct crash_inode *inode, uint64_t size)
 
 void crash_inode_sync(struct crash_inode *inode)
 {
+    size_t stale = 0;
     for (size_t i = 0; i < inode->dirty_count; i++) {
         struct crash_page *page = &inode->pages[inode->dirty[i]];
+        if (page->stale) {
+            inode->dirty[stale++] = inode->dirty[i];
+            continue;
+        }
         free(page->durable);
         page->durable = NULL;
         page->dirty = false;
     }
-    inode->dirty_count = 0;
+    inode->dirty_count = stale;
     inode->size_durable = inode->size;
     inode->synced_offset = inode->is_written ? inode->write_offset : inode->synced_offset;
     inode->is_written = false;
+}
+
+void crash_inode_sync_failed(struct crash_inode *inode)
+{
+    for (size_t i = 0; i < inode->dirty_count; i++) {
+        inode->pages[inode->dirty[i]].stale = true;
+    }
 }
 
 static void lose_sector(struct crash_page *page, size_t begin)
@@ -260,6 +273,7 @@ void crash_inode_crash(struct crash_inode *inode, struct rng *rng)
                 lose_sector(page, begin);
             }
         }
+        page->stale = false;
     }
     clear_from(inode, size);
     set_size(inode, size);

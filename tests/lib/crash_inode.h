@@ -16,6 +16,7 @@ struct crash_page {
     uint8_t *now;     /* NULL: zeros */
     uint8_t *durable; /* while dirty: as of the last sync; NULL: zeros */
     bool dirty;
+    bool stale; /* while dirty: a sync of it failed, so that no later one makes it durable */
 };
 
 struct crash_inode;
@@ -67,6 +68,9 @@ void crash_inode_spoil(struct crash_inode *inode, uint64_t offset, struct slice 
 
 /* What programs see is durable. */
 void crash_inode_sync(struct crash_inode *inode);
+/* As after a writeback that failed: programs see what is there, and no later sync makes it durable,
+ * unless it is written again. */
+void crash_inode_sync_failed(struct crash_inode *inode);
 /* Each unsynced sector and the size go back or stay; all go back if `rng` is NULL. What is left is
  * durable. */
 void crash_inode_crash(struct crash_inode *inode, struct rng *rng);

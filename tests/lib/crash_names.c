@@ -188,24 +188,17 @@ void crash_names_sync(struct crash_names *names, struct crash_inode *dir)
     commit_chosen(names);
 }
 
-static void sync_tree(struct crash_inode *inode)
+static void unlock_tree(struct crash_inode *inode)
 {
-    if (!inode->is_directory) {
-        crash_inode_sync(inode);
-        return;
-    }
+    inode->locked = false;
     for (struct crash_entry *entry = inode->now; entry != NULL; entry = entry->next) {
-        sync_tree(entry->inode);
+        unlock_tree(entry->inode);
     }
 }
 
-void crash_names_keep(struct crash_names *names)
+void crash_names_unlock(struct crash_names *names)
 {
-    for (struct crash_change *change = names->oldest; change != NULL; change = change->next) {
-        change->chosen = true;
-    }
-    commit_chosen(names);
-    sync_tree(names->root);
+    unlock_tree(names->root);
 }
 
 /* A journal keeps the changes up to some moment; other file systems any of them. */

@@ -46,8 +46,8 @@ void crash_names_rename(struct crash_names *names, const struct crash_place *fro
 /* Makes durable what was changed in `dir`, and what that needs. */
 void crash_names_sync(struct crash_names *names, struct crash_inode *dir);
 
-/* Makes all durable, names and content. */
-void crash_names_keep(struct crash_names *names);
+/* Whoever holds a lock is gone. */
+void crash_names_unlock(struct crash_names *names);
 
 /* Loses some changes (all if `rng` is NULL) and, in each file, what was not synced. */
 void crash_names_crash(struct crash_names *names, struct rng *rng);

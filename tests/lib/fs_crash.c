@@ -162,6 +162,16 @@ static enum status crash_sync(struct file *file, struct error *err)
     return end(self->crash, "fdatasync", self->path, 0, err);
 }
 
+void fs_crash_sync_failed(struct file *file)
+{
+    struct crash_file *self = file_of(file);
+    mutex_lock(&self->crash->mutex);
+    if (!self->crash->stopped && self->generation == self->crash->generation) {
+        crash_inode_sync_failed(self->inode);
+    }
+    mutex_unlock(&self->crash->mutex);
+}
+
 static enum status crash_size(struct file *file, uint64_t *bytes, struct error *err)
 {
     struct crash_file *self = file_of(file);
@@ -647,9 +657,11 @@ void fs_crash_set_capacity(struct fs_crash *crash, uint64_t bytes)
 void fs_crash_now_losing_nothing(struct fs_crash *crash)
 {
     mutex_lock(&crash->mutex);
-    crash_names_keep(&crash->names);
+    crash_names_unlock(&crash->names);
+    crash->generation++;
+    crash->stopped = false;
+    crash->stop_at = UINT64_MAX;
     mutex_unlock(&crash->mutex);
-    crash_with(crash, NULL);
 }
 
 uint64_t fs_crash_used(struct fs_crash *crash)

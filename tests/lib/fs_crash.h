@@ -61,8 +61,13 @@ void fs_crash_now(struct fs_crash *crash, uint64_t seed);
 /* As fs_crash_now, and loses everything that was not synced. */
 void fs_crash_now_losing_all(struct fs_crash *crash);
 
-/* As fs_crash_now, and loses nothing: the process ended, the machine did not. */
+/* The process ended, the machine did not: the next one finds all, and what was not synced can be
+ * lost yet. */
 void fs_crash_now_losing_nothing(struct fs_crash *crash);
+
+/* A sync of the file failed, as on Linux: what was not durable never will be, unless it is written
+ * again, whatever later syncs say. For fs_faulty.sync_failed. */
+void fs_crash_sync_failed(struct file *file);
 
 /* While set, file_sync() and fs_sync_dir() say OK and do nothing. A test that passes with it shows
  * nothing. */

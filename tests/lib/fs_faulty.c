@@ -96,7 +96,13 @@ static enum status faulty_write(struct file *file, uint64_t offset, struct slice
 static enum status faulty_sync(struct file *file, struct error *err)
 {
     struct faulty_file *self = file_of(file);
-    FAULT_POINT(self->faulty, FS_CALL_SYNC, self->path);
+    struct fs_fault fault;
+    if (is_due(self->faulty, FS_CALL_SYNC, self->path, &fault)) {
+        if (self->faulty->sync_failed != NULL) {
+            self->faulty->sync_failed(self->under);
+        }
+        return fail(&fault, FS_CALL_SYNC, self->path, err);
+    }
     return file_sync(self->under, err);
 }
 

@@ -53,6 +53,7 @@ struct fs_faulty {
      * the mutex: it may block, so that a call takes as long as a test wants. */
     void (*before)(void *context, enum fs_call call, const char *path);
     void *context;
+    void (*sync_failed)(struct file *under); /* if given, called when a file's sync is to fail */
     struct mutex mutex;
     /* under the mutex */
     bool armed;

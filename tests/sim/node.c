@@ -233,11 +233,11 @@ static void post_once(struct sim_node *node, bool *posted, bool wanted, uint64_t
     }
 }
 
-/* Want of memory is an excuse, but none for finding damage. */
+/* A call that failed and want of memory are excuses, but none for finding damage. */
 static bool may_stop(struct sim_node *node)
 {
-    return has_io_failed(node) || node->damaged ||
-           (node->memory.failed && node->fatal_error.status != STATUS_DATA_LOSS);
+    return node->damaged || ((has_io_failed(node) || node->memory.failed) &&
+                             node->fatal_error.status != STATUS_DATA_LOSS);
 }
 
 void node_settle(struct sim_node *node)
@@ -324,15 +324,15 @@ static void on_restart(void *context)
 
 static void on_boot(void *context, uint64_t life);
 
-/* What was not synced is kept or lost; the disk works again. */
-static void power_returns(struct sim_node *node, uint64_t down_ns)
+/* What was not synced is kept or lost, but if the process alone ended; the disk works again. */
+static void comes_back(struct sim_node *node, bool process_alone, uint64_t down_ns)
 {
     struct sim *sim = node->sim;
     bool returns = damage_may_return(node);
     uint64_t seed = world_draw(&sim->world, UINT64_MAX);
     if (sim->crash_loses == SIM_LOSES_ALL) {
         fs_crash_now_losing_all(node->disk);
-    } else if (sim->crash_loses == SIM_LOSES_NOTHING) {
+    } else if (sim->crash_loses == SIM_LOSES_NOTHING || process_alone) {
         fs_crash_now_losing_nothing(node->disk);
     } else {
         fs_crash_now(node->disk, seed);
@@ -361,7 +361,7 @@ static void boot_failed(struct sim_node *node, enum status status, const struct 
                     node->number + 1, status_name(status), err->text);
         return;
     }
-    power_returns(node, weather_down_ns(node));
+    comes_back(node, !fs_crash_stopped(node->disk), weather_down_ns(node));
 }
 
 void node_boot(struct sim_node *node)
@@ -478,11 +478,12 @@ void node_crash(struct sim_node *node, uint64_t down_ns)
     CHECK(node->running);
     world_note(&sim->world, "crash", node->number, 0);
     sim->crashes++;
+    bool process_alone = node->fatal && !fs_crash_stopped(node->disk);
     fs_crash_stop(node->disk);
     node->memory.fail = 0;
     bury(node);
     node->running = false;
-    power_returns(node, down_ns);
+    comes_back(node, process_alone, down_ns);
 }
 
 /* A snapshot is staged: the process closes the replica and opens it again. */
@@ -494,7 +495,7 @@ static void restart(struct sim_node *node)
     node->running = false;
     if (fs_crash_stopped(node->disk) || node->fatal) {
         sim_tell(sim, "n%u: the power fails as it goes down", node->number + 1);
-        power_returns(node, weather_down_ns(node));
+        comes_back(node, !fs_crash_stopped(node->disk), weather_down_ns(node));
         return;
     }
     node_boot(node);
@@ -506,6 +507,7 @@ void node_init(struct sim *sim, unsigned number)
     *node = (struct sim_node){.sim = sim, .number = number};
     node->disk = fs_crash_new();
     fs_faulty_init(&node->faulty, fs_crash_fs(node->disk));
+    node->faulty.sync_failed = fs_crash_sync_failed;
     node->clock = (struct sim_clock){
         .clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns}, .world = &sim->world};
     rng_seeded_init(&node->rng, world_draw(&sim->world, UINT64_MAX));

@@ -7,6 +7,7 @@
 #include "storage/table/key.h"
 #include "storage/tree/manifest.h"
 #include "testlib/fs_crash.h"
+#include "testlib/fs_faulty.h"
 
 struct fixture {
     struct fs_crash *crash;
@@ -80,9 +81,8 @@ static void assert_table(const struct manifest_state *state, size_t index, uint6
 }
 
 /* Seal n adds table 10 + n, and from the third on removes table 10 + n - 2. */
-static void append_seal(struct fixture *fixture, uint64_t n)
+static enum status try_append_seal(struct fixture *fixture, uint64_t n, struct error *err)
 {
-    struct error err = ERROR_INIT;
     struct edit edit;
     char blob[64];
     int length = snprintf(blob, sizeof blob, "state %lu", (unsigned long)n);
@@ -96,8 +96,15 @@ static void append_seal(struct fixture *fixture, uint64_t n)
     edit.owner_state = slice_of(blob, (size_t)length);
     edit.next_file = 11 + n;
     edit.last_sequence = 1000 * n;
-    assert_ok(manifest_append(fixture->manifest, &edit, &err), &err);
+    enum status status = manifest_append(fixture->manifest, &edit, err);
     edit_release(&edit);
+    return status;
+}
+
+static void append_seal(struct fixture *fixture, uint64_t n)
+{
+    struct error err = ERROR_INIT;
+    assert_ok(try_append_seal(fixture, n, &err), &err);
 }
 
 /* The state is that after `n` seals, whole. */
@@ -502,19 +509,46 @@ static void test_times_and_floors(void **state)
     fixture_release(&fixture);
 }
 
+/* A sync failed, and the next process finds the edit in the system's cache, where no sync of its
+ * own makes it durable. What it goes by is on the disk all the same. */
+static void test_failed_sync(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct fs_faulty faulty;
+    struct error err = ERROR_INIT;
+    fixture_init(&fixture);
+    fs_faulty_init(&faulty, fixture.fs);
+    faulty.sync_failed = fs_crash_sync_failed;
+    fixture.options.fs = &faulty.fs;
+    reopen(&fixture);
+    append_seal(&fixture, 1);
+    fs_faulty_arm(&faulty, (struct fs_fault){.call = FS_CALL_SYNC});
+    assert_int_not_equal(try_append_seal(&fixture, 2, &err), STATUS_OK);
+    fs_faulty_disarm(&faulty);
+    reopen(&fixture);
+    assert_seals(&fixture.state, 2);
+    fs_crash_stop(fixture.crash);
+    manifest_close(fixture.manifest);
+    fixture.manifest = NULL;
+    fs_crash_now_losing_all(fixture.crash);
+    reopen(&fixture);
+    assert_seals(&fixture.state, 2);
+    manifest_close(fixture.manifest);
+    fixture.manifest = NULL;
+    fs_faulty_release(&faulty);
+    fixture_release(&fixture);
+}
+
 int main(void)
 {
     log_set_level(LOG_OFF);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_flips),
-        cmocka_unit_test(test_torn),
-        cmocka_unit_test(test_rewrite),
-        cmocka_unit_test(test_no_space),
-        cmocka_unit_test(test_current),
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_times_and_floors),
+        cmocka_unit_test(test_append),      cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_flips),       cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_failed_sync), cmocka_unit_test(test_current),
+        cmocka_unit_test(test_golden),      cmocka_unit_test(test_times_and_floors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -275,11 +275,11 @@ static void test_failure_in_every_call(void **state)
     }
 }
 
-/* The process is killed after a write and before its sync, so that the next one finds the group in
- * the system's cache. What it reports it has made durable: then the power may fail. */
-static void test_found_is_durable(void **state)
+/* The process ends after a write and before its sync, or by a sync that failed, so that the next
+ * one finds the group in the system's cache. What it reports it has made durable: then the power
+ * may fail. */
+static void check_found_is_durable(bool sync_failed)
 {
-    (void)state;
     struct wal_fixture fx;
     fixture_init(&fx, 4 * KIB);
     fixture_open(&fx);
@@ -288,6 +288,14 @@ static void test_found_is_durable(void **state)
     fixture_append(&fx, 4, 7, 1);
     assert_ok(wal_submit(fx.wal, &fx.err), &fx.err);
     assert_true(io_queue_manual_fail(&fx.io, EIO, true));
+    if (sync_failed) {
+        struct file *file = NULL;
+        assert_ok(
+            fs_open(fx.fs, FIXTURE_DIR "/0000000000000001.wal", FS_READ | FS_WRITE, &file, &fx.err),
+            &fx.err);
+        fs_crash_sync_failed(file);
+        file_close(file);
+    }
     fixture_reopen(&fx);
     fixture_expect(&fx, 6);
     fs_crash_stop(fx.crash);
@@ -296,6 +304,13 @@ static void test_found_is_durable(void **state)
     fixture_open(&fx);
     fixture_expect(&fx, 6);
     fixture_release(&fx);
+}
+
+static void test_found_is_durable(void **state)
+{
+    (void)state;
+    check_found_is_durable(false);
+    check_found_is_durable(true);
 }
 
 int main(void)
