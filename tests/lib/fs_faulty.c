@@ -84,9 +84,8 @@ static enum status faulty_write(struct file *file, uint64_t offset, struct slice
     struct fs_fault fault;
     if (is_due(self->faulty, FS_CALL_WRITE, self->path, &fault)) {
         if (fault.half) {
-            enum status status =
-                file_write(self->under, offset, slice_of(data.data, data.length / 2), err);
-            CHECK(status == STATUS_OK);
+            /* Not even that on a disk that is full, or whose power fails. */
+            (void)!file_write(self->under, offset, slice_of(data.data, data.length / 2), err);
         }
         return fail(&fault, FS_CALL_WRITE, self->path, err);
     }

@@ -11,9 +11,10 @@ for bad in "--seed x" "--seeds 5..5" "--seeds 5" "--nodes 2" "--nodes 8" "--ops 
     "$sim" $bad >/dev/null 2>&1 || code=$?
     [ "$code" -eq 64 ] || fail "$bad exits $code"
 done
-one=$("$sim" --seed 3 --ops 400 --trace 2>/dev/null)
+# Seed 57 has snapshots, changes of members and quick elections.
+one=$("$sim" --seed 57 --trace 2>/dev/null)
 # Elsewhere in memory, and on memory that holds something else.
-two=$(MALLOC_PERTURB_=170 setarch "$(uname -m)" "$sim" --seed 3 --ops 400 --trace 2>/dev/null)
+two=$(MALLOC_PERTURB_=170 setarch "$(uname -m)" "$sim" --seed 57 --trace 2>/dev/null)
 [ "$one" = "$two" ] || fail "one seed gave two traces"
 [ "$(printf '%s\n' "$one" | wc -l)" -gt 1000 ] || fail "--trace prints too little"
 three=$("$sim" --seed 4 --ops 400 2>/dev/null | tail -n 1)

@@ -162,7 +162,7 @@ static bool disk_fail(struct sim_node *node, const struct scenario_line *line)
     }
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         if (word_is(line->words[3], calls[i].name)) {
-            node_fail_io(node, calls[i].call, at);
+            node_fail_io(node, calls[i].call, at, false);
             return true;
         }
     }

@@ -15,7 +15,7 @@
 #include "scenario.h"
 #include "sim.h"
 
-enum { EXIT_BROKEN = 1, EXIT_USAGE = 64 };
+enum { EXIT_BROKEN = 1, EXIT_USAGE = 64, SEED_SECONDS_MAX = 300 };
 
 static const char usage[] =
     "usage: estreat-sim [--seed N | --seeds A..B] [--nodes N] [--ops N] [--plant NAME] [--trace]\n"
@@ -46,16 +46,18 @@ struct arguments {
 
 /* For the handler alone, which may not format. */
 static char abort_line[96];
+static char endless_line[96];
 
-/* An assertion or a bad access of the code under test is a find like any other. */
+/* An assertion or a bad access of the code under test is a find like any other, and so is a turn
+ * that does not end. */
 static void on_death(int signal)
 {
+    const char *line = signal == SIGALRM ? endless_line : abort_line;
     size_t length = 0;
-    (void)signal;
-    while (abort_line[length] != '\0') {
+    while (line[length] != '\0') {
         length++;
     }
-    (void)!write(STDOUT_FILENO, abort_line, length);
+    (void)!write(STDOUT_FILENO, line, length);
     _exit(EXIT_BROKEN);
 }
 
@@ -160,6 +162,7 @@ int main(int argc, char **argv)
     (void)signal(SIGSEGV, on_death);
     (void)signal(SIGBUS, on_death);
     (void)signal(SIGFPE, on_death);
+    (void)signal(SIGALRM, on_death);
     if (arguments.scenario != NULL) {
         return run_scenario(&arguments);
     }
@@ -170,6 +173,9 @@ int main(int argc, char **argv)
         arguments.sim.seed = seed;
         (void)snprintf(abort_line, sizeof abort_line, "seed %" PRIu64 " FAILED: an assertion\n",
                        seed);
+        (void)snprintf(endless_line, sizeof endless_line,
+                       "seed %" PRIu64 " FAILED: it does not end\n", seed);
+        (void)alarm(SEED_SECONDS_MAX);
         sim_run(&arguments.sim, &result);
         trace = (trace ^ result.trace) * 0x100000001b3U;
         if (arguments.verbose || result.broken != NULL || arguments.end - arguments.begin == 1) {

@@ -34,11 +34,11 @@ static uint64_t realtime_ns(struct clock *clock)
 
 /* --- faults of the disk ---------------------------------------------------------------------- */
 
-void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at)
+void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at, bool half)
 {
     node->io_failed += fs_faulty_hit(&node->faulty);
     node->sim->faults += fs_faulty_hit(&node->faulty);
-    fs_faulty_arm(&node->faulty, (struct fs_fault){.call = call, .at = at});
+    fs_faulty_arm(&node->faulty, (struct fs_fault){.call = call, .at = at, .half = half});
 }
 
 static bool has_io_failed(struct sim_node *node)
@@ -338,7 +338,7 @@ static void comes_back(struct sim_node *node, bool process_alone, uint64_t down_
         fs_crash_now(node->disk, seed);
     }
     fs_crash_stop_at(node->disk, UINT64_MAX);
-    node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
+    node_fail_io(node, FS_CALL_ANY, UINT64_MAX, false);
     node->io_failed = 0;
     node->memory.fail = 0;
     node->memory.failed = false;

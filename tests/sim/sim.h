@@ -253,8 +253,9 @@ void node_boot(struct sim_node *node);
  * `down_ns`, but not in a script. */
 void node_crash(struct sim_node *node, uint64_t down_ns);
 
-/* Of the node's calls of a kind the one after `at` others fails with EIO, once. */
-void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at);
+/* Of the node's calls of a kind the one after `at` others fails with EIO, once; if it is a write,
+ * with half of it done, if so asked. */
+void node_fail_io(struct sim_node *node, enum fs_call call, uint64_t at, bool half);
 
 /* The disk has room for `bytes` more, for so long. */
 void node_fill_disk(struct sim_node *node, uint64_t bytes, uint64_t for_ns);

@@ -148,6 +148,16 @@ void weather_change(struct sim_node *node)
     }
 }
 
+/* Two do not hear each other, or one not the other; all others hear both. */
+static bool cut_link(struct sim *sim)
+{
+    uint64_t one = world_draw(&sim->world, sim->node_count);
+    uint64_t other = (one + 1 + world_draw(&sim->world, sim->node_count - 1)) % sim->node_count;
+    sim->cut[one][other] = true;
+    sim->cut[other][one] = world_chance(&sim->world, 500);
+    return true;
+}
+
 static bool cut_off(struct sim *sim)
 {
     bool any = false;
@@ -155,12 +165,17 @@ static bool cut_off(struct sim *sim)
     if (world_chance(&sim->world, 300)) {
         return false; /* all hear each other again */
     }
+    /* Where members change, sides that know nothing of each other show more. */
+    if (!sim->changing && world_chance(&sim->world, 200)) {
+        return cut_link(sim);
+    }
     for (unsigned i = 0; i < sim->node_count; i++) {
         bool side = world_chance(&sim->world, 400);
+        bool mute = sim->changing || world_chance(&sim->world, 750);
         for (unsigned j = 0; j < sim->node_count; j++) {
             if (i != j && side) {
-                sim->cut[i][j] = true;                           /* it is not heard */
-                sim->cut[j][i] = world_chance(&sim->world, 600); /* as a rule it does not hear */
+                sim->cut[i][j] = mute;                                    /* it is not heard */
+                sim->cut[j][i] = !mute || world_chance(&sim->world, 600); /* nor does it hear */
                 any = true;
             }
         }
@@ -184,9 +199,11 @@ static void fail_io(struct sim *sim, struct sim_node *node)
 {
     static const enum fs_call calls[] = {FS_CALL_SYNC,   FS_CALL_SYNC,     FS_CALL_WRITE,
                                          FS_CALL_READ,   FS_CALL_READ,     FS_CALL_SYNC_DIR,
-                                         FS_CALL_RENAME, FS_CALL_TRUNCATE, FS_CALL_ANY};
+                                         FS_CALL_RENAME, FS_CALL_TRUNCATE, FS_CALL_OPEN,
+                                         FS_CALL_UNLINK, FS_CALL_ALLOCATE, FS_CALL_ANY};
     size_t n = world_draw(&sim->world, sizeof calls / sizeof calls[0]);
-    node_fail_io(node, calls[n], world_draw(&sim->world, 20));
+    uint64_t at = world_draw(&sim->world, 20);
+    node_fail_io(node, calls[n], at, world_chance(&sim->world, 500));
 }
 
 static void refuse_memory(struct sim *sim, struct sim_node *node)
@@ -283,7 +300,7 @@ void weather_heal(struct sim *sim)
         node->paused_until_ns = 0;
         node->memory.fail = 0;
         fs_crash_stop_at(node->disk, UINT64_MAX);
-        node_fail_io(node, FS_CALL_ANY, UINT64_MAX);
+        node_fail_io(node, FS_CALL_ANY, UINT64_MAX, false);
         node_free_disk(node);
     }
 }
