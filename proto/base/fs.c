@@ -31,7 +31,7 @@ enum status file_write_again(struct file *file, uint64_t begin, uint64_t end, st
         size_t length = 0;
         size_t wanted = end - begin < sizeof piece ? (size_t)(end - begin) : sizeof piece;
         enum status status = file_read(file, begin, piece, wanted, &length, err);
-        if (status == STATUS_OK) {
+        if (status == STATUS_OK && length > 0) {
             status = file_write(file, begin, slice_of(piece, length), err);
         }
         if (status != STATUS_OK) {

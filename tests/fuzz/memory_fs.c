@@ -32,10 +32,12 @@ static enum status read_bytes(struct file *file, uint64_t offset, void *out, siz
 static enum status write_bytes(struct file *file, uint64_t offset, struct slice data,
                                struct error *err)
 {
-    (void)file;
-    (void)offset;
-    (void)data;
-    return error_set(err, STATUS_UNIMPLEMENTED, "nothing is written here");
+    struct slice bytes = bytes_of(file)->bytes;
+    bool within = offset <= bytes.length && data.length <= bytes.length - offset;
+    if (data.length > 0 && within && memcmp(bytes.data + offset, data.data, data.length) == 0) {
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_UNIMPLEMENTED, "nothing else is written here");
 }
 
 static enum status sync_file(struct file *file, struct error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Memory_fs: a directory of some files that are bytes in memory, as cheap as a fuzzer wants
- * it. Whatever the path, the last part of it names the file. Truncating works, writing does
- * not; what makes durable does nothing.
+ * it. Whatever the path, the last part of it names the file. Truncating works, writing only
+ * of what is there already; what makes durable does nothing.
  */
 #ifndef ESTREAT_TESTS_FUZZ_MEMORY_FS_H
 #define ESTREAT_TESTS_FUZZ_MEMORY_FS_H
