@@ -10,8 +10,8 @@
 
 /* One engine batch, and so one publication, covers about this much. */
 #define GROUP_BYTES MIB
-#define SESSION_BYTES_MAX (4 * MIB)
 #define GROUP_ENTRIES 512U
+#define SESSION_BYTES_MAX (4 * MIB) /* of rows that changed, before they are sealed */
 #define LATEST_CACHE_BYTES (24 * MIB)
 #define RETRY_NS (100 * NS_PER_MS)
 /* The engine repeats what failed for want of space, and lets go of what is flushed, when asked. */

@@ -139,12 +139,8 @@ enum status deep_audit_step(struct deep_audit *audit, bool *more, struct error *
     uint64_t piece_end = audit->position + DEEP_PIECE_EVENTS;
     piece_end = piece_end < audit->size ? piece_end : audit->size;
     while (status == STATUS_OK && audit->position < piece_end) {
-        struct error why = ERROR_INIT;
         uint64_t tile_end = (audit->position / TILE_HASHES + 1) * TILE_HASHES;
-        status = check_tile(audit, tile_end < piece_end ? tile_end : piece_end, &why);
-        if (status != STATUS_OK) {
-            *err = why;
-        }
+        status = check_tile(audit, tile_end < piece_end ? tile_end : piece_end, err);
     }
     *more = audit->position < audit->size;
     return status;

@@ -249,8 +249,9 @@ void node_release(struct sim_node *node);
 
 void node_boot(struct sim_node *node);
 
-/* The power fails: what was not synced is kept or lost by the seed. It comes back after
- * `down_ns`, but not in a script. */
+/* The power fails: what was not synced is kept or lost by the seed. A node that has met a fault of
+ * its own ends as a process alone: nothing is lost yet. It comes back after `down_ns`, but not in a
+ * script. */
 void node_crash(struct sim_node *node, uint64_t down_ns);
 
 /* Of the node's calls of a kind the one after `at` others fails with EIO, once; if it is a write,
