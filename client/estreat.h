@@ -449,8 +449,12 @@ struct estreat_node_status {
     uint64_t size; /* events applied */
     uint64_t applied_index;
     uint64_t commit_index;
-    uint64_t lag;       /* events behind the largest size seen */
-    uint64_t lag_bytes; /* of the log's entries, not yet applied here */
+    /* How far it is behind whoever has applied most. Of one that did not answer, as it last told
+     * the leader; `lag_known` is false if it did not since that one leads. */
+    bool lag_known;
+    uint64_t lag; /* events */
+    uint64_t lag_entries;
+    uint64_t lag_bytes; /* of the log's entries */
     /* How much older its newest event is than the newest one seen; UINT64_MAX: it has none. */
     uint64_t lag_ns;
     uint64_t applied_bytes;

@@ -20,7 +20,8 @@ static const char *role_name(Estreat__V1__Role role)
 
 static void fill_node(const struct member *member, struct estreat_node_status *out)
 {
-    *out = (struct estreat_node_status){.answered = member->answered};
+    *out =
+        (struct estreat_node_status){.answered = member->answered, .lag_known = member->answered};
     memcpy(out->id, member->id, sizeof out->id);
     memcpy(out->endpoint, member->endpoint, sizeof out->endpoint);
     if (!member->answered) {
@@ -44,6 +45,52 @@ static void fill_node(const struct member *member, struct estreat_node_status *o
     out->rss_bytes = response->rss_bytes;
 }
 
+/* What the leader was last told by one that does not answer. */
+static void fill_from_leader(const Estreat__V1__StatusResponse *leader,
+                             struct estreat_node_status *node)
+{
+    for (size_t i = 0; i < leader->n_members; i++) {
+        const Estreat__V1__Member *member = leader->members[i];
+        if (member->applied != NULL && strcmp(member->id, node->id) == 0) {
+            node->lag_known = true;
+            node->size = member->applied->size;
+            node->applied_index = member->applied->index;
+            node->applied_bytes = member->applied->bytes;
+            node->applied_time_ns = member->applied->time_ns;
+        }
+    }
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void measure_lag(struct estreat_status *status)
+{
+    uint64_t entries = 0;
+    uint64_t bytes = 0;
+    uint64_t time_ns = 0;
+    for (size_t i = 0; i < status->node_count; i++) {
+        const struct estreat_node_status *node = &status->nodes[i];
+        status->size = larger(status->size, node->size);
+        entries = larger(entries, node->applied_index);
+        bytes = larger(bytes, node->applied_bytes);
+        time_ns = larger(time_ns, node->applied_time_ns);
+    }
+    for (size_t i = 0; i < status->node_count; i++) {
+        struct estreat_node_status *node = &status->nodes[i];
+        if (!node->lag_known) {
+            continue;
+        }
+        node->lag = status->size - node->size;
+        node->lag_entries = entries - node->applied_index;
+        node->lag_bytes = bytes - node->applied_bytes;
+        node->lag_ns = node->applied_time_ns == 0 && time_ns > 0 ? UINT64_MAX
+                                                                 : time_ns - node->applied_time_ns;
+    }
+}
+
 /* What the nodes say together. A leader of an old term may not know yet that it was replaced, so
  * the highest term speaks. */
 static void summarize(const struct members *members, struct estreat_status *status)
@@ -59,9 +106,6 @@ static void summarize(const struct members *members, struct estreat_status *stat
                 status->cluster, sizeof status->cluster, "%s",
                 ((const Estreat__V1__StatusResponse *)members->list[i].reply.message)->cluster);
         }
-        if (status->size < node->size) {
-            status->size = node->size;
-        }
         if (node->term > status->term) {
             status->term = node->term;
             status->leader_id[0] = '\0';
@@ -74,25 +118,19 @@ static void summarize(const struct members *members, struct estreat_status *stat
             leader_found = leads;
         }
     }
-    uint64_t bytes = 0;
-    uint64_t time_ns = 0;
-    for (size_t i = 0; i < status->node_count; i++) {
-        const struct estreat_node_status *node = &status->nodes[i];
-        bytes = node->applied_bytes > bytes ? node->applied_bytes : bytes;
-        time_ns = node->applied_time_ns > time_ns ? node->applied_time_ns : time_ns;
-    }
-    for (size_t i = 0; i < status->node_count; i++) {
-        struct estreat_node_status *node = &status->nodes[i];
-        node->lag_bytes = node->answered ? bytes - node->applied_bytes : 0;
-        node->lag_ns = node->answered ? time_ns - node->applied_time_ns : 0;
-        if (node->answered && node->applied_time_ns == 0 && time_ns > 0) {
-            node->lag_ns = UINT64_MAX;
-        }
-        node->lag = node->answered ? status->size - node->size : 0;
-        if (strcmp(node->id, status->leader_id) == 0) {
-            status->fdatasync_p50_ns = node->fdatasync_p50_ns;
+    const Estreat__V1__StatusResponse *leader = NULL;
+    for (size_t i = 0; i < status->node_count && leader_found; i++) {
+        if (status->nodes[i].answered && strcmp(status->nodes[i].id, status->leader_id) == 0) {
+            leader = (const Estreat__V1__StatusResponse *)members->list[i].reply.message;
+            status->fdatasync_p50_ns = leader->fdatasync_p50_ns;
         }
     }
+    for (size_t i = 0; i < status->node_count && leader != NULL; i++) {
+        if (!status->nodes[i].answered) {
+            fill_from_leader(leader, &status->nodes[i]);
+        }
+    }
+    measure_lag(status);
 }
 
 static enum status first_failure(const struct members *members, struct error *err)

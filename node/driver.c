@@ -26,6 +26,7 @@ struct driver {
     struct reads reads;
     struct members members;
     struct member_clocks clocks;
+    struct member_points points;
     struct admin admin;
     bool members_news; /* on_members is to be told */
     struct intake leave_item;
@@ -123,7 +124,11 @@ static bool has_no_room(const struct driver *driver, const struct raft_message *
 static void receive(struct driver *driver, struct peer_message *message)
 {
     struct error err = ERROR_INIT;
-    member_clocks_heard(&driver->clocks, message->message.from, message->clock_ns);
+    member_clocks_heard(&driver->clocks, message->message.from, message->news.clock_ns);
+    if (message->news.tells_applied) {
+        member_points_heard(&driver->points, &driver->members, message->message.from,
+                            &message->news.applied);
+    }
     if (!has_no_room(driver, &message->message)) {
         enum status status = raft_receive(driver->raft, &message->message, &err);
         if (status == STATUS_DATA_LOSS) {
@@ -269,7 +274,12 @@ static void send_messages(struct driver *driver, const struct raft_ready *ready)
 {
     for (size_t i = 0; i < ready->message_count; i++) {
         const struct raft_message *message = &ready->messages[i];
-        if (!driver->options.send(driver->options.send_context, message) &&
+        const struct peer_news news = {
+            .clock_ns = clock_realtime_ns(driver->options.clock),
+            .tells_applied = message->type == RAFT_MESSAGE_HEARTBEAT_REPLY,
+            .applied = applied_get(driver->options.applied),
+        };
+        if (!driver->options.send(driver->options.send_context, message, &news) &&
             message->entry_count > 0) {
             raft_unreachable(driver->raft, message->to);
         }
@@ -534,6 +544,7 @@ static void publish_status(struct driver *driver)
     mutex_lock(&driver->mutex);
     driver->status.raft = status.raft;
     driver->status.peer_count = status.peer_count;
+    driver->status.points = driver->points;
     driver->status.left =
         driver->leaving && (driver->soft.role != RAFT_LEADER || now(driver) >= driver->stop_at_ns);
     memcpy(driver->status.peers, status.peers, status.peer_count * sizeof status.peers[0]);

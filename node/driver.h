@@ -26,6 +26,7 @@
 #include "node/fault.h"
 #include "node/intake.h"
 #include "node/loader.h"
+#include "node/member_points.h"
 #include "node/peer_message.h"
 #include "node/pending.h"
 #include "node/proposals.h"
@@ -52,7 +53,7 @@ struct driver_options {
     uint64_t signed_size;        /* of the newest head that this node signed, and so has applied */
     const struct seal *start;
     /* Sends to another member; false if that cannot be done now. Raft repeats what gets lost. */
-    bool (*send)(void *context, const struct raft_message *message);
+    bool (*send)(void *context, const struct raft_message *message, const struct peer_news *news);
     void *send_context; /* also of on_members */
     /* In the first turn, and whenever they change; may be NULL. */
     void (*on_members)(void *context, const struct members *members);
@@ -136,7 +137,8 @@ struct driver_status {
     struct raft_peer peers[RAFT_PEERS_MAX];
     size_t peer_count;
     struct members members;
-    bool left; /* as driver_has_left() */
+    struct member_points points; /* how far the others have applied the log */
+    bool left;                   /* as driver_has_left() */
 };
 
 /* As of the driver's last turn. Any thread. */

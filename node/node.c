@@ -50,10 +50,11 @@ static void on_fatal(void *context, const struct error *err)
     node->options.on_fatal(node->options.context, err);
 }
 
-static bool send_to_peer(void *context, const struct raft_message *message)
+static bool send_to_peer(void *context, const struct raft_message *message,
+                         const struct peer_news *news)
 {
     const struct node *node = context;
-    return peers_send(node->peers, message);
+    return peers_send(node->peers, message, news);
 }
 
 static void on_members(void *context, const struct members *members)
@@ -131,7 +132,6 @@ static enum status take_part(struct node *node, struct error *err)
     }
     if (status == STATUS_OK) {
         const struct peers_options peers_options = {.alloc = node->alloc,
-                                                    .clock = node->clock,
                                                     .config = node->config,
                                                     .loop = node->peer_loop,
                                                     .intake = &replica->intake,

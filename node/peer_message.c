@@ -33,6 +33,22 @@ static struct raft_message message_of(const Estreat__V1__RaftMessage *wire)
     };
 }
 
+static struct peer_news news_of(const Estreat__V1__RaftMessage *wire)
+{
+    struct peer_news news = {.clock_ns = wire->clock_ns};
+    if (wire->applied_point != NULL) {
+        news.tells_applied = true;
+        news.applied = (struct applied_point){
+            .index = wire->applied_point->index,
+            .term = wire->applied_point->term,
+            .size = wire->applied_point->size,
+            .log_bytes = wire->applied_point->bytes,
+            .time_ns = wire->applied_point->time_ns,
+        };
+    }
+    return news;
+}
+
 static bool take_entries(struct peer_message *message, const Estreat__V1__RaftMessage *wire)
 {
     for (size_t i = 0; i < wire->n_entries; i++) {
@@ -65,7 +81,7 @@ struct peer_message *peer_message_new(struct alloc *alloc, const Estreat__V1__Ra
     *message = (struct peer_message){
         .alloc = alloc,
         .message = message_of(wire),
-        .clock_ns = wire->clock_ns,
+        .news = news_of(wire),
     };
     if (!take_entries(message, wire)) {
         peer_message_free(message);
@@ -74,14 +90,24 @@ struct peer_message *peer_message_new(struct alloc *alloc, const Estreat__V1__Ra
     return message;
 }
 
+void peer_applied(const struct applied_point *applied, Estreat__V1__Applied *out)
+{
+    out->index = applied->index;
+    out->term = applied->term;
+    out->size = applied->size;
+    out->bytes = applied->log_bytes;
+    out->time_ns = applied->time_ns;
+}
+
 /* The envelopes of a message's entries; most messages have few, so they fit the stack. */
 #define ENVELOPES_ON_STACK 64U
 
-static bool fill(const struct raft_message *message, uint64_t clock_ns, peer_wire_fn use,
+static bool fill(const struct raft_message *message, const struct peer_news *news, peer_wire_fn use,
                  void *context, Estreat__V1__RaftEntry *envelopes,
                  Estreat__V1__RaftEntry **pointers)
 {
     Estreat__V1__RaftMessage wire = ESTREAT__V1__RAFT_MESSAGE__INIT;
+    Estreat__V1__Applied applied = ESTREAT__V1__APPLIED__INIT;
     wire.type = (Estreat__V1__RaftMessageType)message->type;
     wire.reject = message->reject;
     wire.from = message->from;
@@ -95,7 +121,11 @@ static bool fill(const struct raft_message *message, uint64_t clock_ns, peer_wir
     wire.context = message->context;
     wire.applied = message->applied;
     wire.retain_index = message->retain_index;
-    wire.clock_ns = clock_ns;
+    wire.clock_ns = news->clock_ns;
+    if (news->tells_applied) {
+        peer_applied(&news->applied, &applied);
+        wire.applied_point = &applied;
+    }
     for (size_t i = 0; i < message->entry_count; i++) {
         struct raft_entry *entry = message->entries[i];
         estreat__v1__raft_entry__init(&envelopes[i]);
@@ -110,13 +140,13 @@ static bool fill(const struct raft_message *message, uint64_t clock_ns, peer_wir
     return use(context, &wire);
 }
 
-bool peer_wire(const struct raft_message *message, uint64_t clock_ns, struct alloc *alloc,
-               peer_wire_fn use, void *context)
+bool peer_wire(const struct raft_message *message, const struct peer_news *news,
+               struct alloc *alloc, peer_wire_fn use, void *context)
 {
     if (message->entry_count <= ENVELOPES_ON_STACK) {
         Estreat__V1__RaftEntry envelopes[ENVELOPES_ON_STACK];
         Estreat__V1__RaftEntry *pointers[ENVELOPES_ON_STACK];
-        return fill(message, clock_ns, use, context, envelopes, pointers);
+        return fill(message, news, use, context, envelopes, pointers);
     }
     const size_t each = sizeof(Estreat__V1__RaftEntry) + sizeof(Estreat__V1__RaftEntry *);
     Estreat__V1__RaftEntry *envelopes = alloc_zeroed(alloc, message->entry_count, each);
@@ -124,7 +154,7 @@ bool peer_wire(const struct raft_message *message, uint64_t clock_ns, struct all
         return false;
     }
     Estreat__V1__RaftEntry **pointers = (void *)(envelopes + message->entry_count);
-    bool used = fill(message, clock_ns, use, context, envelopes, pointers);
+    bool used = fill(message, news, use, context, envelopes, pointers);
     alloc_free(alloc, envelopes);
     return used;
 }

@@ -20,7 +20,6 @@
 
 struct peers {
     struct alloc *alloc;
-    struct clock *clock;
     struct intake_queue *intake;
     const struct config *config;
     struct incarnations *incarnations;
@@ -169,7 +168,6 @@ enum status peers_open(const struct peers_options *options, struct peers **out, 
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for the peers");
     }
     peers->alloc = options->alloc;
-    peers->clock = options->clock;
     peers->intake = options->intake;
     unsigned self = config_self(config);
     peers->self = config_raft_id(config, self);
@@ -214,6 +212,7 @@ void peers_set(struct peers *peers, const struct members *members)
 struct sending {
     const struct peers *peers;
     const struct raft_message *message;
+    const struct peer_news *news;
     struct rpc_channel *channel;
 };
 
@@ -234,12 +233,12 @@ static bool send_on(void *context, struct rpc_channel *channel)
     const struct peers *peers = sending->peers;
     sending->channel = channel;
     return rpc_channel_connected(channel) &&
-           peer_wire(sending->message, clock_realtime_ns(peers->clock), peers->alloc, send_wire,
-                     sending);
+           peer_wire(sending->message, sending->news, peers->alloc, send_wire, sending);
 }
 
-bool peers_send(struct peers *peers, const struct raft_message *message)
+bool peers_send(struct peers *peers, const struct raft_message *message,
+                const struct peer_news *news)
 {
-    struct sending sending = {.peers = peers, .message = message};
+    struct sending sending = {.peers = peers, .message = message, .news = news};
     return ways_use(peers->ways, message->to, send_on, &sending);
 }

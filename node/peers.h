@@ -12,7 +12,6 @@
 #ifndef ESTREAT_NODE_PEERS_H
 #define ESTREAT_NODE_PEERS_H
 
-#include "base/clock.h"
 #include "node/config.h"
 #include "node/incarnation.h"
 #include "node/members.h"
@@ -23,7 +22,6 @@ struct peers;
 
 struct peers_options {
     struct alloc *alloc;
-    struct clock *clock;
     const struct config *config; /* borrowed, as all that follows */
     struct rpc_loop *loop;
     struct intake_queue *intake; /* the driver's */
@@ -48,6 +46,7 @@ uint16_t peers_port(const struct peers *peers);
 void peers_set(struct peers *peers, const struct members *members);
 
 /* On the loop's thread. False if it was dropped. */
-bool peers_send(struct peers *peers, const struct raft_message *message);
+bool peers_send(struct peers *peers, const struct raft_message *message,
+                const struct peer_news *news);
 
 #endif

@@ -44,7 +44,8 @@ struct replica_options {
     struct executor *snapshots; /* serves and pulls them; taken */
     struct snapshot_link *link; /* to the other members, for snapshots */
     struct replier *replier;
-    bool (*send)(void *context, const struct raft_message *message); /* see driver_options */
+    /* See driver_options. */
+    bool (*send)(void *context, const struct raft_message *message, const struct peer_news *news);
     /* Tells who the others are: in the driver's first turn, and whenever that changes. May be
      * NULL. */
     void (*on_members)(void *context, const struct members *members);

@@ -54,63 +54,102 @@ static char *text_of(const char *text)
     return (char *)(uintptr_t)text; /* protobuf-c's structs are not const; packing only reads */
 }
 
-static void fill_members(const struct driver_status *status, Estreat__V1__Member *members,
-                         Estreat__V1__Member **pointers, Estreat__V1__StatusResponse *response)
+/* What a response points at. */
+struct member_rows {
+    Estreat__V1__Member of[RAFT_PEERS_MAX];
+    Estreat__V1__Applied applied[RAFT_PEERS_MAX];
+    Estreat__V1__Member *pointers[RAFT_PEERS_MAX];
+};
+
+static void fill_members(const struct driver_status *status, const struct applied_point *own,
+                         struct member_rows *rows, Estreat__V1__StatusResponse *response)
 {
+    bool leads = status->raft.role == RAFT_LEADER;
     for (size_t i = 0; i < status->members.count; i++) {
         const struct member *member = &status->members.of[i];
         if (member->leaving) {
             continue;
         }
-        Estreat__V1__Member *out = &members[response->n_members];
+        Estreat__V1__Member *out = &rows->of[response->n_members];
         estreat__v1__member__init(out);
         out->id = text_of(member->at.id);
         out->client_endpoint = text_of(member->at.client);
         out->peer_endpoint = text_of(member->at.peer);
         out->learner = !member->voter;
-        for (size_t j = 0; j < status->peer_count && status->raft.role == RAFT_LEADER; j++) {
+        for (size_t j = 0; j < status->peer_count && leads; j++) {
             if (status->peers[j].id == member->raft_id) {
                 out->match_index = status->peers[j].match;
             }
         }
+        const struct applied_point *applied =
+            member->raft_id == status->raft.id
+                ? own
+                : member_points_find(&status->points, member->raft_id);
+        if (leads && applied != NULL) {
+            out->applied = &rows->applied[response->n_members];
+            estreat__v1__applied__init(out->applied);
+            peer_applied(applied, out->applied);
+        }
         if (member->raft_id == status->raft.leader) {
             response->leader_id = out->id;
         }
-        pointers[response->n_members++] = out;
+        rows->pointers[response->n_members++] = out;
     }
-    response->members = pointers;
+    response->members = rows->pointers;
+}
+
+/* What is damaged here, which both the log and the tables may be. False: nothing is known to be. */
+static bool tell_faults(struct service *service, const struct raft_status *raft, char *out,
+                        size_t out_bytes)
+{
+    struct error err = ERROR_INIT;
+    char fault[FAULT_TEXT_BYTES];
+    const char *tables = NULL;
+    if (engine_background_error(service->engine, &err) != STATUS_OK) {
+        tables = err.text;
+    } else if (fault_get(service->fault, fault)) {
+        tables = fault;
+    }
+    char log[96] = "";
+    if (raft->refill_index != 0) {
+        (void)snprintf(log, sizeof log, "log fault: refilling, %llu of %llu entries%s",
+                       (unsigned long long)raft->stored_index,
+                       (unsigned long long)raft->refill_index, tables != NULL ? "; " : "");
+    }
+    (void)snprintf(out, out_bytes, "%s%s%s", log, tables != NULL ? "fault: " : "",
+                   tables != NULL ? tables : "");
+    return out[0] != '\0';
+}
+
+static void tell_state(struct service *service, const struct driver_status *now,
+                       const struct applied_point *applied, char *out, size_t out_bytes)
+{
+    unsigned percent = 0;
+    if (tell_faults(service, &now->raft, out, out_bytes)) {
+        return;
+    }
+    if (snapshot_pull_progress(service->pull, &percent)) {
+        (void)snprintf(out, out_bytes, "installing snapshot: %u %%", percent);
+    } else if (self_of(service, now) == NULL) {
+        (void)snprintf(out, out_bytes, "%s",
+                       now->members.count == 0 ? "waits to be added" : "removed");
+    } else {
+        (void)snprintf(out, out_bytes, "%s",
+                       applied->index < now->raft.commit ? "catching-up" : "ok");
+    }
 }
 
 static void status(void *context, struct rpc_server_call *call, const ProtobufCMessage *message)
 {
     struct service *service = context;
     struct driver_status now;
-    struct error err = ERROR_INIT;
-    Estreat__V1__Member members[RAFT_PEERS_MAX];
-    Estreat__V1__Member *pointers[RAFT_PEERS_MAX];
+    struct member_rows rows;
     Estreat__V1__StatusResponse response = ESTREAT__V1__STATUS_RESPONSE__INIT;
     (void)message;
     driver_status(service->driver, &now);
     struct applied_point applied = applied_get(service->applied);
-    char state[ERROR_TEXT_BYTES + 16] = "ok";
-    char fault[FAULT_TEXT_BYTES];
-    unsigned percent = 0;
-    if (engine_background_error(service->engine, &err) != STATUS_OK) {
-        (void)snprintf(state, sizeof state, "fault: %s", err.text);
-    } else if (fault_get(service->fault, fault)) {
-        (void)snprintf(state, sizeof state, "fault: %s", fault);
-    } else if (now.raft.refill_index != 0) {
-        (void)snprintf(state, sizeof state, "log fault: refilling, %llu of %llu entries",
-                       (unsigned long long)now.raft.stored_index,
-                       (unsigned long long)now.raft.refill_index);
-    } else if (snapshot_pull_progress(service->pull, &percent)) {
-        (void)snprintf(state, sizeof state, "installing snapshot: %u %%", percent);
-    } else if (self_of(service, &now) == NULL) {
-        (void)snprintf(state, sizeof state, "%s",
-                       now.members.count == 0 ? "waits to be added" : "removed");
-    } else if (applied.index < now.raft.commit) {
-        (void)snprintf(state, sizeof state, "catching-up");
-    }
+    char state[ERROR_TEXT_BYTES + 96];
+    tell_state(service, &now, &applied, state, sizeof state);
     response.cluster = text_of(service->config->cluster);
     response.node_id = text_of(service->config->node_id);
     response.role = role_of(service, &now);
@@ -126,7 +165,7 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     response.state = state;
     response.version = text_of(ESTREAT_VERSION);
     response.verifier_key = text_of(signer_verifier_key(service->signer));
-    fill_members(&now, members, pointers, &response);
+    fill_members(&now, &applied, &rows, &response);
     rpc_call_reply(call, &response.base);
 }
 

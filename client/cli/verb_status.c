@@ -1,6 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#define COLUMNS "%-12s %-22s %-10s %-6s %-12s %-8s %-8s %-9s %-7s %-8s "
+
+/* A value, or "-" where it is not known. */
+struct cell {
+    char text[32];
+};
+
+static struct cell number(bool known, uint64_t value)
+{
+    struct cell cell = {"-"};
+    if (known) {
+        (void)snprintf(cell.text, sizeof cell.text, "%llu", (unsigned long long)value);
+    }
+    return cell;
+}
+
+static struct cell fraction(bool known, double value)
+{
+    struct cell cell = {"-"};
+    if (known) {
+        (void)snprintf(cell.text, sizeof cell.text, "%.1f", value);
+    }
+    return cell;
+}
+
+static void print_row(struct cli *cli, const struct estreat_node_status *node)
+{
+    const double mib = 1024.0 * 1024.0;
+    bool has_time = node->lag_known && node->lag_ns != UINT64_MAX;
+    (void)fprintf(cli->out, COLUMNS, node->id[0] != '\0' ? node->id : "?", node->endpoint,
+                  node->answered ? node->role : "-", number(node->answered, node->term).text,
+                  number(node->lag_known, node->size).text, number(node->lag_known, node->lag).text,
+                  number(node->lag_known, node->lag_entries).text,
+                  fraction(node->lag_known, (double)node->lag_bytes / mib).text,
+                  fraction(has_time, (double)node->lag_ns / 1e9).text,
+                  fraction(node->answered, (double)node->rss_bytes / mib).text);
+    cli_print_text(cli->out, estreat_text(node->state));
+    (void)fputc('\n', cli->out);
+}
+
 static void print_table(struct cli *cli, const struct estreat_status *status)
 {
     char fdatasync[32] = "-"; /* nobody leads, or nothing was written */
@@ -11,27 +51,10 @@ static void print_table(struct cli *cli, const struct estreat_status *status)
     (void)fprintf(cli->out, "cluster %s  leader %s  term %lu  size %lu  fdatasync p50 %s\n\n",
                   status->cluster, status->leader_id[0] != '\0' ? status->leader_id : "none",
                   (unsigned long)status->term, (unsigned long)status->size, fdatasync);
-    (void)fprintf(cli->out, "%-12s %-22s %-10s %-6s %-12s %-8s %-9s %-7s %-9s %s\n", "ID",
-                  "ENDPOINT", "ROLE", "TERM", "SIZE", "LAG", "LAG MIB", "LAG S", "MIB", "STATE");
+    (void)fprintf(cli->out, COLUMNS "%s\n", "ID", "ENDPOINT", "ROLE", "TERM", "SIZE", "LAG",
+                  "LAG LOG", "LAG MIB", "LAG S", "RSS MIB", "STATE");
     for (size_t i = 0; i < status->node_count; i++) {
-        const struct estreat_node_status *node = &status->nodes[i];
-        char lag[32] = "-";
-        if (node->lag_ns != UINT64_MAX) {
-            (void)snprintf(lag, sizeof lag, "%.1f", (double)node->lag_ns / 1e9);
-        }
-        (void)fprintf(cli->out, "%-12s %-22s ", node->id[0] != '\0' ? node->id : "?",
-                      node->endpoint);
-        if (node->answered) {
-            (void)fprintf(cli->out, "%-10s %-6lu %-12lu %-8lu %-9.1f %-7s %-9.1f ", node->role,
-                          (unsigned long)node->term, (unsigned long)node->size,
-                          (unsigned long)node->lag, (double)node->lag_bytes / (1024.0 * 1024.0),
-                          lag, (double)node->rss_bytes / (1024.0 * 1024.0));
-        } else {
-            (void)fprintf(cli->out, "%-10s %-6s %-12s %-8s %-9s %-7s %-9s ", "-", "-", "-", "-",
-                          "-", "-", "-");
-        }
-        cli_print_text(cli->out, estreat_text(node->state));
-        (void)fputc('\n', cli->out);
+        print_row(cli, &status->nodes[i]);
     }
 }
 
@@ -55,11 +78,12 @@ static void print_json_node(struct json *json, const struct estreat_node_status 
         json_null(json, "role");
     }
     json_known(json, "term", node->answered, node->term);
-    json_known(json, "applied", node->answered, node->applied_index);
+    json_known(json, "applied", node->lag_known, node->applied_index);
     json_known(json, "commit", node->answered, node->commit_index);
-    json_known(json, "lag", node->answered, node->lag);
-    json_known(json, "lag_bytes", node->answered, node->lag_bytes);
-    if (node->answered && node->lag_ns != UINT64_MAX) {
+    json_known(json, "lag", node->lag_known, node->lag);
+    json_known(json, "lag_entries", node->lag_known, node->lag_entries);
+    json_known(json, "lag_bytes", node->lag_known, node->lag_bytes);
+    if (node->lag_known && node->lag_ns != UINT64_MAX) {
         json_fraction(json, "lag_s", (double)node->lag_ns / 1e9, 3);
     } else {
         json_null(json, "lag_s");
@@ -118,6 +142,8 @@ const struct verb verb_status = {
     .name = "status",
     .synopsis = "",
     .help = "print who is there, who leads, and how far everybody is",
-    .details = "Asks each endpoint, and each member that one of them names.",
+    .details =
+        "Asks each endpoint, and each member that one of them names. LAG is in events, LAG LOG\n"
+        "in entries of the log; of a node that does not answer, as it last told the leader.",
     .run = run_status,
 };

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# How far a node lags, in events, bytes and seconds, as `estreat status` tells it: a follower that hears
-# nothing from the others lags more and more, one that does not answer is not known, and both come back
-# to nothing. Meanwhile it serves what it has to those who ask for no more.
+# How far a node lags, in events, entries, bytes and seconds, as `estreat status` tells it: a follower
+# that hears nothing from the others lags more and more, so does one that does not answer, as far as it
+# last told the leader, and both come back to nothing. Meanwhile it serves what it has to those who ask for no more.
 source "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/crash/network.sh
 source "$root/tests/crash/network.sh"
@@ -23,7 +23,17 @@ append() { # events of 1,000 bytes
 }
 lag_of() {
     estreat --timeout 1 -o json status |
-        json "[[n['lag'], n['lag_bytes'], n['lag_s']] for n in v['nodes'] if n['id'] == '$1'][0]"
+        json "[[n['lag'], n['lag_entries'], n['lag_bytes'], n['lag_s']] for n in v['nodes'] if n['id'] == '$1'][0]"
+}
+lags_more() { # by 20 events of 1,000 bytes, then, half a second later, by 40
+    python3 - "$@" <<'EOT' || fail "that is not how far it lags"
+import json, sys
+(events, entries_1, bytes_1, seconds_1), (more, entries_2, bytes_2, seconds_2) = map(json.loads, sys.argv[1:])
+assert (events, more) == (20, 40)
+assert 1 <= entries_1 <= 22 and entries_1 < entries_2 <= 44
+assert 20_000 < bytes_1 < 25_000 and 40_000 < bytes_2 < 50_000
+assert seconds_1 > 0 and seconds_2 >= seconds_1 + 0.5
+EOT
 }
 lags() { [ "$(lag_of "$1")" = "$2" ]; }
 
@@ -31,7 +41,7 @@ append 5
 estreat append mark before >/dev/null
 leader=$(leader_of)
 node=$([ "$leader" = n1 ] && echo n2 || echo n1)
-for each in n1 n2 n3; do wait_until 5 lags "$each" "[0, 0, 0.0]"; done
+for each in n1 n2 n3; do wait_until 5 lags "$each" "[0, 0, 0, 0.0]"; done
 endpoint=$(estreat -o json status | json "[n for n in v['nodes'] if n['id'] == '$node'][0]['endpoint']")
 for consistency in linearizable local 6; do equal "$(read_there $consistency)" before "a follower, $consistency"; done
 
@@ -43,15 +53,9 @@ first=$(lag_of "$node")
 sleep 0.5
 append 20
 second=$(lag_of "$node")
-lags "$leader" "[0, 0, 0.0]" || fail "the leader lags"
+lags "$leader" "[0, 0, 0, 0.0]" || fail "the leader lags"
 echo "cut: $first, then $second"
-python3 - "$first" "$second" <<'EOT' || fail "that is not how far it lags"
-import json, sys
-(events, bytes_1, seconds_1), (more, bytes_2, seconds_2) = map(json.loads, sys.argv[1:])
-assert (events, more) == (20, 40)
-assert 20_000 < bytes_1 < 25_000 and 40_000 < bytes_2 < 50_000
-assert seconds_1 > 0 and seconds_2 >= seconds_1 + 0.5
-EOT
+lags_more "$first" "$second"
 
 estreat append mark after >/dev/null
 equal "$(read_there local)" before "what it has"
@@ -60,12 +64,24 @@ expect 2 read_there 47
 expect 2 read_there linearizable
 network_heal
 equal "$(estreat --endpoints "$endpoint" --timeout 5 -o raw get mark --consistency 47)" after
-wait_until 5 lags "$node" "[0, 0, 0.0]"
+wait_until 5 lags "$node" "[0, 0, 0, 0.0]"
 
+# The leader goes on without one that stopped and knows how far it was; another leader was never told.
 pid=$(cat "$work/cluster/$node/pid")
+sleep 0.5
 kill -STOP "$pid"
 append 20
-lags "$node" "[null, null, null]" || fail "who does not answer lags by: $(lag_of "$node")"
+first=$(lag_of "$node")
+sleep 0.5
+append 20
+second=$(lag_of "$node")
+lags "$leader" "[0, 0, 0, 0.0]" || fail "the leader lags"
+echo "stopped: $first, then $second"
+lags_more "$first" "$second"
+
+third=$(printf '%s\n' n1 n2 n3 | grep -v -e "$leader" -e "$node")
+estreat transfer "$third" >/dev/null
+lags "$node" "[null, null, null, null]" || fail "nobody can know that: $(lag_of "$node")"
 kill -CONT "$pid"
-wait_until 5 lags "$node" "[0, 0, 0.0]"
+wait_until 5 lags "$node" "[0, 0, 0, 0.0]"
 cluster stop --dir "$work/cluster"

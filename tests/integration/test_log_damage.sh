@@ -50,6 +50,22 @@ cluster kill "$(leader_of)" --dir "$work/cluster"
 expect 0 estreat --timeout 20 append k v
 cluster stop --dir "$work/cluster"
 
+# A table is gone, too: it says both, and what refills its log brings back no table.
+cluster start -n 3 --dir "$work/cluster" >"$work/environment"
+seq 1 5000 | estreat --timeout 20 ingest --batch 50 --key numbers - >/dev/null
+sleep 1
+for node in n1 n2 n3; do cluster kill "$node" --dir "$work/cluster"; done
+rot "$data"
+rm "$(find "$data/tables" -name '*.sst' | head -n 1)"
+cluster start-node "$victim" --dir "$work/cluster"
+says_both() { ESTREAT_ENDPOINTS=$(node_line "$victim" client) state_of "$victim" | grep -Eq '^log fault: refilling, [0-9]+ of [0-9]+ entries; fault: .* missing'; }
+wait_until 20 says_both
+for node in n1 n2 n3; do [ "$node" = "$victim" ] || cluster start-node "$node" --dir "$work/cluster"; done
+says_tables() { state_of "$victim" | grep -q '^fault: .* missing'; }
+wait_until 30 says_tables
+wait_until 10 gone
+cluster stop --dir "$work/cluster"
+
 # A node alone has nobody to refill it: it does not start, and changes nothing.
 cluster start -n 1 --dir "$work/alone" >"$work/environment"
 eval "$(grep '^export' "$work/environment")"

@@ -101,7 +101,7 @@ equal "$(estreat -o json audit --deep | json '[n["verdict"] for n in v["nodes"]]
 status=$(estreat -o json status)
 equal "$(json 'len(v["nodes"])' <<<"$status")" 3
 equal "$(json 'sorted(v)' <<<"$status")" '["cluster", "fdatasync_p50_ms", "leader", "nodes", "size", "term"]'
-equal "$(json 'sorted(v["nodes"][0])' <<<"$status")" '["applied", "commit", "endpoint", "id", "lag", "lag_bytes", "lag_s", "role", "state", "term"]'
+equal "$(json 'sorted(v["nodes"][0])' <<<"$status")" '["applied", "commit", "endpoint", "id", "lag", "lag_bytes", "lag_entries", "lag_s", "role", "state", "term"]'
 
 # a node that does not answer is never reported as consistent
 victim=$(grep -v "^# node $(leader_of) " "$work/environment" | sed -n 's/^# node \([^ ]*\) .*/\1/p' | head -n 1)

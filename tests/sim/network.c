@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "rpc/unpack.h"
 #include "sim.h"
 
 struct packet {
@@ -12,6 +13,27 @@ struct packet {
     size_t length;
     uint8_t bytes[];
 };
+
+/* The simulator's own memory for the arena: its failures are not what is tried here. */
+static void hand_in(struct sim_node *node, const struct packet *packet)
+{
+    struct error err = ERROR_INIT;
+    struct rpc_arena arena;
+    ProtobufCMessage *unpacked = NULL;
+    rpc_arena_init(&arena, alloc_default(), 2 * packet->length + 512,
+                   rpc_unpack_budget(packet->length));
+    enum status status =
+        rpc_unpack(&estreat__v1__raft_message__descriptor, slice_of(packet->bytes, packet->length),
+                   &arena, &unpacked, &err);
+    CHECK(status == STATUS_OK);
+    const Estreat__V1__RaftMessage *wire = (const Estreat__V1__RaftMessage *)unpacked;
+    struct peer_message *message = peer_message_new(&node->memory.alloc, wire);
+    world_note(&node->sim->world, "deliver", packet->to, wire->index);
+    if (message != NULL) { /* without memory it is lost */
+        intake_push(&node->replica->intake, &message->intake, INTAKE_MESSAGE);
+    }
+    rpc_arena_release(&arena);
+}
 
 static void deliver(void *context, uint64_t argument)
 {
@@ -31,15 +53,7 @@ static void deliver(void *context, uint64_t argument)
         return;
     }
     if (node->running && !node->dying && !sim->cut[packet->from][packet->to]) {
-        Estreat__V1__RaftMessage *wire =
-            estreat__v1__raft_message__unpack(NULL, packet->length, packet->bytes);
-        CHECK(wire != NULL);
-        struct peer_message *message = peer_message_new(&node->memory.alloc, wire);
-        world_note(&sim->world, "deliver", packet->to, wire->index);
-        estreat__v1__raft_message__free_unpacked(wire, NULL);
-        if (message != NULL) { /* without memory it is lost */
-            intake_push(&node->replica->intake, &message->intake, INTAKE_MESSAGE);
-        }
+        hand_in(node, packet);
     }
     free(packet);
 }
@@ -76,7 +90,8 @@ static bool send_wire(void *context, const Estreat__V1__RaftMessage *wire)
     return true;
 }
 
-bool network_send(struct sim *sim, unsigned from, const struct raft_message *message)
+bool network_send(struct sim *sim, unsigned from, const struct raft_message *message,
+                  const struct peer_news *news)
 {
     struct sending sending = {.sim = sim, .from = from, .to = sim->node_count};
     for (unsigned i = 0; i < sim->node_count; i++) {
@@ -89,6 +104,5 @@ bool network_send(struct sim *sim, unsigned from, const struct raft_message *mes
     if (message->type == RAFT_MESSAGE_VOTE_REPLY && !message->reject) {
         weather_voted(node, sending.to);
     }
-    return peer_wire(message, clock_realtime_ns(&node->clock.clock), &node->memory.alloc, send_wire,
-                     &sending);
+    return peer_wire(message, news, &node->memory.alloc, send_wire, &sending);
 }

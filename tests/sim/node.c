@@ -303,10 +303,10 @@ static void on_wait(void *context)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-static bool on_send(void *context, const struct raft_message *message)
+static bool on_send(void *context, const struct raft_message *message, const struct peer_news *news)
 {
     const struct sim_node *node = context;
-    return node->dying || network_send(node->sim, node->number, message);
+    return node->dying || network_send(node->sim, node->number, message, news);
 }
 
 static void on_fatal(void *context, const struct error *err)

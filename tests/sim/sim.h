@@ -93,7 +93,8 @@ void weather_heal(struct sim *sim);
 /* --- network ------------------------------------------------------------------------------ */
 
 /* Copies the message as bytes. */
-bool network_send(struct sim *sim, unsigned from, const struct raft_message *message);
+bool network_send(struct sim *sim, unsigned from, const struct raft_message *message,
+                  const struct peer_news *news);
 
 /* --- calls -------------------------------------------------------------------------------- */
 
