@@ -36,6 +36,8 @@ struct driver {
     uint64_t next_housekeeping_ns;
     uint64_t next_expiry_ns;
     uint64_t commit;
+    uint64_t found_index; /* the log's last one at the start */
+    uint64_t others_first_until_ns;
     uint64_t
         recall_size;     /* it has applied so many events in an earlier life; 0: no more than now */
     uint64_t apply_next; /* the first index that the applier was not given */
@@ -463,6 +465,17 @@ static void watch_applier(struct driver *driver)
     }
 }
 
+/* What is not known to be committed yet after a start, as nobody leads, was so most likely. */
+static bool lags(const struct driver *driver, uint64_t now_ns)
+{
+    uint64_t applied = applied_get(driver->options.applied).index;
+    uint64_t commit = driver->commit;
+    if (now_ns < driver->others_first_until_ns && commit < driver->found_index) {
+        commit = driver->found_index;
+    }
+    return commit > applied + LAGGARD_ENTRIES;
+}
+
 /* Who is damaged, waits for the disk or has much to apply still votes and stores, but does not
  * campaign; alone it has no choice. */
 static void watch_duties(struct driver *driver, uint64_t now_ns)
@@ -471,9 +484,8 @@ static void watch_duties(struct driver *driver, uint64_t now_ns)
     watch_stall(driver, now_ns);
     watch_applier(driver);
     driver->faulty = driver->faulty || (!alone && fault_get(driver->options.fault, NULL));
-    uint64_t applied = applied_get(driver->options.applied).index;
-    bool lags = driver->commit > applied + LAGGARD_ENTRIES;
-    raft_set_electable(driver->raft, alone || !(driver->faulty || driver->stalled || lags));
+    raft_set_electable(driver->raft,
+                       alone || !(driver->faulty || driver->stalled || lags(driver, now_ns)));
 }
 
 static void keep_house(struct driver *driver, uint64_t now_ns)
@@ -677,6 +689,16 @@ static enum status core_new(struct driver *driver, struct error *err)
     return status;
 }
 
+/* After its start a node that must apply much of its log again leaves it to others to campaign, who
+ * may have that in tables. When they had the time to, there are none, or none that can; a number that
+ * is each node's own keeps those that have waited from campaigning all at once. */
+static uint64_t others_first_ns(const struct config *config)
+{
+    uint64_t election_ms = config->election_ms;
+    return (2 * election_ms + config_raft_id(config, config_self(config)) % election_ms) *
+           NS_PER_MS;
+}
+
 enum status driver_new(const struct driver_options *options, struct driver **out, struct error *err)
 {
     struct driver *driver = alloc_zeroed(options->alloc, 1, sizeof *driver);
@@ -690,6 +712,8 @@ enum status driver_new(const struct driver_options *options, struct driver **out
     driver->apply_next = options->start->index + 1;
     driver->recall_size = options->signed_size;
     driver->next_tick_ns = now(driver);
+    driver->found_index = options->recovered->last_index;
+    driver->others_first_until_ns = now(driver) + others_first_ns(options->config);
     driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
     enum status status =
         log_writer_init(&driver->log, options->alloc, options->wal, options->start->index + 1,
