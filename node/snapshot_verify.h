@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Snapshot_verify: checks what was staged before it may become this node's tables: every
- * table whole, the seal against the plan, the log tree's root against a tree head that
- * the source has signed for this log, and that this node's own log is a prefix of it. In steps
- * of a table each.
+ * table whole, the seal against the plan, every event against its leaf in the log tree, the
+ * tree's root, computed from the events, against a tree head that the source has signed for
+ * this log, and that this node's own log is a prefix of it. In steps of a table each, then of
+ * some ten thousand events. What follows from the events (versions, sessions) is not made
+ * again: a deep audit does not either.
  *
  * Which node signed is not asked: the source tells its key itself, since members' keys are
  * not configured. The signature binds the key's holder to the tree; that the tree is the

@@ -22,6 +22,7 @@
 #include "schema/snapshot.pb-c.h"
 #include "testlib/clock_manual.h"
 #include "testlib/executor_manual.h"
+#include "testlib/fail_alloc.h"
 #include "testlib/fs_crash.h"
 #include "testlib/fs_faulty.h"
 #include "testlib/io_queue_manual.h"
@@ -30,6 +31,9 @@
 #define PAYLOAD_BYTES 4000U
 #define ORIGIN "test.log"
 #define STEPS_MAX 20000U
+
+/* The memory of all that gives and takes snapshots. */
+static struct fail_alloc snapshot_memory;
 
 struct giver {
     struct fs_crash *crash;
@@ -182,7 +186,7 @@ static inline void giver_open(struct giver *giver, struct clock_manual *clock, u
                                             .on_wait = giver_wait,
                                             .context = giver};
     assert_ok(applier_new(&options, &giver->applier, &err), &err);
-    const struct snapshot_source_options source_options = {.alloc = alloc_default(),
+    const struct snapshot_source_options source_options = {.alloc = &snapshot_memory.alloc,
                                                            .clock = &clock->clock,
                                                            .executor = &giver->serving.executor,
                                                            .engine = giver->engine,
@@ -406,7 +410,7 @@ static inline void taker_open(struct nodes *nodes)
 {
     taker_open_engine(nodes);
     executor_manual_init(&nodes->pulling, 4);
-    const struct snapshot_pull_options options = {.alloc = alloc_default(),
+    const struct snapshot_pull_options options = {.alloc = &snapshot_memory.alloc,
                                                   .clock = &nodes->clock.clock,
                                                   .fs = &nodes->faulty.fs,
                                                   .config = &nodes->config,
@@ -437,6 +441,7 @@ static inline void taker_close(struct nodes *nodes)
 static inline void nodes_open(struct nodes *nodes)
 {
     *nodes = (struct nodes){.crash = fs_crash_new()};
+    fail_alloc_init(&snapshot_memory);
     clock_manual_init(&nodes->clock, NS_PER_S);
     fs_faulty_init(&nodes->faulty, fs_crash_fs(nodes->crash));
     struct config *config = &nodes->config;
@@ -465,6 +470,7 @@ static inline void nodes_close(struct nodes *nodes)
     }
     fs_faulty_release(&nodes->faulty);
     fs_crash_free(nodes->crash);
+    fail_alloc_release(&snapshot_memory);
 }
 
 /* A little of everything, and one heartbeat in ten. */

@@ -93,6 +93,26 @@ static void a_new_node_gets_everything(void **state)
     assert_false(is_staging(nodes));
 }
 
+/* Ten times the log needs no more memory to be given and taken, but for the list of its files, what
+ * the staged store must know of them, and a cache of 1 MiB which the small one does not fill. */
+static void memory_does_not_grow_with_the_log(void **state)
+{
+    struct nodes *nodes = *state;
+    nodes_run(nodes);
+    uint64_t before = fail_alloc_bytes_most(&snapshot_memory);
+    uint64_t bytes = nodes->link.piece_bytes;
+    nodes_close(nodes);
+    nodes_open(nodes);
+    giver_append(&nodes->givers[0], 10 * EVENTS);
+    nodes->wanted = 10 * EVENTS;
+    nodes_run(nodes);
+    uint64_t after = fail_alloc_bytes_most(&snapshot_memory);
+    print_message("%lu bytes for %lu, %lu for %lu\n", before, bytes, after,
+                  nodes->link.piece_bytes);
+    assert_true(nodes->link.piece_bytes > 9 * bytes);
+    assert_true(after < before + MIB);
+}
+
 /* What is behind what this node has itself by then is not worth the exchange. */
 static void nothing_is_pulled_that_is_not_wanted(void **state)
 {
@@ -548,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_loses_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_beginning_is_fetched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_does_not_grow_with_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_lies_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_log_is_refused, setup, teardown),
