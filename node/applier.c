@@ -111,7 +111,7 @@ static void send_reply(struct applier *applier, const struct reply *reply,
     }
     (*batch)->replies[(*batch)->count++] = (struct append_reply){
         .call = waiting.call,
-        .position = result->position,
+        .position = PLANTED(ANSWER_FIRST) ? applier->replies[0].result.position : result->position,
         .time_ns = result->time_ns,
         .count = result->count,
         .repeated = result->repeated,

@@ -18,7 +18,7 @@ static enum status latest_lookup(struct apply_state *state, struct slice key,
     }
     enum status status =
         engine_get_by_writer(state->engine, KEYSPACE_LATEST, key, &state->value, err);
-    if (status == STATUS_NOT_FOUND) {
+    if (status == STATUS_NOT_FOUND || (PLANTED(UNREADABLE_NEW) && status != STATUS_OK)) {
         *out = (struct latest_row){.position = LATEST_ABSENT};
         return STATUS_OK;
     }

@@ -2,6 +2,7 @@
 #include "node/version_rows.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 
 /* Far above what a group can collect: its entries, each of the largest size. */
 #define BYTES_MAX (64 * MIB)
@@ -51,6 +52,13 @@ static int by_key(const void *a, const void *b)
                          slice_of(right->bytes, right->key_length));
 }
 
+/* Two versions of one key. */
+static bool is_of_same_key(const struct version_row_place *a, const struct version_row_place *b)
+{
+    return slice_equal(slice_of(a->bytes, a->key_length - 8),
+                       slice_of(b->bytes, b->key_length - 8));
+}
+
 enum status version_rows_put(struct version_rows *rows, struct batch *batch, struct error *err)
 {
     if (buf_failed(&rows->bytes) || buf_failed(&rows->offsets)) {
@@ -65,6 +73,9 @@ enum status version_rows_put(struct version_rows *rows, struct batch *batch, str
         qsort(places, count, sizeof *places, by_key);
     }
     for (size_t i = 0; i < count; i++) {
+        if (PLANTED(FIRST_ROW) && i > 0 && is_of_same_key(&places[i - 1], &places[i])) {
+            continue;
+        }
         batch_put(batch, KEYSPACE_VERSIONS, slice_of(places[i].bytes, places[i].key_length),
                   slice_of(places[i].bytes + places[i].key_length, places[i].value_length));
     }

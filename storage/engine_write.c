@@ -3,6 +3,7 @@
  * The writer's side of the engine: batches, seals, and when to wait.
  */
 #include "base/check.h"
+#include "base/plant.h"
 #include "storage/engine_internal.h"
 
 #define WAIT_NS (10 * NS_PER_MS)
@@ -323,7 +324,8 @@ enum status engine_write(struct engine *engine, const struct batch *batch, struc
 bool engine_should_seal(struct engine *engine)
 {
     const struct mem_set *active = engine_writer_view(engine)->active;
-    return mem_set_bytes(active) >= engine->options.memtable_bytes && !mem_set_is_empty(active);
+    return mem_set_bytes(active) >= engine->options.memtable_bytes && !mem_set_is_empty(active) &&
+           !PLANTED(SEAL_NEVER);
 }
 
 enum status engine_seal(struct engine *engine, struct slice owner_state, struct error *err)

@@ -174,7 +174,8 @@ enum status raft_receive_append(struct raft *raft, const struct raft_message *me
     raft->refill_fed = true;
     /* What the snapshot covers is committed, so the leader has the same; its terms are gone. */
     if (message->index >= raft->log.snapshot_index &&
-        !raft_log_has(&raft->log, message->index, message->log_term)) {
+        !raft_log_has(&raft->log, message->index, message->log_term) &&
+        !(PLANTED(APPEND_ANYWHERE) && message->index <= raft->log.last_index)) {
         if (message->index <= raft->commit) {
             return conflict(raft, message->index, err);
         }

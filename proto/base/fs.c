@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/plant.h"
 
 enum { READ_STEP_BYTES = 64 * 1024, PIECE_BYTES = 16 * 1024 };
 
@@ -27,7 +28,7 @@ enum status path_join(char *out, const char *dir, const char *name, struct error
 enum status file_write_again(struct file *file, uint64_t begin, uint64_t end, struct error *err)
 {
     uint8_t piece[PIECE_BYTES];
-    while (begin < end) {
+    while (begin < end && !PLANTED(FOUND_IS_DURABLE)) {
         size_t length = 0;
         size_t wanted = end - begin < sizeof piece ? (size_t)(end - begin) : sizeof piece;
         enum status status = file_read(file, begin, piece, wanted, &length, err);

@@ -14,6 +14,7 @@
 #define PLANTS(X)                                                                                  \
     X(ACK_BEFORE_SYNC, "ack-before-sync", "acknowledges entries before their fdatasync")           \
     X(ACK_UNCHECKED, "ack-unchecked", "acknowledges a tail that the leader may not have")          \
+    X(APPEND_ANYWHERE, "append-anywhere", "takes entries whatever comes before them")              \
     X(CHANGE_UNGATED, "change-ungated", "changes members while earlier entries are open")          \
     X(COMMIT_OLD_TERM, "commit-old-term", "commits an earlier term's entry by count")              \
     X(FORGET_VOTE, "forget-vote", "forgets the vote at restart")                                   \
@@ -28,6 +29,9 @@
     X(PURGE_UNFLUSHED, "purge-unflushed", "purges log that is applied and not flushed")            \
     X(APPLY_NOT_DURABLE, "apply-not-durable", "applies past what is durable on the node")          \
     X(APPLY_TWICE, "apply-twice", "applies the last entry again after a restart")                  \
+    X(FIRST_ROW, "first-row", "writes the first row of a key in a group alone")                    \
+    X(UNREADABLE_NEW, "unreadable-new", "takes a key whose row cannot be read for a new one")      \
+    X(ANSWER_FIRST, "answer-first", "answers a group's requests with the position of the first")   \
     X(DROP_SESSIONS, "drop-sessions", "seals without the sessions")                                \
     X(SNAPSHOT_NO_SESSIONS, "snapshot-no-sessions", "drops the sessions of a snapshot")            \
     X(SNAPSHOT_NO_SYNC, "snapshot-no-sync", "does not sync a snapshot's files")                    \
@@ -38,10 +42,12 @@
     X(CUT_NOTHING, "cut-nothing", "keeps a tail that differs from the leader's")                   \
     X(READ_LOCAL, "read-local", "serves linearizable reads from what is applied")                  \
     X(GO_ON_AFTER_SYNC, "go-on-after-sync", "takes a failed fdatasync for done")                   \
+    X(FOUND_IS_DURABLE, "found-is-durable", "takes what a file is found to hold for durable")      \
     X(CUT_DAMAGED, "cut-damaged", "cuts a damaged tail of the log though it was acknowledged")     \
     X(PURGE_VOTE, "purge-vote", "does not repeat the vote at the begin of a group")                \
     X(PURGE_PULLED, "purge-pulled", "purges log that who pulls a snapshot will need")              \
     X(EVICT_NOTHING, "evict-nothing", "keeps all entries in memory")                               \
+    X(SEAL_NEVER, "seal-never", "lets memtables grow without end")                                 \
     X(SEND_UNBOUNDED, "send-unbounded", "sends a peer more than it has room for")                  \
     X(SKIP_CHECKSUM, "skip-checksum", "does not check the checksums of tables' blocks")
 

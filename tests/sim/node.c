@@ -261,7 +261,7 @@ void node_settle(struct sim_node *node)
         restart(node);
         return;
     }
-    if (node->memory.bytes_most > SIM_NODE_BYTES_MAX) {
+    if (node->memory.bytes_most > SIM_NODE_BYTES_MAX + 4 * node->config.memtable_bytes) {
         world_break(&node->sim->world, "a node keeps to its memory", "node %u: %lu bytes",
                     node->number + 1, (unsigned long)node->memory.bytes_most);
     }
@@ -330,10 +330,10 @@ static void comes_back(struct sim_node *node, bool process_alone, uint64_t down_
     struct sim *sim = node->sim;
     bool returns = damage_may_return(node);
     uint64_t seed = world_draw(&sim->world, UINT64_MAX);
-    if (sim->crash_loses == SIM_LOSES_ALL) {
-        fs_crash_now_losing_all(node->disk);
-    } else if (sim->crash_loses == SIM_LOSES_NOTHING || process_alone) {
+    if (sim->crash_loses == SIM_LOSES_NOTHING || process_alone) {
         fs_crash_now_losing_nothing(node->disk);
+    } else if (sim->crash_loses == SIM_LOSES_ALL) {
+        fs_crash_now_losing_all(node->disk);
     } else {
         fs_crash_now(node->disk, seed);
     }
