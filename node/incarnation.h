@@ -26,8 +26,9 @@
  *
  * What cannot be noticed: a copy taken of the last run that others saw, once that run
  * has ended (the original cannot come back then); an older copy that was started more
- * than HISTORY times since the others last saw the original; and a copy of which nobody
- * has seen a later run.
+ * than HISTORY times since the others last saw the original; a copy of which nobody
+ * has seen a later run; and a majority whose machines were wiped at once, since those
+ * have seen nobody: they would begin a log of their own, without the others.
  *
  * One thread at a time.
  */
