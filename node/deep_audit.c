@@ -9,7 +9,7 @@ enum status deep_audit_init(struct deep_audit *audit, struct engine *engine,
                             struct tile_store *tiles, uint64_t size, struct error *err)
 {
     *audit = (struct deep_audit){.engine = engine, .tiles = tiles, .size = size};
-    range_init(&audit->range, 0);
+    log_tree_init(&audit->tree);
     return hasher_init(&audit->hasher, err);
 }
 
@@ -52,6 +52,46 @@ static enum status open_at(struct deep_audit *audit, uint64_t begin, uint64_t en
     return status;
 }
 
+/* A tile above the leaves, against what the leaves make it. */
+static enum status check_upper_tile(struct deep_audit *audit, unsigned level, uint64_t index,
+                                    struct error *err)
+{
+    struct hash stored[TILE_HASHES];
+    const uint64_t leaves = 1ULL << (TILE_HEIGHT * (level + 1));
+    if (audit->edited_end > index * leaves) {
+        return STATUS_OK; /* that is the damage; what is above it differs for it */
+    }
+    enum status status =
+        tile_store_read_stored(audit->tiles, level, index, TILE_HASHES, stored, err);
+    if (status == STATUS_RESOURCE_EXHAUSTED) {
+        return status;
+    }
+    if (status == STATUS_OK && memcmp(stored, audit->tree.edge[level], sizeof stored) != 0) {
+        status = error_set(err, STATUS_CORRUPT, "tile %u/%lu is not that of its leaves", level,
+                           (unsigned long)index);
+    }
+    if (status != STATUS_OK) {
+        note_damage(audit, index * leaves, (index + 1) * leaves, err->text);
+    }
+    return STATUS_OK;
+}
+
+/* The upper tiles that became full with the last leaf, if they are due: proofs go through them. The
+ * tree has them until its next leaf comes. */
+static enum status check_upper_tiles(struct deep_audit *audit, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (unsigned level = 1; audit->upper_due && status == STATUS_OK; level++) {
+        const uint64_t leaves = 1ULL << (TILE_HEIGHT * (level + 1));
+        if (level + 1 == TILE_LEVELS || audit->position % leaves != 0) {
+            break;
+        }
+        status = check_upper_tile(audit, level, audit->position / leaves - 1, err);
+    }
+    audit->upper_due = audit->upper_due && status != STATUS_OK;
+    return status;
+}
+
 /* One event against its leaf. */
 static void check_event(struct deep_audit *audit, uint64_t position, struct slice stored,
                         const struct hash *expected)
@@ -66,11 +106,13 @@ static void check_event(struct deep_audit *audit, uint64_t position, struct slic
     }
     struct hash leaf = event_record_leaf(&audit->hasher, &record);
     if (!hash_equal(&leaf, expected)) {
+        audit->edited_end = position + 1;
         note_damage(audit, position, position + 1,
                     "the stored event does not hash to the leaf of the log tree");
     }
     if (!audit->unreadable) {
-        range_append(&audit->range, &audit->hasher, &leaf, NULL);
+        enum status status = log_tree_append(&audit->tree, &audit->hasher, &leaf, NULL, &err);
+        CHECK(status == STATUS_OK); /* it would be the sink's */
     }
 }
 
@@ -109,7 +151,7 @@ static enum status check_tile(struct deep_audit *audit, uint64_t end, struct err
     uint64_t tile = begin / TILE_HASHES;
     unsigned skip = (unsigned)(begin - tile * TILE_HASHES);
     struct hash leaves[TILE_HASHES];
-    enum status status = tile_store_read_leaves(audit->tiles, tile,
+    enum status status = tile_store_read_stored(audit->tiles, 0, tile,
                                                 (unsigned)(end - tile * TILE_HASHES), leaves, err);
     if (status == STATUS_RESOURCE_EXHAUSTED) {
         return status;
@@ -133,16 +175,22 @@ static enum status check_tile(struct deep_audit *audit, uint64_t end, struct err
 
 enum status deep_audit_step(struct deep_audit *audit, bool *more, struct error *err)
 {
-    enum status status = STATUS_OK;
     audit->damaged_count = 0;
     audit->cause[0] = '\0';
+    uint64_t bytes_end = audit->bytes_read + DEEP_PIECE_BYTES;
     uint64_t piece_end = audit->position + DEEP_PIECE_EVENTS;
     piece_end = piece_end < audit->size ? piece_end : audit->size;
-    while (status == STATUS_OK && audit->position < piece_end) {
+    enum status status = check_upper_tiles(audit, err); /* if memory was short for it before */
+    while (status == STATUS_OK && audit->position < piece_end && audit->bytes_read < bytes_end) {
         uint64_t tile_end = (audit->position / TILE_HASHES + 1) * TILE_HASHES;
         status = check_tile(audit, tile_end < piece_end ? tile_end : piece_end, err);
+        if (status == STATUS_OK) {
+            audit->upper_due =
+                !audit->unreadable && audit->position % (TILE_HASHES * TILE_HASHES) == 0;
+            status = check_upper_tiles(audit, err);
+        }
     }
-    *more = audit->position < audit->size;
+    *more = audit->position < audit->size || audit->upper_due;
     return status;
 }
 
@@ -152,6 +200,6 @@ bool deep_audit_root(struct deep_audit *audit, struct hash *root)
     if (audit->unreadable) {
         return false;
     }
-    *root = range_root(&audit->range, &audit->hasher);
+    *root = log_tree_root(&audit->tree, &audit->hasher);
     return true;
 }

@@ -2,8 +2,9 @@
  *
  * Deep_audit: reads the events of [0, size) from disk, past the caches, hashes
  * payload and header of each again, and compares with the leaf hashes of the
- * node's tree, which it reads from disk too; and computes the root of what it
- * read. In pieces, so that it can take turns with others.
+ * node's tree, which it reads from disk too; makes the tiles above them again and
+ * compares those; and computes the root of what it read. In pieces, so that it can
+ * take turns with others.
  *
  * What does not fit, or cannot be read from the disk, is damage: a range of positions
  * with a cause. The audit goes on behind it. Want of memory or of file handles is none.
@@ -12,11 +13,11 @@
 #ifndef ESTREAT_NODE_DEEP_AUDIT_H
 #define ESTREAT_NODE_DEEP_AUDIT_H
 
-#include "merkle/range.h"
 #include "node/tile_store.h"
 
-#define DEEP_PIECE_EVENTS 1024U
-#define DEEP_DAMAGED_MAX 64U /* ranges reported in one piece */
+#define DEEP_PIECE_EVENTS 1024U     /* at most */
+#define DEEP_PIECE_BYTES (16 * MIB) /* at least, unless that many events are smaller */
+#define DEEP_DAMAGED_MAX 64U        /* ranges reported in one piece */
 
 struct damaged_range {
     uint64_t begin;
@@ -28,10 +29,12 @@ struct deep_audit {
     struct tile_store *tiles;
     struct hasher hasher;
     uint64_t size;
-    uint64_t position;   /* checked up to here */
-    uint64_t bytes_read; /* of stored events */
-    struct range range;  /* of the leaves as they were read */
-    bool unreadable;     /* some event could not be read: there is no root */
+    uint64_t position;    /* checked up to here */
+    uint64_t bytes_read;  /* of stored events */
+    struct log_tree tree; /* of the leaves as they were read */
+    bool unreadable;      /* some event could not be read: there is no root */
+    uint64_t edited_end;  /* of the last event that is not its leaf */
+    bool upper_due;       /* tiles above the leaves became full and are to be compared */
     /* of the last piece */
     struct damaged_range damaged[DEEP_DAMAGED_MAX];
     unsigned damaged_count;

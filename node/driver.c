@@ -295,6 +295,7 @@ static void change_role(struct driver *driver, const struct raft_soft_state *sof
     log_write("raft", LOG_INFO, "role", "role=%s term=%lu leader=%s", raft_role_name(soft->role),
               (unsigned long)soft->term, leader == NULL ? "none" : leader->at.id);
     proposals_set_leader(&driver->proposals, soft->role == RAFT_LEADER, soft->leader);
+    driver->points = (struct member_points){0}; /* what was told before it led may be long past */
 }
 
 /* Asks the core who belongs to the cluster now. */
@@ -690,8 +691,8 @@ static enum status core_new(struct driver *driver, struct error *err)
 }
 
 /* After its start a node that must apply much of its log again leaves it to others to campaign, who
- * may have that in tables. When they had the time to, there are none, or none that can; a number that
- * is each node's own keeps those that have waited from campaigning all at once. */
+ * may have that in tables. When they had the time to, there are none, or none that can; a number
+ * that is each node's own keeps those that have waited from campaigning all at once. */
 static uint64_t others_first_ns(const struct config *config)
 {
     uint64_t election_ms = config->election_ms;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Member_points: how far each other member has applied the log, as it last said to
- * this node when this one led. So a leader can tell how far one lags that says
- * nothing any more. What was once true stays: nobody un-applies.
+ * this node since this one leads. So a leader can tell how far one lags that says
+ * nothing any more.
  *
  * The driver's turns only; copies may go anywhere.
  */

@@ -124,12 +124,13 @@ static bool tell_faults(struct service *service, const struct raft_status *raft,
 static void tell_state(struct service *service, const struct driver_status *now,
                        const struct applied_point *applied, char *out, size_t out_bytes)
 {
-    unsigned percent = 0;
+    struct snapshot_progress progress;
     if (tell_faults(service, &now->raft, out, out_bytes)) {
         return;
     }
-    if (snapshot_pull_progress(service->pull, &percent)) {
-        (void)snprintf(out, out_bytes, "installing snapshot: %u %%", percent);
+    if (snapshot_pull_progress(service->pull, &progress)) {
+        (void)snprintf(out, out_bytes, "%s snapshot: %u %%",
+                       progress.verifying ? "verifying" : "installing", progress.percent);
     } else if (self_of(service, now) == NULL) {
         (void)snprintf(out, out_bytes, "%s",
                        now->members.count == 0 ? "waits to be added" : "removed");

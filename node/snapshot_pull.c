@@ -16,6 +16,9 @@
 /* A leader repeats it with each heartbeat; one that has said nothing for so long has gone, or has
  * what this node needs. */
 #define WANT_AGE_MAX_NS (5 * NS_PER_S)
+/* While it verifies it asks its source for a byte as often: who is not asked for 5 s purges the log
+ * that is to follow the snapshot (snapshot_source.c). */
+#define KEEP_ASKING_NS (1 * NS_PER_S)
 /* What is staged and not wanted may be wanted again after a change of leaders. */
 #define LEFTOVER_AGE_NS (60 * NS_PER_S)
 
@@ -53,12 +56,14 @@ struct snapshot_pull {
     struct snapshot_questions questions;
     struct snapshot_fetch fetch;
     struct snapshot_verify *verify;
+    uint64_t asked_ns; /* while it verifies */
 
     uint64_t opened_ns;
     atomic_bool cleared; /* there is nothing in DATA/incoming */
     atomic_bool pulling;
-    _Atomic uint64_t done_bytes;
-    _Atomic uint64_t total_bytes;
+    atomic_bool verifying; /* what follows counts events, not bytes */
+    _Atomic uint64_t done;
+    _Atomic uint64_t total;
 };
 
 struct want {
@@ -230,6 +235,13 @@ static enum job_result run_idle(struct snapshot_pull *pull)
     return ask_for_list(pull, want.index) ? JOB_WAIT : try_next(pull, "not connected");
 }
 
+static void tell_progress(struct snapshot_pull *pull, bool verifying, uint64_t done, uint64_t total)
+{
+    atomic_store(&pull->verifying, verifying);
+    atomic_store(&pull->done, done);
+    atomic_store(&pull->total, total);
+}
+
 static enum job_result begin_files(struct snapshot_pull *pull)
 {
     struct error err = ERROR_INIT;
@@ -250,8 +262,7 @@ static enum job_result begin_files(struct snapshot_pull *pull)
     if (status != STATUS_OK) {
         return try_later(pull, &err);
     }
-    atomic_store(&pull->done_bytes, 0);
-    atomic_store(&pull->total_bytes, pull->plan.total_bytes);
+    tell_progress(pull, false, 0, pull->plan.total_bytes);
     pull->phase = PHASE_FILES;
     return JOB_AGAIN;
 }
@@ -316,6 +327,8 @@ static enum job_result begin_verifying(struct snapshot_pull *pull)
         return describe_anew(pull);
     }
     pull->phase = PHASE_VERIFYING;
+    pull->asked_ns = now(pull);
+    tell_progress(pull, true, 0, pull->plan.size);
     enum status status = snapshot_verify_open(&options, &pull->verify, &err);
     if (status == STATUS_RESOURCE_EXHAUSTED) {
         return try_later(pull, &err);
@@ -331,7 +344,7 @@ static enum job_result run_files(struct snapshot_pull *pull)
 {
     struct error err = ERROR_INIT;
     enum snapshot_fetch_result result = snapshot_fetch_step(&pull->fetch, &err);
-    atomic_store(&pull->done_bytes, snapshot_fetch_done_bytes(&pull->fetch));
+    atomic_store(&pull->done, snapshot_fetch_done_bytes(&pull->fetch));
     switch (result) {
     case SNAPSHOT_FETCH_AGAIN:
         return JOB_AGAIN;
@@ -347,8 +360,22 @@ static enum job_result run_files(struct snapshot_pull *pull)
     log_write("snapshot", LOG_INFO, "pulled", "from=%s index=%lu bytes=%lu kept=%lu",
               source_name(pull), (unsigned long)pull->plan.index,
               (unsigned long)pull->plan.total_bytes, (unsigned long)pull->fetch.kept_bytes);
-    pull->backoff_ns = 0;
     return begin_verifying(pull);
+}
+
+/* What it answers does not matter: whether the log is still there the leader says. */
+static void keep_asking(struct snapshot_pull *pull)
+{
+    struct snapshot_reply reply;
+    while (snapshot_questions_take(&pull->questions, &reply)) {
+    }
+    if (now(pull) >= pull->asked_ns + KEEP_ASKING_NS) {
+        Estreat__V1__SnapshotReadRequest request = ESTREAT__V1__SNAPSHOT_READ_REQUEST__INIT;
+        request.checkpoint = pull->plan.checkpoint;
+        request.length = 1;
+        (void)snapshot_questions_ask(&pull->questions, pull->source, SNAPSHOT_READ, &request.base);
+        pull->asked_ns = now(pull);
+    }
 }
 
 static enum job_result run_verifying(struct snapshot_pull *pull)
@@ -357,7 +384,11 @@ static enum job_result run_verifying(struct snapshot_pull *pull)
     bool done = false;
     enum status status = snapshot_verify_step(pull->verify, &done, &err);
     if (status == STATUS_OK && !done) {
-        return JOB_AGAIN;
+        uint64_t events = snapshot_verify_events(pull->verify);
+        atomic_store(&pull->done, events);
+        keep_asking(pull);
+        /* Which tables are whole is known for the next one, too; what the events are is not. */
+        return events > 0 && is_outdated(pull) ? describe_anew(pull) : JOB_AGAIN;
     }
     snapshot_verify_close(pull->verify);
     pull->verify = NULL;
@@ -374,7 +405,9 @@ static enum job_result run_verifying(struct snapshot_pull *pull)
     log_write("snapshot", LOG_INFO, "staged", "index=%lu size=%lu bytes=%lu",
               (unsigned long)pull->plan.index, (unsigned long)pull->plan.size,
               (unsigned long)pull->plan.total_bytes);
+    atomic_store(&pull->done, pull->plan.size);
     pull->phase = PHASE_STAGED;
+    pull->backoff_ns = 0;
     mutex_lock(&pull->mutex);
     pull->staged_index = pull->plan.index;
     mutex_unlock(&pull->mutex);
@@ -432,11 +465,12 @@ void snapshot_pull_poll(struct snapshot_pull *pull)
     }
 }
 
-bool snapshot_pull_progress(struct snapshot_pull *pull, unsigned *percent)
+bool snapshot_pull_progress(struct snapshot_pull *pull, struct snapshot_progress *out)
 {
-    uint64_t total = atomic_load(&pull->total_bytes);
-    uint64_t done = atomic_load(&pull->done_bytes);
-    *percent = total == 0 ? 0 : (unsigned)((double)done * 100 / (double)total);
+    uint64_t total = atomic_load(&pull->total);
+    uint64_t done = atomic_load(&pull->done);
+    out->verifying = atomic_load(&pull->verifying);
+    out->percent = total == 0 || done > total ? 0 : (unsigned)((double)done * 100 / (double)total);
     return atomic_load(&pull->pulling);
 }
 

@@ -53,8 +53,13 @@ void snapshot_pull_want(struct snapshot_pull *pull, const struct members *member
 /* Any thread, now and then: clears away what was staged and is no longer wanted. */
 void snapshot_pull_poll(struct snapshot_pull *pull);
 
-/* Any thread. False: nothing is being pulled; else how much of it is there. */
-bool snapshot_pull_progress(struct snapshot_pull *pull, unsigned *percent);
+struct snapshot_progress {
+    bool verifying;   /* all of it is there, and is checked */
+    unsigned percent; /* of the bytes, or then of the events */
+};
+
+/* Any thread. False: nothing is being pulled. */
+bool snapshot_pull_progress(struct snapshot_pull *pull, struct snapshot_progress *out);
 
 /* Any thread: nothing is asked any more once this returns. NULL is allowed. */
 void snapshot_pull_stop(struct snapshot_pull *pull);

@@ -9,7 +9,9 @@
 #include "storage/checkpoint.h"
 
 #define CACHE_BYTES (1 * MIB)
-#define PIECES_PER_STEP 64U /* of DEEP_PIECE_EVENTS each */
+/* A step of the audit: so many pieces, or bytes. */
+#define STEP_PIECES 64U
+#define STEP_BYTES (16 * MIB)
 
 struct snapshot_verify {
     struct snapshot_verify_options options;
@@ -98,6 +100,11 @@ enum status snapshot_verify_open(const struct snapshot_verify_options *options,
     return STATUS_OK;
 }
 
+uint64_t snapshot_verify_events(const struct snapshot_verify *verify)
+{
+    return verify->audit.position;
+}
+
 void snapshot_verify_close(struct snapshot_verify *verify)
 {
     if (verify != NULL) {
@@ -163,8 +170,11 @@ static enum status check_prefix(struct snapshot_verify *verify, struct error *er
 static enum status check_events(struct snapshot_verify *verify, bool *more, struct error *err)
 {
     enum status status = STATUS_OK;
+    uint64_t bytes_end = verify->audit.bytes_read + STEP_BYTES;
     *more = true;
-    for (unsigned i = 0; status == STATUS_OK && *more && i < PIECES_PER_STEP; i++) {
+    for (unsigned i = 0;
+         status == STATUS_OK && *more && i < STEP_PIECES && verify->audit.bytes_read < bytes_end;
+         i++) {
         status = deep_audit_step(&verify->audit, more, err);
         if (status == STATUS_OK && verify->audit.damaged_count > 0) {
             const struct damaged_range *first = &verify->audit.damaged[0];

@@ -4,7 +4,7 @@
  * table whole, the seal against the plan, every event against its leaf in the log tree, the
  * tree's root, computed from the events, against a tree head that the source has signed for
  * this log, and that this node's own log is a prefix of it. In steps of a table each, then of
- * some ten thousand events. What follows from the events (versions, sessions) is not made
+ * some megabytes of events. What follows from the events (versions, sessions) is not made
  * again: a deep audit does not either.
  *
  * Which node signed is not asked: the source tells its key itself, since members' keys are
@@ -38,6 +38,9 @@ enum status snapshot_verify_open(const struct snapshot_verify_options *options,
 /* One step. *done: all holds. CORRUPT if something does not. */
 enum status snapshot_verify_step(struct snapshot_verify *verify, bool *done,
                                  struct error *err) MUST_USE;
+
+/* Events that are checked, of the plan's size. */
+uint64_t snapshot_verify_events(const struct snapshot_verify *verify);
 
 void snapshot_verify_close(struct snapshot_verify *verify); /* NULL is allowed */
 

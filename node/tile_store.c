@@ -157,14 +157,14 @@ void tile_store_head(struct tile_store *store, struct hasher *hasher, uint64_t *
     mutex_unlock(&store->mutex);
 }
 
-enum status tile_store_read_leaves(struct tile_store *store, uint64_t index, unsigned width,
-                                   struct hash *out, struct error *err)
+enum status tile_store_read_stored(struct tile_store *store, unsigned level, uint64_t index,
+                                   unsigned width, struct hash *out, struct error *err)
 {
-    if (read_edge(store, 0, index, width, out)) {
+    if (read_edge(store, level, index, width, out)) {
         return STATUS_OK;
     }
     uint8_t key[TILE_KEY_BYTES];
-    tile_key(0, index, key);
+    tile_key((uint8_t)level, index, key);
     const struct engine_iter_options options = {.past_cache = true, .no_fill_cache = true};
     struct engine_iter *iter = NULL;
     enum status status = engine_iter_new(store->engine, NULL, KEYSPACE_TILES, &options, &iter, err);
@@ -175,10 +175,11 @@ enum status tile_store_read_leaves(struct tile_store *store, uint64_t index, uns
     status = engine_iter_status(iter, err);
     if (status == STATUS_OK && (!engine_iter_valid(iter) ||
                                 !slice_equal(engine_iter_key(iter), slice_of(key, sizeof key)))) {
-        status = error_set(err, STATUS_CORRUPT, "tile 0/%lu is missing", (unsigned long)index);
+        status =
+            error_set(err, STATUS_CORRUPT, "tile %u/%lu is missing", level, (unsigned long)index);
     }
     if (status == STATUS_OK) {
-        status = copy_hashes(engine_iter_value(iter), 0, index, width, out, err);
+        status = copy_hashes(engine_iter_value(iter), level, index, width, out, err);
     }
     engine_iter_close(iter);
     return status;

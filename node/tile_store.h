@@ -52,9 +52,9 @@ struct hash_source tile_store_source(struct tile_store *store);
 void tile_store_head(struct tile_store *store, struct hasher *hasher, uint64_t *size,
                      struct hash *root);
 
-/* The leaf hashes of tile (0, index) as the *disk* has them, past the caches, as many as the tree
- * has; those of the edge come from memory. For audits. */
-enum status tile_store_read_leaves(struct tile_store *store, uint64_t index, unsigned width,
-                                   struct hash *out, struct error *err) MUST_USE;
+/* The first `width` hashes of tile (level, index) as the *disk* has them, past the caches; those of
+ * the edge come from memory. For audits. */
+enum status tile_store_read_stored(struct tile_store *store, unsigned level, uint64_t index,
+                                   unsigned width, struct hash *out, struct error *err) MUST_USE;
 
 #endif

@@ -125,8 +125,8 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
         return membership_of(&scenario->sim, node) == wanted;
     }
     if (word_is(what, "pulling")) {
-        unsigned percent = 0;
-        return node->running && snapshot_pull_progress(node->replica->pull, &percent);
+        struct snapshot_progress progress;
+        return node->running && snapshot_pull_progress(node->replica->pull, &progress);
     }
     if (word_is(what, "purged")) {
         return node->running && wal_first_index(node->replica->wal) > 1;

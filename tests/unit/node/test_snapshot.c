@@ -82,15 +82,35 @@ static bool is_staging(struct nodes *nodes)
 static void a_new_node_gets_everything(void **state)
 {
     struct nodes *nodes = *state;
-    unsigned percent = 0;
-    assert_false(snapshot_pull_progress(nodes->pull, &percent));
+    struct snapshot_progress progress;
+    assert_false(snapshot_pull_progress(nodes->pull, &progress));
     nodes_run(nodes);
-    assert_true(snapshot_pull_progress(nodes->pull, &percent));
-    assert_int_equal(percent, 100);
+    assert_true(snapshot_pull_progress(nodes->pull, &progress));
+    assert_true(progress.verifying);
     assert_int_equal(nodes->link.piece_bytes, staged_bytes(nodes));
     assert_in_range(nodes->link.open_max, 2, SNAPSHOT_QUESTIONS_MAX);
     nodes_install(nodes, &nodes->givers[0]);
     assert_false(is_staging(nodes));
+}
+
+/* However long it takes to verify a snapshot, its source keeps the log that is to follow it. */
+static void a_source_is_asked_while_its_snapshot_is_verified(void **state)
+{
+    struct nodes *nodes = *state;
+    struct snapshot_progress progress = {.verifying = false};
+    unsigned steps = 0;
+    for (; nodes->staged == 0; steps++) {
+        assert_true(steps < STEPS_MAX);
+        nodes_step(nodes, steps);
+        (void)snapshot_pull_progress(nodes->pull, &progress);
+        if (progress.verifying) {
+            clock_manual_advance(&nodes->clock, NS_PER_S);
+            snapshot_source_poll(nodes->givers[0].source);
+        }
+    }
+    assert_true(clock_monotonic_ns(&nodes->clock.clock) > 10 * NS_PER_S);
+    assert_true(snapshot_source_held_index(nodes->givers[0].source) <= EVENTS);
+    nodes_install(nodes, &nodes->givers[0]);
 }
 
 /* Ten times the log needs no more memory to be given and taken, but for the list of its files, what
@@ -213,14 +233,14 @@ static void nobody_leads(void **state)
 static void nobody_can_be_asked(void **state)
 {
     struct nodes *nodes = *state;
-    unsigned percent = 0;
+    struct snapshot_progress progress;
     nodes->leaderless = true;
     nodes->alone = true;
     for (unsigned i = 0; i < 1000; i++) {
         nodes_step(nodes, i);
     }
     assert_int_equal(nodes->link.asked, 0);
-    assert_true(snapshot_pull_progress(nodes->pull, &percent));
+    assert_true(snapshot_pull_progress(nodes->pull, &progress));
     nodes->alone = false;
     nodes_run(nodes);
     nodes_install(nodes, nodes->link.from);
@@ -568,6 +588,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_loses_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_beginning_is_fetched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_is_asked_while_its_snapshot_is_verified, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(memory_does_not_grow_with_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_lies_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),
