@@ -6,7 +6,7 @@
 # ranges and builds; exits 1 if a seed failed. Several at a time: each with a FILE of its own.
 set -euo pipefail
 piece=250
-if [ $# -lt 2 ] || ! [[ $2 =~ ^[0-9]+\.\.[0-9]+$ ]]; then sed -n '3,6s/^# //p' "$0" >&2; exit 64; fi
+if [ $# -lt 2 ] || ! [[ $2 =~ ^[0-9]+\.\.[0-9]+$ && ${2%..*} -lt ${2#*..} ]]; then sed -n '3,6s/^# //p' "$0" >&2; exit 64; fi
 file=$1
 begin=${2%..*}
 end=${2#*..}
@@ -24,12 +24,10 @@ while [ "$at" -lt "$end" ]; do
     out=$("$sim" --seeds "$at..$to" --nodes "$nodes" 2>/dev/null) || true
     spent=$((($(date +%s%N) - started) / 1000000))
     failures=$(grep FAILED <<<"$out" || true)
-    if ! grep -q '^seeds ' <<<"$out"; then
-        # An assertion ends the process; go on after its seed.
-        dead=$(sed -n '$s/^seed \([0-9]*\) FAILED.*/\1/p' <<<"$failures")
-        [ -n "$dead" ] || { printf 'campaign: %s ended in seeds %s..%s: %s\n' "$sim" "$at" "$to" "$out" >&2; exit 2; }
-        to=$((dead + 1))
-    fi
+    # A seed that crashes or hangs ends the process, and is the last that is counted; go on after it.
+    seeds=$(sed -n '$s/^seeds \([0-9]*\) failed .*/\1/p' <<<"$out")
+    [ "${seeds:-0}" -gt 0 ] || { printf 'campaign: %s ended in seeds %s..%s: %s\n' "$sim" "$at" "$to" "$out" >&2; exit 2; }
+    to=$((at + seeds))
     [ -z "$failures" ] || sed "s/\$/ (nodes $nodes, $commit)/" <<<"$failures" >>"$file"
     printf 'seeds %d %d %d failed %d ms %d commit %s\n' "$at" "$to" "$nodes" \
         "$(grep -c FAILED <<<"$failures" || true)" "$spent" "$commit" >>"$file"

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The simulator's command line: what it refuses, and that one seed always gives one trace.
+# The simulator's command line: what it refuses, that one seed always gives one trace, and what it says
+# when what it runs crashes or hangs.
 set -euo pipefail
 sim=$1
+work=$(mktemp -d "${TMPDIR:-/tmp}/estreat-sim.XXXXXX")
+trap 'rm -rf "$work"' EXIT
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
-for bad in "--seed x" "--seeds 5..5" "--seeds 5" "--nodes 2" "--nodes 8" "--ops 0" "--plant none" "extra"; do
+for bad in "--seed x" "--seed -1" "--seed 18446744073709551615" "--seed 18446744073709551617" \
+    "--seeds 5" "--seeds 5..5" "--seeds 5..4" "--seeds 5.4..6" "--seeds 5..18446744073709551616" \
+    "--nodes 2" "--nodes 8" "--ops 0" "--plant none" "extra"; do
     code=0
     # shellcheck disable=SC2086
     "$sim" $bad >/dev/null 2>&1 || code=$?
@@ -29,10 +34,50 @@ counts=$("$sim" --seed 5 2>/dev/null)
 count() { sed -n "s/.* $1 \([0-9]*\) .*/\1/p" <<<"$counts"; }
 [[ $(count ops) -ge 2000 && $(count faults) -ge 10 && $(count crashes) -ge 1 && $(count compared) -ge 1 ]] ||
     fail "a seed is: $counts"
+# Of several, the least.
+least=$("$sim" --seeds 5..7 --verbose 2>/dev/null | awk '
+    $1 == "seed" { for (i = 3; i <= 7; i += 2) if (!($i in least) || $(i + 1) < least[$i]) least[$i] = $(i + 1) }
+    $1 == "least:" { said = $0 }
+    END { print said == "least: operations " least["ops"] " faults " least["faults"] " crashes " least["crashes"] }')
+[ "$least" -eq 1 ] || fail "the least of two seeds is not what is said"
 [ "$("$sim" --list-plants | wc -l)" -ge 12 ] || fail "fewer than twelve plants"
+
+# after BYTES SIGNAL OPTION...: the simulator gets the signal when so much of its output was read, and
+# exits 1; all that it said is in $work/out. It is no more than the pipe holds ahead of its reader, so it
+# has not ended by then.
+after() {
+    local bytes=$1 signal=$2 pid code=0
+    shift 2
+    exec 3< <(exec "$sim" "$@" 2>/dev/null)
+    pid=$!
+    head -c "$bytes" <&3 >"$work/out"
+    kill -s "$signal" "$pid"
+    cat <&3 >>"$work/out"
+    wait "$pid" || code=$?
+    [ "$code" -eq 1 ] || fail "$signal: exit $code"
+}
+# Nothing of what a seed printed is lost with it, and it is named and counted.
+"$sim" --seeds 57..59 --ops 400 --trace >"$work/whole" 2>/dev/null
+most=$(($(wc -c <"$work/whole") - 80000)) # a pipe holds 65536
+for signal in ABRT SEGV ALRM; do
+    after "$most" "$signal" --seeds 57..59 --ops 400 --trace
+    how="an assertion, or a bad access"
+    [ "$signal" != ALRM ] || how="it does not end"
+    tail -n 3 "$work/out" >"$work/end"
+    head -n -3 "$work/out" >"$work/trace"
+    [ "$(wc -c <"$work/trace")" -ge "$most" ] || fail "$signal: what was printed is lost"
+    cmp -s -n "$(wc -c <"$work/trace")" "$work/trace" "$work/whole" || fail "$signal: a line is cut"
+    [ "$(head -n 1 "$work/end")" = "seed 58 FAILED: $how" ] || fail "$signal: $(cat "$work/end")"
+    grep -q '^least: operations 4' "$work/end" || fail "$signal: $(cat "$work/end")"
+    grep -Eq '^seeds 2 failed 1 trace [0-9a-f]{16}$' "$work/end" || fail "$signal: $(cat "$work/end")"
+done
+scenario=$(dirname "$0")/scenarios/two_snapshots.txt
+after 100000 ALRM --scenario "$scenario" --trace
+[[ $(tail -n 2 "$work/out" | tr '\n' ' ') == "scenario $scenario FAILED: it does not end seeds 1 failed 1 trace "* ]] ||
+    fail "a scenario that does not end: $(tail -n 2 "$work/out")"
+
 # A campaign goes on where it was stopped, and counts once.
-account=$(mktemp "${TMPDIR:-/tmp}/estreat-campaign.XXXXXX")
-trap 'rm -f "$account"' EXIT
+account=$work/account
 campaign=$(dirname "$0")/campaign.sh
 "$campaign" "$account" 1..3 "$sim" >/dev/null || fail "a campaign of two seeds"
 sum=$("$campaign" "$account" 1..4 "$sim") || fail "a campaign that goes on"
@@ -41,3 +86,19 @@ printf 'seeds 4 9 5 failed 1 ms 3 commit x\n' >>"$account"
 if "$campaign" "$account" 1..9 "$sim" >/dev/null; then
     fail "a campaign that forgets a failure"
 fi
+# It goes on after a seed that ended the process, too.
+cat >"$work/dies" <<EOF
+#!/bin/sh
+[ "\$2" = 1..4 ] || exec "$(realpath "$sim")" "\$@"
+printf 'seed 2 FAILED: it does not end\nseeds 2 failed 1 trace 0\n'
+exit 1
+EOF
+chmod +x "$work/dies"
+code=0
+sum=$("$campaign" "$work/deaths" 1..4 "$work/dies") || code=$?
+[[ $code -eq 1 && $sum == "seeds 3 failed 1 "* ]] || fail "a campaign with a death exits $code: $sum"
+grep -q '^seed 2 FAILED: it does not end (nodes 5' "$work/deaths" || fail "no account of a death"
+# But not where nothing says how far it came.
+code=0
+"$campaign" "$work/nothing" 1..4 false >/dev/null 2>&1 || code=$?
+[ "$code" -eq 2 ] || fail "a campaign of a simulator that says nothing exits $code"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,9 @@ bool word_count(const char *text, uint64_t *out)
     if (text == NULL || text[0] < '0' || text[0] > '9') {
         return false;
     }
+    errno = 0;
     *out = strtoull(text, &end, 10);
-    return *end == '\0';
+    return *end == '\0' && errno == 0;
 }
 
 /* "15ms", "3s", "10y", "200us". */
@@ -29,7 +31,7 @@ bool word_duration(const char *text, uint64_t *out)
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (strcmp(end, units[i].name) == 0) {
             *out = count * units[i].ns;
-            return true;
+            return count <= UINT64_MAX / units[i].ns;
         }
     }
     return false;
