@@ -76,6 +76,30 @@ after 100000 ALRM --scenario "$scenario" --trace
 [[ $(tail -n 2 "$work/out" | tr '\n' ' ') == "scenario $scenario FAILED: it does not end seeds 1 failed 1 trace "* ]] ||
     fail "a scenario that does not end: $(tail -n 2 "$work/out")"
 
+# A script that says what is no command, or says more, makes no sense.
+while read -r command; do
+    printf '> cluster 3 first=n1\n> %s\n' "$command" >"$work/script"
+    said=$("$sim" --scenario "$work/script" 2>/dev/null) && fail "a scenario says: $command"
+    [[ $said == *" FAILED: the scenario makes sense: line 2: "* ]] || fail "$command: $said"
+done <<'EOF'
+cluster 3
+append a once at=n1
+append a att=n1
+append a at=n1 twice
+append a key=99999999999999999999
+crash n1 at=3 torn
+crash n1 torn ta=3
+disk n1 fail sync 3
+disk n1 flip log seed
+memory n1 fail=1 before=2
+run 99999999999y
+EOF
+for bad in 2 8 x "3 speed=4" "3 spare=5"; do
+    printf '> cluster %s\n' "$bad" >"$work/script"
+    said=$("$sim" --scenario "$work/script" 2>/dev/null) && fail "a cluster of $bad"
+    [[ $said == *" FAILED: the scenario makes sense: line 1: "* ]] || fail "a cluster of $bad: $said"
+done
+
 # A campaign goes on where it was stopped, and counts once.
 account=$work/account
 campaign=$(dirname "$0")/campaign.sh

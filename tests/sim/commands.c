@@ -26,15 +26,18 @@ static bool do_cluster(struct scenario *scenario, const struct scenario_line *li
                               .job_max_ns = 1 * NS_PER_MS,
                               .exact = true};
     if (scenario->begun || !word_count(line->words[1], &nodes) || nodes < 3 ||
-        nodes > MEMBERS_MAX || !word_set_count(line, "spare", &spare) ||
-        spare > MEMBERS_MAX - nodes || !word_set_count(line, "seed", &seed) ||
+        nodes > MEMBERS_MAX ||
+        !word_options(line, 2, line->count,
+                      "spare seed first delay disk election segment_kib memtable_kib") ||
+        !word_set_count(line, "spare", &spare) || spare > MEMBERS_MAX - nodes ||
+        !word_set_count(line, "seed", &seed) ||
         !word_set_duration(line, "delay", &weather.delay_max_ns) ||
         !word_set_duration(line, "disk", &weather.disk_max_ns) ||
         !word_set_duration(line, "election", &election_ns) ||
         !word_set_count(line, "segment_kib", &segment_kib) ||
         !word_set_count(line, "memtable_kib", &memtable_kib)) {
         return scenario_refuse(scenario,
-                               "cluster N [spare=N] [seed=N] [first=nX] [delay=T] [disk=T] "
+                               "cluster 3..7 [spare=N] [seed=N] [first=nX] [delay=T] [disk=T] "
                                "[election=T] [segment_kib=N] [memtable_kib=N], once");
     }
     const struct sim_options options = {.seed = seed,
@@ -125,7 +128,9 @@ static bool do_append(struct scenario *scenario, const struct scenario_line *lin
     uint64_t key = 0;
     const char *at = word_option(line, "at");
     struct sim_node *node = scenario_node(scenario, at == NULL ? "n1" : at);
-    if (line->count < 2 || scenario_op(scenario, line->words[1]) != NULL || node == NULL ||
+    bool once = line->count > 2 && word_is(line->words[line->count - 1], "once");
+    if (line->count < 2 || !word_options(line, 2, line->count - once, "at events key") ||
+        scenario_op(scenario, line->words[1]) != NULL || node == NULL ||
         !word_set_count(line, "events", &events) || events == 0 || events > SIM_EVENTS_PER_OP_MAX ||
         !word_set_count(line, "key", &key) || key >= SIM_KEYS ||
         sim->op_count == SCENARIO_OPS_MAX) {
@@ -136,7 +141,7 @@ static bool do_append(struct scenario *scenario, const struct scenario_line *lin
     uint64_t op = clients_append(sim, (unsigned)(sim->ops_begun % SIM_CLIENTS), node->number,
                                  (unsigned)events, (unsigned)key);
     sim->ops[op].name = strdup(line->words[1]);
-    sim->ops[op].once = word_is(line->words[line->count - 1], "once");
+    sim->ops[op].once = once;
     clients_attempt(sim, op);
     return true;
 }

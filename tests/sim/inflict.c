@@ -66,12 +66,13 @@ bool scenario_clog(struct scenario *scenario, const struct scenario_line *line)
 bool scenario_crash(struct scenario *scenario, struct sim_node *node,
                     const struct scenario_line *line)
 {
-    struct sim *sim = &scenario->sim;
     uint64_t at = 0;
-    sim->crash_loses = word_is(line->words[2], "torn")     ? SIM_LOSES_BY_SEED
-                       : word_is(line->words[2], "killed") ? SIM_LOSES_NOTHING
-                                                           : SIM_LOSES_ALL;
-    if (!node->running || !word_set_count(line, "at", &at)) {
+    node->loses = word_is(line->words[2], "torn")     ? SIM_LOSES_BY_SEED
+                  : word_is(line->words[2], "killed") ? SIM_LOSES_NOTHING
+                                                      : SIM_LOSES_ALL;
+    if (!node->running ||
+        !word_options(line, node->loses == SIM_LOSES_ALL ? 2 : 3, line->count, "at") ||
+        !word_set_count(line, "at", &at)) {
         return scenario_refuse(scenario, "crash nX [torn | killed] [at=N], of one that runs");
     }
     if (word_option(line, "at") != NULL) {
@@ -157,7 +158,7 @@ static bool disk_fail(struct sim_node *node, const struct scenario_line *line)
                  {"read", FS_CALL_READ},     {"open", FS_CALL_OPEN},
                  {"rename", FS_CALL_RENAME}, {"sync_dir", FS_CALL_SYNC_DIR}};
     uint64_t at = 0;
-    if (!word_set_count(line, "at", &at)) {
+    if (!word_options(line, 4, line->count, "at") || !word_set_count(line, "at", &at)) {
         return false;
     }
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
@@ -181,8 +182,10 @@ static bool disk_damage(struct scenario *scenario, struct sim_node *node,
     enum crash_damage_kind kind = word_is(line->words[2], "flip")   ? CRASH_FLIP
                                   : word_is(line->words[2], "lose") ? CRASH_LOSE_WRITE
                                                                     : CRASH_MISDIRECT_WRITE;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && word_set_count(line, "seed", &seed);
-         i++) {
+    if (!word_options(line, 4, line->count, "seed") || !word_set_count(line, "seed", &seed)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (word_is(line->words[3], kinds[i].name) && !node->damaged) {
             node->damaged = true;
             node->is_log_damage = kinds[i].is_log;
@@ -225,7 +228,8 @@ bool scenario_disk(struct scenario *scenario, struct sim_node *node,
 bool scenario_memory(struct scenario *scenario, struct sim_node *node,
                      const struct scenario_line *line)
 {
-    if (!word_set_count(line, "fail", &node->memory.fail) ||
+    if (!word_options(line, 2, line->count, "fail after") ||
+        !word_set_count(line, "fail", &node->memory.fail) ||
         !word_set_count(line, "after", &node->memory.pass)) {
         return scenario_refuse(scenario, "memory nX fail=N [after=N]");
     }

@@ -330,9 +330,9 @@ static void comes_back(struct sim_node *node, bool process_alone, uint64_t down_
     struct sim *sim = node->sim;
     bool returns = damage_may_return(node);
     uint64_t seed = world_draw(&sim->world, UINT64_MAX);
-    if (sim->crash_loses == SIM_LOSES_NOTHING || process_alone) {
+    if (process_alone || node->loses == SIM_LOSES_NOTHING) {
         fs_crash_now_losing_nothing(node->disk);
-    } else if (sim->crash_loses == SIM_LOSES_ALL) {
+    } else if (node->loses == SIM_LOSES_ALL) {
         fs_crash_now_losing_all(node->disk);
     } else {
         fs_crash_now(node->disk, seed);

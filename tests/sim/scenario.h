@@ -49,6 +49,10 @@ bool word_duration(const char *text, uint64_t *out);
 /* The value of "name=value" among the words; NULL if it is not there. */
 const char *word_option(const struct scenario_line *line, const char *name);
 
+/* Whether the words of [begin, end) are such, with these names: "at events key". */
+bool word_options(const struct scenario_line *line, unsigned begin, unsigned end,
+                  const char *names);
+
 /* Changes *out only if the option is there. False if its value is none. */
 bool word_set_count(const struct scenario_line *line, const char *name, uint64_t *out);
 bool word_set_duration(const struct scenario_line *line, const char *name, uint64_t *out);

@@ -183,6 +183,9 @@ struct sim_flush {
     bool done;
 };
 
+/* What a crash does to what was not synced. */
+enum sim_loses { SIM_LOSES_BY_SEED, SIM_LOSES_ALL, SIM_LOSES_NOTHING };
+
 struct sim_link {
     struct snapshot_link link; /* first */
     struct sim_node *node;
@@ -232,6 +235,7 @@ struct sim_node {
     uint64_t paused_until_ns;
     bool applies_nothing; /* its applier takes no turns */
     bool returns_quickly; /* when the power fails next */
+    enum sim_loses loses; /* likewise; a script's choice */
     /* checks */
     uint64_t applied_index;
     uint64_t applied_size;
@@ -474,9 +478,6 @@ void ending_check(struct sim *sim);
 
 /* --- one seed ------------------------------------------------------------------------------ */
 
-/* What a crash does to what was not synced. */
-enum sim_loses { SIM_LOSES_BY_SEED, SIM_LOSES_ALL, SIM_LOSES_NOTHING };
-
 struct sim {
     struct world world;
     unsigned node_count;    /* with those that are no members at first: the last ones */
@@ -516,7 +517,6 @@ struct sim {
     /* a script's, else unset */
     bool scripted;  /* nothing comes back by itself */
     bool unsettled; /* elections are quick and many, and leaders fail as they begin */
-    enum sim_loses crash_loses;
     void (*tell)(void *context, const char *line);
     void *tell_context;
 };

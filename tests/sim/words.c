@@ -49,6 +49,29 @@ const char *word_option(const struct scenario_line *line, const char *name)
     return NULL;
 }
 
+static bool is_among(const char *names, const char *word, size_t length)
+{
+    while (*names != '\0') {
+        size_t size = strcspn(names, " ");
+        if (size == length && strncmp(names, word, length) == 0) {
+            return true;
+        }
+        names += size + (names[size] == ' ');
+    }
+    return false;
+}
+
+/* Whether the words of [begin, end) are options of these names: "at events key". */
+bool word_options(const struct scenario_line *line, unsigned begin, unsigned end, const char *names)
+{
+    bool so = true;
+    for (unsigned i = begin; i < end; i++) {
+        size_t length = strcspn(line->words[i], "=");
+        so = so && line->words[i][length] == '=' && is_among(names, line->words[i], length);
+    }
+    return so;
+}
+
 bool word_is(const char *word, const char *text)
 {
     return word != NULL && strcmp(word, text) == 0;
