@@ -93,6 +93,8 @@ disk n1 fail sync 3
 disk n1 flip log seed
 memory n1 fail=1 before=2
 run 99999999999y
+expect size n1 many
+until snapshots n1
 EOF
 for bad in 2 8 x "3 speed=4" "3 spare=5"; do
     printf '> cluster %s\n' "$bad" >"$work/script"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
 #include <string.h>
 
 #include "node/fault.h"
@@ -104,7 +103,8 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     }
     struct sim_node *node = what == NULL ? NULL : scenario_node(scenario, line->words[at + 1]);
     const char *value = node == NULL ? NULL : line->words[at + 2];
-    uint64_t number = value == NULL ? 0 : strtoull(value, NULL, 10);
+    uint64_t number = 0;
+    bool is_number = word_count(value, &number);
     *known = node != NULL;
     if (node == NULL) {
         return false;
@@ -126,7 +126,8 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
     }
     if (word_is(what, "pulling")) {
         struct snapshot_progress progress;
-        return node->running && snapshot_pull_progress(node->replica->pull, &progress);
+        return node->running && snapshot_pull_progress(node->replica->pull, &progress) &&
+               (!is_number || progress.verifying || progress.percent >= number);
     }
     if (word_is(what, "purged")) {
         return node->running && wal_first_index(node->replica->wal) > 1;
@@ -137,9 +138,15 @@ bool scenario_holds(struct scenario *scenario, const struct scenario_line *line,
         *known = other != NULL;
         return *known && vote_is(node, other);
     }
+    if (word_is(what, "source")) {
+        const struct sim_node *other = scenario_node(scenario, value);
+        *known = other != NULL;
+        return *known && node->source == other->number + 1;
+    }
     if (word_is(what, "role")) {
         return value != NULL && role_is(node, value);
     }
+    *known = is_number;
     if (word_is(what, "size")) {
         return node->running && node->applied_size == number;
     }

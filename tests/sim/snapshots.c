@@ -34,6 +34,7 @@ static bool ask(struct snapshot_link *link, uint64_t member, enum snapshot_metho
         to++;
         CHECK(to < sim->node_count);
     }
+    node->source = to + 1;
     const struct asked asked = {.done = done, .context = context};
     calls_ask(sim, &(struct sim_asking){.from = node->number,
                                         .to = to,
