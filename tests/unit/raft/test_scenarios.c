@@ -474,6 +474,15 @@ static void do_elect(struct stage *stage, const char *arguments)
     }
 }
 
+/* After a command that may say "unready": nothing is given out yet, and what follows joins it. */
+static void drain_unless_unready(struct stage *stage, struct node *node, const char *arguments)
+{
+    if (strstr(arguments, " unready") == NULL) {
+        drain(stage, node);
+    }
+}
+
+/* propose ID [N] [BYTES] [unready] */
 static void do_propose(struct stage *stage, const char *arguments)
 {
     struct node *node = node_of(stage, number(arguments, 0, 0));
@@ -490,10 +499,10 @@ static void do_propose(struct stage *stage, const char *arguments)
             raft_entry_unref(entry);
         }
     }
-    drain(stage, node);
+    drain_unless_unready(stage, node, arguments);
 }
 
-/* member LEADER add|promote|remove ID; with "unready" nothing is given out yet. */
+/* member LEADER add|promote|remove ID [unready] */
 static void do_member(struct stage *stage, const char *arguments)
 {
     struct node *node = node_of(stage, number(arguments, 0, 0));
@@ -524,9 +533,7 @@ static void do_member(struct stage *stage, const char *arguments)
     }
     buf_release(&bytes);
     say_status(stage, node, status, &err);
-    if (strstr(arguments, " unready") == NULL) {
-        drain(stage, node);
-    }
+    drain_unless_unready(stage, node, arguments);
 }
 
 static void do_members(struct stage *stage, const char *arguments)
