@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What clients see of a cluster is a log's history, also across a leader's end; what they see of two
-# clusters that pass for one is not, nor is a history in which one line has been changed.
+# clusters that pass for one is not, nor is a history in which one line has been changed, nor one of a log
+# that gives back another payload.
 source "$(dirname "$0")/lib.sh"
 tools=$ESTREAT_BIN/../tests
 record() { "$tools/estreat-record-history" "$@"; }
@@ -42,3 +43,20 @@ for name in first second; do
 done
 expect 1 check "$work/two" >"$work/said"
 grep -q 'unique-position' "$work/said" || fail "it says: $(cat "$work/said")"
+
+# An event whose payload came back changed is none that anybody appended: a recorder writes "ID:" and
+# padding that follows from the id, of which writer 0's first event has none.
+cluster start -n 1 --dir "$work/alone" >"$work/environment"
+eval "$(grep '^export' "$work/environment")"
+judge_event() { # NAME PAYLOAD
+    local position
+    position=$(estreat -o json append "${1}0.0" "$2" | json 'v["position"]')
+    printf '{"process":1,"op":"append","key":"%s0.0","payload":"","id":"%s0-0","invoke_ns":1,"return_ns":2,"result":"ok","position":%s}\n' \
+        "$1" "$1" "$position" >>"$work/appends"
+    cp "$work/appends" "$work/$1"
+    record --out "$work/$1" --read-all >/dev/null
+    check "$work/$1"
+}
+expect 0 judge_event right right0-0:
+expect 1 judge_event wrong wrong0-0:x >"$work/said"
+grep -q 'read-origin' "$work/said" || fail "it says: $(cat "$work/said")"
