@@ -186,7 +186,7 @@ enum status deep_audit_step(struct deep_audit *audit, bool *more, struct error *
         status = check_tile(audit, tile_end < piece_end ? tile_end : piece_end, err);
         if (status == STATUS_OK) {
             audit->upper_due =
-                !audit->unreadable && audit->position % (TILE_HASHES * TILE_HASHES) == 0;
+                !audit->unreadable && audit->position % ((uint64_t)TILE_HASHES * TILE_HASHES) == 0;
             status = check_upper_tiles(audit, err);
         }
     }

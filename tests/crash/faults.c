@@ -57,12 +57,12 @@ static bool makes_longer(int fd, size_t length, off_t offset)
 static void take_long(void)
 {
     char path[4096];
-    unsigned ms = 0;
+    char text[16];
     int saved = errno;
     FILE *file = path_of("slow", path) ? fopen(path, "re") : NULL;
     if (file != NULL) {
-        if (fscanf(file, "%u", &ms) == 1) {
-            (void)usleep(ms * 1000);
+        if (fgets(text, sizeof text, file) != NULL) {
+            (void)usleep((unsigned)strtoul(text, NULL, 10) * 1000);
         }
         (void)fclose(file);
     }
