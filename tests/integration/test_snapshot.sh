@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A node that lacks log which nobody has any more comes back by a snapshot: while appends go on,
-# though it is killed in the middle, twice, and though the node that serves it is. Memory stays
-# below the snapshot's size on both sides.
+# though it is killed in the middle, twice, and though the node that serves it is. So does a new
+# node come, which has nothing. Memory stays below the snapshot's size on both sides.
 source "$(dirname "$0")/lib.sh"
 options=(--set storage.memtable_mib=1 --set storage.segment_mib=4 --set storage.retain_mib=16
     --set storage.block_cache_mib=8)
@@ -114,4 +114,22 @@ start_node "$leader"
 wait_until 60 caught_up
 estreat --timeout 60 audit --deep >/dev/null || fail "the deep audit finds a difference"
 [ ! -e "$(data "$behind")/incoming" ] || fail "something is left in incoming"
+
+# --- a new node, after the log it would need is gone ----------------------------------------------
+leader=$(leader_of)
+wait_until 20 log_is_short
+add=$(cluster new-node n4 --dir "$work/cluster" -- "${options[@]}")
+eval "$add"
+is_voter() {
+    [ "$(estreat --timeout 5 -o json member list | json "[m['role'] for m in v['members'] if m['id'] == 'n4']")" = '["voter"]' ]
+}
+wait_until 60 is_voter
+equal "$(count_log n4 'snapshot "installed"')" 1 "how often n4 installed a snapshot"
+cluster status --dir "$work/cluster" >"$work/environment"
+eval "$(grep '^export' "$work/environment")" # with n4
+wait_until 30 caught_up
+endpoint=$(estreat -o json status | json "[n for n in v['nodes'] if n['id'] == 'n4'][0]['endpoint']")
+estreat --endpoints "$endpoint" --timeout 60 -o raw history more | cmp - "$work/lines" || fail "its events differ"
+estreat --timeout 60 audit --deep >"$work/audit" || fail "the deep audit finds a difference"
+grep -q CONSISTENT "$work/audit" || fail "the audit says: $(cat "$work/audit")"
 cluster stop --dir "$work/cluster"
