@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The membership of a running cluster: a node joins under load, becomes a voter by itself, leads, is
-# removed while it leads, and disturbs nobody afterwards; a machine that comes back without what it
-# acknowledged is refused, and so is a second copy of one that runs.
+# removed while it leads, and disturbs nobody afterwards; another is promoted by command; a machine that
+# comes back without what it acknowledged is refused, and so is a second copy of one that runs.
 source "$(dirname "$0")/lib.sh"
 start_cluster 3
 members() { estreat --timeout 5 -o json member list | json "$1"; }
@@ -10,6 +10,7 @@ term_of() { estreat --timeout 5 -o json status | json 'v["term"]'; }
 is_voter() { [ "$(members "[m['role'] for m in v['members'] if m['id'] == '$1']")" = '["voter"]' ]; }
 audit_is() { estreat --timeout 3 audit >/dev/null 2>&1; }
 leads() { [ "$(leader_of)" = "$1" ]; }
+by_itself() { grep -q "learner has caught up\" member=$1\$" "$work"/cluster/*/log; } # it was promoted
 
 # A writer that goes on through all of this.
 (
@@ -30,6 +31,7 @@ add=$(cluster new-node n4 --dir "$work/cluster")
 grep -q 'waits to be added' "$work/cluster/n4/log" || fail "n4 does not say that it waits"
 eval "$add"
 wait_until 20 is_voter n4
+by_itself n4 || fail "the leader does not say that n4 has caught up"
 equal "$(members "sorted(m['id'] for m in v['members'])")" '["n1", "n2", "n3", "n4"]'
 eval "$add" # again: as before
 cluster status --dir "$work/cluster" >"$work/environment"
@@ -120,11 +122,29 @@ cluster start-node "$other" --dir "$work/cluster"
 wait_until 20 grep -Eq "two copies of the data directory of member $other run|member $other runs on an older copy" "$work/cluster/$other/log"
 cluster stop-node "$other" --dir "$work/cluster"
 
-# It is removed, and its machine comes back under a new id.
+# It is removed, and its machine comes back under a new id. This time it is promoted by command, not
+# while it stands still. Once it goes on, the leader, which looks twice a second whether a learner has
+# caught up, may be first: then it says so, the command found a voter, and the next id is tried.
 estreat member remove "$other"
-add=$(cluster new-node n5 --dir "$work/cluster")
-eval "$add"
-wait_until 20 is_voter n5
+for new in n5 n6 n7 n8 n9; do
+    add=$(cluster new-node "$new" --dir "$work/cluster")
+    kill -STOP "$(cat "$work/cluster/$new/pid")"
+    eval "$add"
+    expect 1 estreat member promote "$new"
+    said "it has not caught up yet, or does not answer"
+    equal "$(members "[m['role'] for m in v['members'] if m['id'] == '$new']")" '["learner"]'
+    kill -CONT "$(cat "$work/cluster/$new/pid")"
+    end=$((SECONDS + 20))
+    until estreat member promote "$new" 2>"$work/stderr"; do
+        [ "$SECONDS" -lt "$end" ] || fail "$new is not promoted: $(cat "$work/stderr")"
+    done
+    is_voter "$new" || fail "$new is no voter, though its promotion was acknowledged"
+    by_itself "$new" || break
+    estreat member remove "$new"
+    cluster stop-node "$new" --dir "$work/cluster"
+    rm -rf "${work:?}/cluster/$new"
+done
+! by_itself "$new" || fail "no command to promote was in time"
 ESTREAT_ENDPOINTS=$(cluster status --dir "$work/cluster" | sed -n 's/^# node n[0-9]* pid [0-9]* client \([^ ]*\).*/\1/p' | paste -sd,)
 wait_until 20 audit_is
 estreat audit --deep >/dev/null
@@ -148,9 +168,9 @@ estreat --timeout 10 member remove "$dead"
 
 # The configurations name the new member, as one would write it down now; all lose their power.
 for node in "$leader" "$alive"; do
-    [ "$node" = n5 ] || printf '\n[member.n5]\nclient = %s\npeer = %s\n' \
-        "$(sed -n 's/^client = //p' "$work/cluster/n5/estreat.conf")" \
-        "$(sed -n 's/^peer = //p' "$work/cluster/n5/estreat.conf")" >>"$work/cluster/$node/estreat.conf"
+    [ "$node" = "$new" ] || printf '\n[member.%s]\nclient = %s\npeer = %s\n' "$new" \
+        "$(sed -n 's/^client = //p' "$work/cluster/$new/estreat.conf")" \
+        "$(sed -n 's/^peer = //p' "$work/cluster/$new/estreat.conf")" >>"$work/cluster/$node/estreat.conf"
 done
 for node in "$leader" "$alive"; do cluster kill "$node" --dir "$work/cluster"; done
 for node in "$leader" "$alive"; do cluster start-node "$node" --dir "$work/cluster"; done
