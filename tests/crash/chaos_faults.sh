@@ -2,22 +2,44 @@
 # SPDX-License-Identifier: Apache-2.0
 # The faults of test_chaos.sh. Each function does its fault to nodes that it draws, holds it for a
 # while, ends it, and says what it was in $fault. It adds to count[KIND] only when the fault was
-# seen to happen (a partition by the proxy is taken for one).
+# seen to happen (a partition by the proxy is taken for one). While one holds, another may come and
+# go: overlap, transfer.
 
-kinds=(kill kill-all pause full-disk kill-full sync write partition one-way)
+kinds=(kill kill-all pause full-disk kill-full sync write partition one-way overlap transfer)
 declare -A count
+meanwhile=() # the function, and its random numbers, that hold runs
+down=        # whom the fault that holds has stopped, and no other is to strike
 
 pid_of() { cat "$work/cluster/$1/pid"; }
 runs() { kill -0 "$(pid_of "$1")" 2>/dev/null; }
 any_node() { echo "n$((1 + $1 % 3))"; }
 others_of() { printf '%s\n' n1 n2 n3 | grep -vx "$1"; }
-hold() { sleep "$(($1 % 2)).$(($1 % 10))"; } # up to 1.9 s
 
-# The leader if $1 is even, else any node by $1.
+# Up to 1.9 s, or what there is to do meanwhile.
+hold() {
+    local what=("${meanwhile[@]}") first=$fault
+    if [ ${#what[@]} -eq 0 ]; then
+        sleep "$(($1 % 2)).$(($1 % 10))"
+    else
+        meanwhile=()
+        "${what[@]}"
+        fault="$first, meanwhile $fault"
+    fi
+}
+
+hold_down() { # node, random number
+    down=$1
+    hold "$2"
+    down=
+}
+
+# The leader if $1 is even, else any node by $1; but none that is down.
 leader_or_any() {
     local node=
     [ $(($1 % 2)) -ne 0 ] || node=$(estreat --timeout 2 -o json status 2>/dev/null | json 'v["leader"] or ""') || true
-    echo "${node:-$(any_node $(($1 / 2)))}"
+    node=${node:-$(any_node $(($1 / 2)))}
+    [ "$node" != "$down" ] || node=$(others_of "$down" | sed -n "$((1 + $1 / 2 % 2))p")
+    echo "$node"
 }
 
 start_again() {
@@ -35,12 +57,17 @@ struck() { # node, name
     return 1
 }
 
-ended() {
+metrics_struck() { grep -c 'metrics "cannot be written"' "$work/cluster/$1/log" || true; }
+
+# Waits until the node has ended. Returns 1 if it was the metrics that could not be written: it goes
+# on without them, and when it has no leader it may write nothing else.
+ended() { # node, metrics_struck before
     for _ in $(seq 200); do
         runs "$1" || return 0
+        [ "$(metrics_struck "$1")" -eq "$2" ] || return 1
         sleep 0.05
     done
-    return 1
+    fail "$1 goes on after $fault"
 }
 
 fault_kill() { # random numbers
@@ -48,7 +75,7 @@ fault_kill() { # random numbers
     node=$(leader_or_any "$1")
     fault="kill -9 $node"
     cluster kill "$node" --dir "$work/cluster"
-    hold "$2"
+    hold_down "$node" "$2"
     start_again "$node"
     count[kill]=$((${count[kill]-0} + 1))
 }
@@ -71,7 +98,7 @@ fault_pause() {
     fault="pause $node"
     kill -STOP "$(pid_of "$node")"
     sleep 0.8 # longer than an election, as a rule
-    hold "$2"
+    hold_down "$node" "$2"
     kill -CONT "$(pid_of "$node")"
     count[pause]=$((${count[pause]-0} + 1))
 }
@@ -104,7 +131,7 @@ fault_full-disk() {
     fill "$node"
     if is_full "$node" "$before"; then
         count[full-disk]=$((${count[full-disk]-0} + 1))
-        hold "$2"
+        hold_down "$node" "$2" # it would not start again: that writes a few bytes
     else
         fault+=" did not happen"
     fi
@@ -135,14 +162,14 @@ fault_kill-full() {
 
 # A failed write or sync: the node ends, since it does not know any more what is on its disk.
 disk_error() { # name, random numbers
-    local node
+    local node before
     node=$(leader_or_any "$2")
     fault="failing $1 of $node"
+    before=$(metrics_struck "$node")
     : >"$work/faults/$node/$1"
-    if struck "$node" "$1"; then
-        ended "$node" || fail "$node goes on after a failed $1"
+    if struck "$node" "$1" && ended "$node" "$before"; then
         grep -q 'stopped by a fault' <(tail -n 3 "$work/cluster/$node/log") || fail "$node does not say why it ended"
-        hold "$3"
+        hold_down "$node" "$3"
         start_again "$node"
         count[$1]=$((${count[$1]-0} + 1))
     else
@@ -182,12 +209,47 @@ fault_one-way() {
 }
 
 hold_the_cut() { # kind, whether it was seen to cut, random number
+    "$2" || fault+=" did not happen"
     sleep 0.5
     hold "$3"
     network_heal
-    if "$2"; then
-        count[$1]=$((${count[$1]-0} + 1))
-    else
-        fault+=" did not happen"
-    fi
+    ! "$2" || count[$1]=$((${count[$1]-0} + 1))
+}
+
+seen() { # how many faults, of all kinds
+    local each sum=0
+    for each in "${count[@]}"; do sum=$((sum + each)); done
+    echo "$sum"
+}
+
+# Two faults, of which the second comes and goes while the first one holds. Both together may leave no
+# quorum: then all stand until one has gone. With a full disk or a cut perhaps nothing is written, so no
+# write would fail; and the network heals as a whole.
+fault_overlap() {
+    local two=(sync write kill pause full-disk partition one-way) first second before
+    first=$(($1 % 7))
+    second=$((first < 4 ? $2 % 7 : 2 + $2 % 3))
+    before=$(seen)
+    meanwhile=("fault_${two[second]}" "$2" "$3" "$1")
+    "fault_${two[first]}" "$1" "$3" "$2"
+    meanwhile=()
+    [ "$(seen)" -ne $((before + 2)) ] || count[overlap]=$((${count[overlap]-0} + 1))
+}
+
+# Leadership is handed over, twice, in the middle of a fault that leaves a quorum. The time is that of a
+# client that asks a node first which is paused.
+fault_transfer() {
+    local one=(kill pause full-disk partition one-way)
+    meanwhile=(hand_over)
+    "fault_${one[$1 % 5]}" "$1" "$2" "$3"
+    meanwhile=()
+}
+
+hand_over() {
+    local transfers=0
+    for _ in 1 2; do
+        ! estreat --timeout 8 transfer 2>/dev/null || transfers=$((transfers + 1))
+    done
+    fault="$transfers transfers"
+    [ "$transfers" -eq 0 ] || count[transfer]=$((${count[transfer]-0} + 1))
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Three real nodes under load, and a random fault in each round (chaos_faults.sh): killed, paused,
-# without disk space, with a disk that fails, cut off. At the end everything is well again, the
+# without disk space, with a disk that fails, cut off; or two of these, the second while the first one
+# holds; or leadership that is handed over in the middle of one. At the end everything is well again, the
 # history of all clients is a log's, the nodes agree down to their disks, and all can be read.
 #
 #   ESTREAT_CHAOS_ROUNDS=30, ESTREAT_SEED   which faults, in which order, for how long
