@@ -442,7 +442,9 @@ struct estreat_node_status {
     char endpoint[ESTREAT_NAME_BYTES]; /* where it was asked */
     bool answered;
     char role[16]; /* "leader", "follower", "candidate", "learner" */
-    /* "ok", "catching-up", "waits to be added", "removed", "fault: ...", "unreachable: ..." */
+    /* "ok", "catching-up", "installing snapshot: 37 %", "verifying snapshot: 37 %", "waits to be
+     * added", "removed", "unreachable: ...", "fault: ..." of the tables, "log fault: ..." of the
+     * log, or both of these: "log fault: ...; fault: ..." */
     char state[ESTREAT_NAME_BYTES];
     char leader_id[ESTREAT_NAME_BYTES];
     uint64_t term;

@@ -3,8 +3,9 @@
  * Log tree: the appendable RFC 9162 tree over the leaf hashes. It holds what
  * the right edge needs and no more: the partial tile of each tile level (at
  * most 255 hashes) and the compact range of all leaves. Each tile that becomes
- * full goes to a sink, once, and is forgotten here; proofs (proof.h) read the
- * full tiles from wherever the sink put them, and the partial ones from here.
+ * full goes to a sink, once, and is forgotten here with the next leaf; proofs
+ * (proof.h) read the full tiles from wherever the sink put them, and the partial
+ * ones from here.
  *
  * One append costs one inner hash on average; the root costs one hash for each
  * set bit of the size. The thread that applies entries owns the tree. It is a

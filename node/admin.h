@@ -44,8 +44,8 @@ struct admin {
     const struct config *config;
     const struct members *members;
     struct admin_request *waiting;
-    uint64_t
-        looked_index; /* the last one when learners were looked at; UINT64_MAX: it did not lead */
+    /* The log's last one when learners were last looked at; UINT64_MAX: it did not lead. */
+    uint64_t looked_index;
     /* With whom a hand-over was tried, in vain, until it has been with all. */
     uint64_t heirs[RAFT_PEERS_MAX];
     size_t heir_count;

@@ -15,9 +15,10 @@
 
 #include "node/tile_store.h"
 
-#define DEEP_PIECE_EVENTS 1024U     /* at most */
-#define DEEP_PIECE_BYTES (16 * MIB) /* at least, unless that many events are smaller */
-#define DEEP_DAMAGED_MAX 64U        /* ranges reported in one piece */
+/* A piece has so many events at most, and ends with the tile that brings it to so many bytes. */
+#define DEEP_PIECE_EVENTS 1024U
+#define DEEP_PIECE_BYTES (16 * MIB)
+#define DEEP_DAMAGED_MAX 64U /* ranges reported in one piece */
 
 struct damaged_range {
     uint64_t begin;

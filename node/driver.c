@@ -276,11 +276,11 @@ static void send_messages(struct driver *driver, const struct raft_ready *ready)
 {
     for (size_t i = 0; i < ready->message_count; i++) {
         const struct raft_message *message = &ready->messages[i];
-        const struct peer_news news = {
-            .clock_ns = clock_realtime_ns(driver->options.clock),
-            .tells_applied = message->type == RAFT_MESSAGE_HEARTBEAT_REPLY,
-            .applied = applied_get(driver->options.applied),
-        };
+        struct peer_news news = {.clock_ns = clock_realtime_ns(driver->options.clock)};
+        if (message->type == RAFT_MESSAGE_HEARTBEAT_REPLY) {
+            news.tells_applied = true;
+            news.applied = applied_get(driver->options.applied);
+        }
         if (!driver->options.send(driver->options.send_context, message, &news) &&
             message->entry_count > 0) {
             raft_unreachable(driver->raft, message->to);

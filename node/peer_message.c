@@ -40,7 +40,6 @@ static struct peer_news news_of(const Estreat__V1__RaftMessage *wire)
         news.tells_applied = true;
         news.applied = (struct applied_point){
             .index = wire->applied_point->index,
-            .term = wire->applied_point->term,
             .size = wire->applied_point->size,
             .log_bytes = wire->applied_point->bytes,
             .time_ns = wire->applied_point->time_ns,
@@ -93,7 +92,6 @@ struct peer_message *peer_message_new(struct alloc *alloc, const Estreat__V1__Ra
 void peer_applied(const struct applied_point *applied, Estreat__V1__Applied *out)
 {
     out->index = applied->index;
-    out->term = applied->term;
     out->size = applied->size;
     out->bytes = applied->log_bytes;
     out->time_ns = applied->time_ns;

@@ -15,7 +15,7 @@
 struct peer_news {
     uint64_t clock_ns; /* its wall clock */
     bool tells_applied;
-    struct applied_point applied; /* if so */
+    struct applied_point applied; /* if so; its term is not told */
 };
 
 /* Freed with peer_message_free by whoever takes it from the queue. */

@@ -13,6 +13,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/status.h"
 
@@ -24,6 +25,9 @@ enum snapshot_method { SNAPSHOT_DESCRIBE, SNAPSHOT_READ };
 #define SNAPSHOT_PIECE_BYTES_MAX (1 * MIB)
 /* The files that one description lists: 300 KiB of it. */
 #define SNAPSHOT_FILES_LISTED 4096U
+/* A source keeps its log from a snapshot on for so long after it was last asked about it: whoever
+ * pulled starts again and connects within this. */
+#define SNAPSHOT_LOG_HELD_NS (5 * NS_PER_S)
 /* More is damage: the list is held in memory. */
 #define SNAPSHOT_FILES_MAX 1000000U
 

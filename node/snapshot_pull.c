@@ -16,9 +16,9 @@
 /* A leader repeats it with each heartbeat; one that has said nothing for so long has gone, or has
  * what this node needs. */
 #define WANT_AGE_MAX_NS (5 * NS_PER_S)
-/* While it verifies it asks its source for a byte as often: who is not asked for 5 s purges the log
- * that is to follow the snapshot (snapshot_source.c). */
-#define KEEP_ASKING_NS (1 * NS_PER_S)
+/* While it verifies it asks its source for a byte as often, so that the log stays that is to
+ * follow. */
+#define KEEP_ASKING_NS (SNAPSHOT_LOG_HELD_NS / 5)
 /* What is staged and not wanted may be wanted again after a change of leaders. */
 #define LEFTOVER_AGE_NS (60 * NS_PER_S)
 

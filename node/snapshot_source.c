@@ -11,9 +11,6 @@
 #include "node/snapshot_pins.h"
 #include "schema/snapshot.pb-c.h"
 
-/* After the last piece: who pulled starts again and connects within this. */
-#define LOG_HELD_NS (5 * NS_PER_S)
-
 struct question {
     struct mpsc_node node; /* first */
     enum snapshot_method method;
@@ -273,11 +270,13 @@ static enum job_result step(struct job *job)
             (question->method == SNAPSHOT_DESCRIBE ? describe : read_piece)(source, question);
         }
         alloc_free(source->options.alloc, question);
-        atomic_store(&source->held_index, snapshot_pins_least_index(&source->pins, LOG_HELD_NS));
+        atomic_store(&source->held_index,
+                     snapshot_pins_least_index(&source->pins, SNAPSHOT_LOG_HELD_NS));
         return JOB_AGAIN;
     }
     atomic_store(&source->pinned, snapshot_pins_let_go(&source->pins, SNAPSHOT_PIN_IDLE_NS));
-    atomic_store(&source->held_index, snapshot_pins_least_index(&source->pins, LOG_HELD_NS));
+    atomic_store(&source->held_index,
+                 snapshot_pins_least_index(&source->pins, SNAPSHOT_LOG_HELD_NS));
     return hash_step(source) ? JOB_AGAIN : JOB_WAIT;
 }
 

@@ -4,21 +4,11 @@
 # one write takes there, the leader keeps no more in memory for it than its cache of entries holds, and
 # once its disk is well it catches up by the log.
 source "$(dirname "$0")/../integration/lib.sh"
-tools=$ESTREAT_BIN/../tests
+# shellcheck source=tests/crash/faulty_nodes.sh
+source "$root/tests/crash/faulty_nodes.sh"
 sync_ms=500
 entry_cache_kib=$((64 * 1024))
-# By posix calls: libestreat-faults.so sees no others.
-options=(--set storage.io=posix --set storage.memtable_mib=4 --set storage.block_cache_mib=8)
-cat >"$work/node" <<SCRIPT
-#!/bin/sh
-export ESTREAT_FAULTS="\$(dirname "\$2")/faults"
-export LD_PRELOAD="$tools/libestreat-faults.so"
-exec "$ESTREAT_BIN/estreatd" "\$@"
-SCRIPT
-chmod +x "$work/node"
-export ESTREATD=$work/node
-start_cluster 3 -- "${options[@]}"
-mkdir "$work"/cluster/n{1,2,3}/faults
+start_faulty_cluster 3 --set storage.memtable_mib=4 --set storage.block_cache_mib=8
 leader=$(leader_of)
 slow=$([ "$leader" = n1 ] && echo n2 || echo n1)
 peak_kib() { awk '/VmHWM/ {print $2}' "/proc/$(cat "$work/cluster/$leader/pid")/status"; }

@@ -3,6 +3,8 @@
 # A leader whose disk stalls, while a client appends: another leads soon, appends go on before the disk
 # answers again, and the old leader lives. Once its disk is well it follows as if nothing had been.
 source "$(dirname "$0")/../integration/lib.sh"
+# shellcheck source=tests/crash/faulty_nodes.sh
+source "$root/tests/crash/faulty_nodes.sh"
 tools=$ESTREAT_BIN/../tests
 election_ms=600 # the default
 # Two timeouts until the leader takes its disk for stalled, one for a hand-over that comes to nothing,
@@ -10,18 +12,7 @@ election_ms=600 # the default
 bound_ms=$((5 * election_ms))
 # What one sync takes: longer than all that is looked at meanwhile.
 stall_ms=4500
-# By posix calls: libestreat-faults.so sees no others.
-options=(--set storage.io=posix)
-cat >"$work/node" <<SCRIPT
-#!/bin/sh
-export ESTREAT_FAULTS="\$(dirname "\$2")/faults"
-export LD_PRELOAD="$tools/libestreat-faults.so"
-exec "$ESTREAT_BIN/estreatd" "\$@"
-SCRIPT
-chmod +x "$work/node"
-export ESTREATD=$work/node
-start_cluster 3 -- "${options[@]}"
-mkdir "$work"/cluster/n{1,2,3}/faults
+start_faulty_cluster 3
 now_ms() { date +%s%3N; }
 status() { estreat --timeout 2 -o json status; }
 of_old() { status | json "[n for n in v['nodes'] if n['id'] == '$old'][0]['$1']"; }

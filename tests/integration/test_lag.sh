@@ -25,8 +25,16 @@ lag_of() {
     estreat --timeout 1 -o json status |
         json "[[n['lag'], n['lag_entries'], n['lag_bytes'], n['lag_s']] for n in v['nodes'] if n['id'] == '$1'][0]"
 }
-lags_more() { # by 20 events of 1,000 bytes, then, half a second later, by 40
-    python3 - "$@" <<'EOT' || fail "that is not how far it lags"
+falls_behind() { # node, why: by 20 events of 1,000 bytes, then, half a second later, by 40
+    local first second
+    append 20
+    first=$(lag_of "$1")
+    sleep 0.5
+    append 20
+    second=$(lag_of "$1")
+    lags "$leader" "[0, 0, 0, 0.0]" || fail "the leader lags"
+    echo "$2: $first, then $second"
+    python3 - "$first" "$second" <<'EOT' || fail "that is not how far it lags"
 import json, sys
 (events, entries_1, bytes_1, seconds_1), (more, entries_2, bytes_2, seconds_2) = map(json.loads, sys.argv[1:])
 assert (events, more) == (20, 40)
@@ -48,14 +56,7 @@ for consistency in linearizable local 6; do equal "$(read_there $consistency)" b
 for other in n1 n2 n3; do
     [ "$other" = "$node" ] || { network_cut "$node" "$other" && network_cut "$other" "$node"; }
 done
-append 20
-first=$(lag_of "$node")
-sleep 0.5
-append 20
-second=$(lag_of "$node")
-lags "$leader" "[0, 0, 0, 0.0]" || fail "the leader lags"
-echo "cut: $first, then $second"
-lags_more "$first" "$second"
+falls_behind "$node" cut
 
 estreat append mark after >/dev/null
 equal "$(read_there local)" before "what it has"
@@ -70,14 +71,7 @@ wait_until 5 lags "$node" "[0, 0, 0, 0.0]"
 pid=$(cat "$work/cluster/$node/pid")
 sleep 0.5
 kill -STOP "$pid"
-append 20
-first=$(lag_of "$node")
-sleep 0.5
-append 20
-second=$(lag_of "$node")
-lags "$leader" "[0, 0, 0, 0.0]" || fail "the leader lags"
-echo "stopped: $first, then $second"
-lags_more "$first" "$second"
+falls_behind "$node" stopped
 
 third=$(printf '%s\n' n1 n2 n3 | grep -v -e "$leader" -e "$node")
 estreat transfer "$third" >/dev/null

@@ -247,7 +247,7 @@ struct sim_node {
     uint64_t matched_index; /* so far its log was seen */
     uint64_t matched_term;
     unsigned installed; /* snapshots */
-    unsigned source;    /* whom it asked last for a piece of one: number + 1; 0: nobody */
+    unsigned source;    /* whom it asked last about one: number + 1; 0: nobody */
 };
 
 void node_init(struct sim *sim, unsigned number);
