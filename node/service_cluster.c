@@ -149,7 +149,7 @@ static void status(void *context, struct rpc_server_call *call, const ProtobufCM
     (void)message;
     driver_status(service->driver, &now);
     struct applied_point applied = applied_get(service->applied);
-    char state[ERROR_TEXT_BYTES + 96];
+    char state[ERROR_TEXT_BYTES + 128]; /* a fault of the tables, behind one of the log */
     tell_state(service, &now, &applied, state, sizeof state);
     response.cluster = text_of(service->config->cluster);
     response.node_id = text_of(service->config->node_id);
