@@ -5,18 +5,13 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "node/apply.h"
+#include "node/duties.h"
 
 #define TICK_NS DRIVER_TICK_NS
 #define APPLYING_BYTES_MAX (32 * MIB) /* with the applier */
 #define HOUSEKEEPING_NS (500 * NS_PER_MS)
-#define HAND_OVER_REST_NS (30 * NS_PER_S)
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define SESSION_EXPIRY_INTERVAL_NS (600 * NS_PER_S)
-#define STOP_PATIENCE_NS (2 * NS_PER_S)
-/* Before it hands over, a leader that stops answers the appends that it has taken. */
-#define ANSWERING_NS (200 * NS_PER_MS)
-/* Entries that are committed and not applied: whoever has more should not lead. */
-#define LAGGARD_ENTRIES 4096U
 
 struct driver {
     struct driver_options options;
@@ -28,6 +23,7 @@ struct driver {
     struct member_clocks clocks;
     struct member_points points;
     struct admin admin;
+    struct duties duties;
     bool members_news; /* on_members is to be told */
     struct intake leave_item;
     struct intake stop_item;
@@ -36,22 +32,12 @@ struct driver {
     uint64_t next_housekeeping_ns;
     uint64_t next_expiry_ns;
     uint64_t commit;
-    uint64_t found_index; /* the log's last one at the start */
-    uint64_t others_first_until_ns;
     uint64_t
         recall_size;     /* it has applied so many events in an earlier life; 0: no more than now */
     uint64_t apply_next; /* the first index that the applier was not given */
     uint64_t applying_bytes;
-    bool faulty;            /* what is stored here is damaged: another should lead */
-    bool stalled;           /* so should it if the disk does not answer */
-    uint64_t busy_since_ns; /* the group under way; 0: none is */
-    bool leaving;           /* it is to lead no more */
     bool stopping;
-    bool handed_over;         /* or nobody is there to take it */
-    bool stopped;             /* what still comes in is only given back */
-    uint64_t hand_over_at_ns; /* whatever is not answered */
-    uint64_t stop_at_ns;
-    uint64_t hand_over_again_ns; /* once it was handed over */
+    bool stopped; /* what still comes in is only given back */
     bool failed;
     struct raft_soft_state soft;
 
@@ -62,6 +48,11 @@ struct driver {
 static uint64_t now(const struct driver *driver)
 {
     return clock_monotonic_ns(driver->options.clock);
+}
+
+static bool leads(const struct driver *driver)
+{
+    return driver->soft.role == RAFT_LEADER;
 }
 
 static void fatal(struct driver *driver, const struct error *err)
@@ -88,7 +79,7 @@ void driver_propose(struct driver *driver, struct proposal *first)
 /* Old sessions are forgotten by an entry, so that all nodes forget the same ones. */
 static void expire_sessions(struct driver *driver, uint64_t now_ns)
 {
-    if (driver->soft.role != RAFT_LEADER || now_ns < driver->next_expiry_ns) {
+    if (!leads(driver) || now_ns < driver->next_expiry_ns) {
         return;
     }
     driver->next_expiry_ns = now_ns + SESSION_EXPIRY_INTERVAL_NS;
@@ -142,7 +133,7 @@ static void receive(struct driver *driver, struct peer_message *message)
 
 static void wal_done(struct driver *driver)
 {
-    driver->busy_since_ns = 0;
+    duties_log_idle(&driver->duties);
     if (driver->stopped) {
         return; /* a SYNCED record at the very end; the WAL may be closed by now */
     }
@@ -194,40 +185,10 @@ static void loaded(struct driver *driver, struct entry_load *load)
     entry_load_free(load);
 }
 
-static void begin_to_leave(struct driver *driver)
+static void leave(struct driver *driver)
 {
-    if (!driver->leaving) {
-        driver->leaving = true;
-        driver->proposals.closed = true;
-        driver->hand_over_at_ns = now(driver) + ANSWERING_NS;
-        driver->stop_at_ns = now(driver) + STOP_PATIENCE_NS;
-    }
-}
-
-/* A node that stops hands leadership over, also one that it comes to while it stops; and again if
- * whom it was given to did not take it. While it tries it takes no appends: a damaged one that has
- * tried all in vain leads on for a while. */
-static void hand_over(struct driver *driver)
-{
-    if (driver->handed_over && now(driver) >= driver->hand_over_again_ns) {
-        driver->handed_over = false;
-    }
-    if (!(driver->leaving || driver->faulty || driver->stalled) || driver->handed_over ||
-        driver->soft.role != RAFT_LEADER) {
-        return;
-    }
-    if (driver->leaving && proposals_wait(&driver->proposals) &&
-        now(driver) < driver->hand_over_at_ns) {
-        return; /* it is called again when those are applied */
-    }
-    driver->handed_over = true;
-    driver->hand_over_again_ns = now(driver) + driver->options.config->election_ms * NS_PER_MS;
-    if (!admin_hand_over(&driver->admin) && driver->leaving) {
-        driver->stop_at_ns = now(driver); /* nobody takes over, so there is nothing to wait for */
-    }
-    if (!driver->leaving && admin_tried_all(&driver->admin)) {
-        driver->hand_over_again_ns = now(driver) + HAND_OVER_REST_NS;
-    }
+    driver->proposals.closed = true;
+    duties_leave(&driver->duties, now(driver));
 }
 
 static void take(struct driver *driver, struct intake *item)
@@ -261,10 +222,10 @@ static void take(struct driver *driver, struct intake *item)
         admin_add(&driver->admin, (struct admin_request *)item);
         break;
     case INTAKE_LEAVE:
-        begin_to_leave(driver);
+        leave(driver);
         break;
     case INTAKE_STOP:
-        begin_to_leave(driver);
+        leave(driver);
         driver->stopping = true;
         break;
     }
@@ -443,20 +404,6 @@ static void purge(struct driver *driver)
     }
 }
 
-/* A disk that does not answer for two election timeouts may never: the others go on without it. */
-static void watch_stall(struct driver *driver, uint64_t now_ns)
-{
-    uint64_t patience_ns = 2ULL * driver->options.config->election_ms * NS_PER_MS;
-    bool stalled = driver->busy_since_ns != 0 && now_ns > driver->busy_since_ns + patience_ns;
-    if (stalled != driver->stalled) {
-        driver->stalled = stalled;
-        driver->handed_over = false;
-        log_write("wal", stalled ? LOG_ERROR : LOG_INFO,
-                  stalled ? "the disk does not answer" : "the disk answers again", "busy_ms=%lu",
-                  (unsigned long)((stalled ? now_ns - driver->busy_since_ns : 0) / NS_PER_MS));
-    }
-}
-
 /* What the applier has met it does not get over: see applier.h. */
 static void watch_applier(struct driver *driver)
 {
@@ -464,29 +411,6 @@ static void watch_applier(struct driver *driver)
         raft_stop_applying(driver->raft);
         proposals_stand(&driver->proposals);
     }
-}
-
-/* What is not known to be committed yet after a start, as nobody leads, was so most likely. */
-static bool lags(const struct driver *driver, uint64_t now_ns)
-{
-    uint64_t applied = applied_get(driver->options.applied).index;
-    uint64_t commit = driver->commit;
-    if (now_ns < driver->others_first_until_ns && commit < driver->found_index) {
-        commit = driver->found_index;
-    }
-    return commit > applied + LAGGARD_ENTRIES;
-}
-
-/* Who is damaged, waits for the disk or has much to apply still votes and stores, but does not
- * campaign; alone it has no choice. */
-static void watch_duties(struct driver *driver, uint64_t now_ns)
-{
-    bool alone = members_voters(&driver->members) <= 1;
-    watch_stall(driver, now_ns);
-    watch_applier(driver);
-    driver->faulty = driver->faulty || (!alone && fault_get(driver->options.fault, NULL));
-    raft_set_electable(driver->raft,
-                       alone || !(driver->faulty || driver->stalled || lags(driver, now_ns)));
 }
 
 static void keep_house(struct driver *driver, uint64_t now_ns)
@@ -521,7 +445,8 @@ static void tick(struct driver *driver)
     }
     reads_tick(&driver->reads, now_ns, driver->options.config->election_ms * NS_PER_MS);
     applied_expire(driver->options.applied, now_ns);
-    watch_duties(driver, now_ns);
+    watch_applier(driver);
+    duties_watch(&driver->duties, driver->commit, now_ns);
     keep_house(driver, now_ns);
     log_writer_tick(&driver->log);
 }
@@ -558,8 +483,7 @@ static void publish_status(struct driver *driver)
     driver->status.raft = status.raft;
     driver->status.peer_count = status.peer_count;
     driver->status.points = driver->points;
-    driver->status.left =
-        driver->leaving && (driver->soft.role != RAFT_LEADER || now(driver) >= driver->stop_at_ns);
+    driver->status.left = duties_left(&driver->duties, leads(driver), now(driver));
     memcpy(driver->status.peers, status.peers, status.peer_count * sizeof status.peers[0]);
     if (driver->members_news) {
         driver->status.members = driver->members;
@@ -579,11 +503,8 @@ static void take_all(struct driver *driver)
 
 static bool may_stop(const struct driver *driver)
 {
-    if (!driver->stopping) {
-        return false;
-    }
-    bool led = driver->soft.role == RAFT_LEADER && now(driver) < driver->stop_at_ns;
-    return driver->failed || (!led && !wal_busy(driver->options.wal));
+    bool left = duties_left(&driver->duties, leads(driver), now(driver));
+    return driver->stopping && (driver->failed || (left && !wal_busy(driver->options.wal)));
 }
 
 static void work(struct driver *driver)
@@ -591,7 +512,7 @@ static void work(struct driver *driver)
     if (now(driver) >= driver->next_tick_ns) {
         tick(driver);
     }
-    hand_over(driver);
+    duties_hand_over(&driver->duties, leads(driver), now(driver));
     proposals_go(&driver->proposals);
     reads_ask(&driver->reads, driver->raft, now(driver));
     recall_commit(driver);
@@ -606,8 +527,8 @@ static void work(struct driver *driver)
     admin_settle(&driver->admin, driver->commit, now(driver));
     if (status == STATUS_OK && !driver->failed) {
         status = log_writer_submit(&driver->log, &err);
-        if (driver->busy_since_ns == 0 && wal_busy(driver->options.wal)) {
-            driver->busy_since_ns = now(driver);
+        if (wal_busy(driver->options.wal)) {
+            duties_log_busy(&driver->duties, now(driver));
         }
     }
     if (status != STATUS_OK) {
@@ -690,16 +611,6 @@ static enum status core_new(struct driver *driver, struct error *err)
     return status;
 }
 
-/* After its start a node that must apply much of its log again leaves it to others to campaign, who
- * may have that in tables. When they had the time to, there are none, or none that can; a number
- * that is each node's own keeps those that have waited from campaigning all at once. */
-static uint64_t others_first_ns(const struct config *config)
-{
-    uint64_t election_ms = config->election_ms;
-    return (2 * election_ms + config_raft_id(config, config_self(config)) % election_ms) *
-           NS_PER_MS;
-}
-
 enum status driver_new(const struct driver_options *options, struct driver **out, struct error *err)
 {
     struct driver *driver = alloc_zeroed(options->alloc, 1, sizeof *driver);
@@ -713,8 +624,6 @@ enum status driver_new(const struct driver_options *options, struct driver **out
     driver->apply_next = options->start->index + 1;
     driver->recall_size = options->signed_size;
     driver->next_tick_ns = now(driver);
-    driver->found_index = options->recovered->last_index;
-    driver->others_first_until_ns = now(driver) + others_first_ns(options->config);
     driver->next_expiry_ns = driver->next_tick_ns + SESSION_EXPIRY_INTERVAL_NS;
     enum status status =
         log_writer_init(&driver->log, options->alloc, options->wal, options->start->index + 1,
@@ -728,6 +637,9 @@ enum status driver_new(const struct driver_options *options, struct driver **out
                            config_raft_id(options->config, config_self(options->config)));
         proposals_init(&driver->proposals, &driver->clocks, options->config, &driver->members,
                        driver->raft, &driver->log, options->pending, options->replier);
+        duties_init(&driver->duties, options->config, &driver->members, driver->raft,
+                    &driver->admin, &driver->proposals, options->applied, options->fault,
+                    options->recovered->last_index, now(driver));
         read_members(driver);
     }
     if (status == STATUS_OK) {
