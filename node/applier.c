@@ -698,6 +698,11 @@ void applier_flush(struct applier *applier, struct flush_request *request)
     }
 }
 
+const struct apply_state *applier_state(const struct applier *applier)
+{
+    return applier->failed ? NULL : &applier->state;
+}
+
 void applier_ask_to_stop(struct applier *applier)
 {
     atomic_store(&applier->stop_asked, true);

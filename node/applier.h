@@ -27,6 +27,7 @@
 #define ESTREAT_NODE_APPLIER_H
 
 #include "node/applied.h"
+#include "node/apply.h"
 #include "node/apply_batch.h"
 #include "node/pending.h"
 #include "node/replier.h"
@@ -76,6 +77,10 @@ bool applier_turn(struct applier *applier);
 
 /* True: it applies nothing any more, since it met damage. Any thread. */
 bool applier_stands(const struct applier *applier);
+
+/* What the entries so far have made; NULL after a failure, when that is undefined. For checks,
+ * between two turns. */
+const struct apply_state *applier_state(const struct applier *applier);
 
 /* Any thread, once: after what was submitted before, there shall be no more turns. The driver has
  * ended. */

@@ -405,12 +405,39 @@ static void row_encode(const struct session *session, struct buf *row)
     }
 }
 
-enum status session_flush(struct session_table *table, session_row_fn each, void *context,
-                          struct error *err)
+static enum status each_session(const struct session_table *table, bool changed_only,
+                                session_row_fn each, void *context, struct error *err)
 {
     enum status status = STATUS_OK;
     struct buf row;
     buf_init(&row, table->alloc, SESSION_WINDOW_MAX * 64);
+    for (size_t i = 0; i < table->bucket_count && status == STATUS_OK; i++) {
+        for (const struct session *session = table->buckets[i];
+             session != NULL && status == STATUS_OK; session = session->bucket_next) {
+            if (changed_only && !session->changed) {
+                continue;
+            }
+            row_encode(session, &row);
+            status = buf_failed(&row)
+                         ? error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session row")
+                         : each(context, slice_of(session->client_id, CLIENT_ID_BYTES),
+                                buf_slice(&row), err);
+        }
+    }
+    buf_release(&row);
+    return status;
+}
+
+enum status session_each(const struct session_table *table, session_row_fn each, void *context,
+                         struct error *err)
+{
+    return each_session(table, false, each, context, err);
+}
+
+enum status session_flush(struct session_table *table, session_row_fn each, void *context,
+                          struct error *err)
+{
+    enum status status = STATUS_OK;
     for (size_t i = 0; i < table->gone.count && status == STATUS_OK; i++) {
         /* The client may have come back since. */
         if (session_find(table, table->gone.ids[i]) == NULL) {
@@ -418,27 +445,18 @@ enum status session_flush(struct session_table *table, session_row_fn each, void
                           err);
         }
     }
-    for (size_t i = 0; i < table->bucket_count && status == STATUS_OK; i++) {
-        for (struct session *session = table->buckets[i]; session != NULL && status == STATUS_OK;
-             session = session->bucket_next) {
-            if (!session->changed) {
-                continue;
-            }
-            row_encode(session, &row);
-            if (buf_failed(&row)) {
-                status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a session row");
-                break;
-            }
-            status =
-                each(context, slice_of(session->client_id, CLIENT_ID_BYTES), buf_slice(&row), err);
-            table->changed_bytes -= row_bytes_max(session);
-            session->changed = false;
-        }
+    if (status == STATUS_OK) {
+        status = each_session(table, true, each, context, err);
     }
     if (status == STATUS_OK) {
         table->gone.count = 0;
+        table->changed_bytes = 0;
+        for (size_t i = 0; i < table->bucket_count; i++) {
+            for (struct session *at = table->buckets[i]; at != NULL; at = at->bucket_next) {
+                at->changed = false;
+            }
+        }
     }
-    buf_release(&row);
     return status;
 }
 

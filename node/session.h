@@ -66,9 +66,13 @@ size_t session_count(const struct session_table *table);
 /* What the rows that session_flush() would give out take at most. */
 size_t session_changed_bytes_max(const struct session_table *table);
 
-/* Called for each row that changed since the last call: `row` empty means it is gone. */
+/* `row` empty means it is gone since the last flush. */
 typedef enum status (*session_row_fn)(void *context, struct slice client_id, struct slice row,
                                       struct error *err);
+
+/* Gives out the rows of all clients, changed or not, in no order. */
+enum status session_each(const struct session_table *table, session_row_fn each, void *context,
+                         struct error *err) MUST_USE;
 
 /* Gives out what changed, then counts it as unchanged. */
 enum status session_flush(struct session_table *table, session_row_fn each, void *context,

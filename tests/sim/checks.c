@@ -200,7 +200,7 @@ void checks_after_applier(struct sim_node *node)
     node->applied_size = point.size;
     same_at_index(node, &point);
     same_root(node);
-    checks_newest(node, &point);
+    checks_derived(node, &point);
 }
 
 void checks_acknowledged(struct sim *sim, uint64_t op, uint64_t position, uint32_t count)

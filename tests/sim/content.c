@@ -9,7 +9,7 @@
 #include "node/keyspaces.h"
 #include "sim.h"
 
-#define NEWEST_EACH 64U
+#define DERIVED_EACH 64U
 
 /* --- as numbers ------------------------------------------------------------------------------ */
 
@@ -79,6 +79,57 @@ static bool newest_of_all(struct sim_node *node, uint64_t size, uint64_t *hash)
     return true;
 }
 
+/* The row of `latest`, which is in the engine only from a seal on. */
+static bool latest_of_all(struct sim_node *node, const struct apply_state *state, uint64_t *hash)
+{
+    struct error err = ERROR_INIT;
+    struct buf value;
+    bool seen = true;
+    buf_init(&value, &node->memory.alloc, LATEST_ROW_BYTES_MAX);
+    for (unsigned i = 0; i < SIM_KEYS && seen; i++) {
+        uint8_t bytes[32];
+        uint8_t row[LATEST_ROW_BYTES_MAX];
+        struct slice key = slice_of(bytes, key_of(i, bytes));
+        const struct latest_row *unsealed = latest_cache_get(state->latest, key);
+        enum status status = STATUS_OK;
+        if (unsealed == NULL) {
+            status = engine_get(node->replica->engine, NULL, KEYSPACE_LATEST, key, &value, &err);
+        }
+        if (unsealed != NULL && unsealed->position != LATEST_ABSENT) {
+            *hash = fold(*hash, slice_of(row, latest_row_encode(unsealed, row)));
+        } else if (unsealed == NULL && status == STATUS_OK) {
+            *hash = fold(*hash, buf_slice(&value));
+        }
+        seen = status == STATUS_OK || status == STATUS_NOT_FOUND;
+    }
+    buf_release(&value);
+    return seen;
+}
+
+/* In whichever order they come. */
+static enum status add_session(void *context, struct slice client_id, struct slice row,
+                               struct error *err)
+{
+    uint64_t *sum = context;
+    (void)err;
+    *sum += fold(fold(1, client_id), row);
+    return STATUS_OK;
+}
+
+/* All that was derived from the first events, as a number. False if it cannot be read. */
+static bool derived(struct sim_node *node, const struct apply_state *state, uint64_t size,
+                    uint64_t *hash)
+{
+    struct error err = ERROR_INIT;
+    uint64_t sessions = session_floor_ns(state->sessions);
+    if (!newest_of_all(node, size, hash) || !latest_of_all(node, state, hash) ||
+        session_each(state->sessions, add_session, &sessions, &err) != STATUS_OK) {
+        return false;
+    }
+    *hash ^= sessions;
+    return true;
+}
+
 /* --- checks ---------------------------------------------------------------------------------- */
 
 /* While the checks look into a node nothing fails: that is for its own work. */
@@ -101,18 +152,18 @@ static void calm_end(struct sim_node *node, const struct calm *calm)
     node->faulty.armed = calm->disk;
 }
 
-/* What was derived from the same entries is the same. The newest rows and the sessions are written
- * only with the tables; the versions, which tell the newest, with each group of entries. A group
+/* What was derived from the same entries is the same, in memory or in tables. A group of entries
  * ends where its node will, so at an entry of these mostly some nodes can be compared, not all. */
-void checks_newest(struct sim_node *node, const struct applied_point *point)
+void checks_derived(struct sim_node *node, const struct applied_point *point)
 {
     struct sim_point *known = &node->sim->checks.points[point->index];
-    uint64_t newest = 0;
-    if (point->index % NEWEST_EACH != 0 || node->damaged) {
+    const struct apply_state *state = applier_state(node->replica->applier);
+    uint64_t hash = 0;
+    if (point->index % DERIVED_EACH != 0 || node->damaged || state == NULL) {
         return;
     }
     struct calm calm = calm_begin(node);
-    bool seen = newest_of_all(node, point->size, &newest);
+    bool seen = derived(node, state, point->size, &hash);
     calm_end(node, &calm);
     if (!seen) {
         if (!fs_crash_stopped(node->disk)) {
@@ -121,12 +172,12 @@ void checks_newest(struct sim_node *node, const struct applied_point *point)
         }
         return;
     }
-    if (known->newest == 0) {
-        known->newest = newest;
+    if (known->derived == 0) {
+        known->derived = hash;
         return;
     }
     node->sim->compared++;
-    if (known->newest != newest) {
+    if (known->derived != hash) {
         world_break(&node->sim->world, "equal derived content at equal positions",
                     "n%u at entry %" PRIu64, node->number + 1, point->index);
     }

@@ -394,7 +394,7 @@ size_t op_key(const struct sim *sim, uint64_t op, unsigned i, uint8_t out[32]);
 
 struct sim_point {
     bool known;
-    uint64_t newest; /* the newest versions of all keys, as one number; 0: not seen */
+    uint64_t derived; /* versions, newest rows and sessions, as one number; 0: not seen */
     uint64_t term;
     uint64_t size;
     uint64_t seen; /* the term of the node that applied it first: it was committed by then */
@@ -442,7 +442,7 @@ void checks_after_driver(struct sim_node *node);
 void checks_after_applier(struct sim_node *node);
 
 /* After that, and where it stands: what was derived from equal entries is equal. */
-void checks_newest(struct sim_node *node, const struct applied_point *point);
+void checks_derived(struct sim_node *node, const struct applied_point *point);
 
 /* A node acknowledges an operation, and nobody knows yet. */
 void checks_acknowledges(struct sim_node *node, const Estreat__V1__AppendRequest *request,

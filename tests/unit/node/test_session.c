@@ -173,6 +173,10 @@ static void rows_carry_the_whole_table(void **state)
     rows.written = 0;
     assert_int_equal(session_flush(table, take_row, &rows, &err), STATUS_OK);
     assert_int_equal(rows.written, 0);
+    struct rows all = {.into = table_new()};
+    assert_int_equal(session_each(table, take_row, &all, &err), STATUS_OK);
+    assert_int_equal(all.written, 2);
+    session_table_free(all.into);
     session_expire(table, 4000);
     assert_int_equal(session_flush(table, take_row, &rows, &err), STATUS_OK);
     assert_int_equal(rows.removed, 1);
