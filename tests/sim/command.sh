@@ -22,6 +22,10 @@ one=$("$sim" --seed 57 --trace 2>/dev/null)
 two=$(MALLOC_PERTURB_=170 setarch "$(uname -m)" "$sim" --seed 57 --trace 2>/dev/null)
 [ "$one" = "$two" ] || fail "one seed gave two traces"
 [ "$(printf '%s\n' "$one" | wc -l)" -gt 1000 ] || fail "--trace prints too little"
+# Of many seeds, the last lines are.
+many=$("$sim" --seeds 1..31 --ops 400 2>/dev/null | tail -n 1)
+[ "$many" = "$(MALLOC_PERTURB_=170 setarch "$(uname -m)" "$sim" --seeds 1..31 --ops 400 2>/dev/null | tail -n 1)" ] ||
+    fail "the same seeds gave two traces"
 three=$("$sim" --seed 4 --ops 400 2>/dev/null | tail -n 1)
 [ "$(printf '%s\n' "$one" | tail -n 1)" != "$three" ] || fail "two seeds gave one trace"
 printf '%s\n' "$three" | grep -Eq '^seeds 1 failed 0 trace [0-9a-f]{16}$' || fail "the last line is: $three"

@@ -38,6 +38,7 @@ equal entries at equal indexes
 nothing is applied that is not durable on the node
 what is acknowledged is in the log
 no position twice
+exactly once
 a read sees what was acknowledged before it
 an event has the version that was told
 equal log roots at equal sizes

@@ -145,6 +145,41 @@ static inline void giver_open_engine(struct giver *giver, struct error *err)
     assert_ok(engine_open(&options, &giver->engine, err), err);
 }
 
+/* It applies from `start` on, and gives. */
+static inline void giver_begin(struct giver *giver, const struct seal *start, struct error *err)
+{
+    assert_ok(tile_store_open(alloc_default(), giver->engine, start->tree, &giver->tiles, err),
+              err);
+    pending_init(&giver->pending, alloc_default());
+    applied_init(&giver->applied, (struct applied_point){.index = start->index,
+                                                         .term = start->term,
+                                                         .size = start->size,
+                                                         .time_ns = start->time_ns});
+    const struct applier_options options = {.alloc = alloc_default(),
+                                            .clock = &giver->clock->clock,
+                                            .engine = giver->engine,
+                                            .wal = giver->wal,
+                                            .tiles = giver->tiles,
+                                            .pending = &giver->pending,
+                                            .applied = &giver->applied,
+                                            .done = &giver->done,
+                                            .start = start,
+                                            .on_fatal = giver_fatal,
+                                            .on_wait = giver_wait,
+                                            .context = giver};
+    assert_ok(applier_new(&options, &giver->applier, err), err);
+    const struct snapshot_source_options source_options = {.alloc = &snapshot_memory.alloc,
+                                                           .clock = &giver->clock->clock,
+                                                           .executor = &giver->serving.executor,
+                                                           .engine = giver->engine,
+                                                           .applier = giver->applier,
+                                                           .applied = &giver->applied,
+                                                           .tiles = giver->tiles,
+                                                           .signer = giver->signer,
+                                                           .fault = &giver->fault};
+    assert_ok(snapshot_source_open(&source_options, &giver->source, err), err);
+}
+
 static inline void giver_open(struct giver *giver, struct clock_manual *clock, uint64_t seed,
                               size_t memtable_bytes)
 {
@@ -164,38 +199,11 @@ static inline void giver_open(struct giver *giver, struct clock_manual *clock, u
         .fs = fs, .io = &giver->io.queue, .dir = "n/wal", .identity = slice_of_string("c/n")};
     assert_ok(wal_open(&wal_options, 0, 0, &recovered, &giver->wal, &err), &err);
     giver_open_engine(giver, &err);
-    assert_ok(
-        tile_store_open(alloc_default(), giver->engine, slice_of(NULL, 0), &giver->tiles, &err),
-        &err);
-    pending_init(&giver->pending, alloc_default());
-    applied_init(&giver->applied, (struct applied_point){.index = 0});
     intake_init(&giver->done);
     fault_init(&giver->fault);
     assert_ok(signer_open(alloc_default(), fs, &giver->rng.rng, "n", ORIGIN, &giver->signer, &err),
               &err);
-    const struct applier_options options = {.alloc = alloc_default(),
-                                            .clock = &clock->clock,
-                                            .engine = giver->engine,
-                                            .wal = giver->wal,
-                                            .tiles = giver->tiles,
-                                            .pending = &giver->pending,
-                                            .applied = &giver->applied,
-                                            .done = &giver->done,
-                                            .start = &start,
-                                            .on_fatal = giver_fatal,
-                                            .on_wait = giver_wait,
-                                            .context = giver};
-    assert_ok(applier_new(&options, &giver->applier, &err), &err);
-    const struct snapshot_source_options source_options = {.alloc = &snapshot_memory.alloc,
-                                                           .clock = &clock->clock,
-                                                           .executor = &giver->serving.executor,
-                                                           .engine = giver->engine,
-                                                           .applier = giver->applier,
-                                                           .applied = &giver->applied,
-                                                           .tiles = giver->tiles,
-                                                           .signer = giver->signer,
-                                                           .fault = &giver->fault};
-    assert_ok(snapshot_source_open(&source_options, &giver->source, &err), &err);
+    giver_begin(giver, &start, &err);
 }
 
 static inline void giver_take_back(struct giver *giver)
@@ -210,21 +218,31 @@ static inline void giver_take_back(struct giver *giver)
     }
 }
 
-static inline void giver_close(struct giver *giver)
+static inline void giver_end(struct giver *giver)
 {
-    executor_close(&giver->serving.executor);
     snapshot_source_end(giver->source);
     applier_end(giver->applier);
     giver_take_back(giver);
-    wal_close(giver->wal);
-    executor_close(&giver->background.executor);
+}
+
+static inline void giver_release(struct giver *giver)
+{
     snapshot_source_close(giver->source);
     applier_free(giver->applier);
-    signer_close(giver->signer);
     tile_store_close(giver->tiles);
-    engine_close(giver->engine);
     applied_release(&giver->applied);
     pending_release(&giver->pending);
+}
+
+static inline void giver_close(struct giver *giver)
+{
+    executor_close(&giver->serving.executor);
+    giver_end(giver);
+    wal_close(giver->wal);
+    executor_close(&giver->background.executor);
+    giver_release(giver);
+    signer_close(giver->signer);
+    engine_close(giver->engine);
     fault_release(&giver->fault);
     fs_faulty_release(&giver->faulty);
     fs_crash_free(giver->crash);

@@ -286,6 +286,55 @@ static void a_damaged_source_is_left(void **state)
     nodes_install(nodes, &nodes->givers[1]);
 }
 
+struct nth_table {
+    struct fs *fs;
+    unsigned left;
+    bool found;
+};
+
+static enum status spoil_nth_table(void *context, const char *name, struct error *err)
+{
+    struct nth_table *nth = context;
+    char path[PATH_BYTES_MAX];
+    (void)err;
+    if (strstr(name, ".sst") != NULL && nth->left-- == 0) {
+        (void)snprintf(path, sizeof path, "data/incoming/%s", name);
+        flip_bit(nth->fs, path, 100);
+        nth->found = true;
+    }
+    return STATUS_OK;
+}
+
+/* What rots on this node's disk between its arrival and its installation is found, whatever is in
+ * that table, and fetched again. */
+static void what_rots_while_staged_is_found(void **state)
+{
+    struct nodes *nodes = *state;
+    struct fs *fs = fs_crash_fs(nodes->crash);
+    struct snapshot_progress progress;
+    for (unsigned i = 0;; i++) {
+        struct nth_table nth = {.fs = fs, .left = i};
+        for (unsigned step = 0;
+             !snapshot_pull_progress(nodes->pull, &progress) || !progress.verifying; step++) {
+            assert_true(step < STEPS_MAX);
+            nodes_step(nodes, step);
+        }
+        assert_ok(fs_list(fs, "data/incoming", spoil_nth_table, &nth, &nodes->err), &nodes->err);
+        if (!nth.found) {
+            assert_true(i > 3);
+            break;
+        }
+        nodes->link.piece_bytes = 0;
+        nodes_run(nodes);
+        assert_true(nodes->link.piece_bytes > 0);
+        assert_ok(snapshot_staging_remove(&nodes->faulty.fs, "data", &nodes->err), &nodes->err);
+        nodes->staged = 0;
+        restart_taker(nodes, false, 0);
+    }
+    nodes_run(nodes);
+    nodes_install(nodes, nodes->link.from);
+}
+
 /* A source whose disk does not give what is whole says so: who waits for it asks another. */
 static void a_source_that_cannot_read_is_left(void **state)
 {
@@ -464,6 +513,40 @@ static void another_log_is_refused(void **state)
     nodes_install(nodes, &nodes->givers[1]);
 }
 
+/* An event was edited together with its leaf, as who has the tables can; the tree above them, whose
+ * root is signed, is the one that was agreed on. */
+static void an_edited_event_with_its_leaf_is_found(void **state)
+{
+    struct nodes *nodes = *state;
+    struct giver *giver = &nodes->givers[0];
+    struct buf tree;
+    buf_init(&tree, alloc_default(), MIB);
+    giver_close(giver);
+    giver_open(giver, &nodes->clock, 99, MIB);
+    giver_append(giver, 99);
+    giver->fill = 1;
+    giver_append(giver, 1);
+    giver->fill = 0;
+    giver_append(giver, EVENTS - 100);
+    tile_store_encode(nodes->givers[1].tiles, &tree);
+    const struct seal start = {.index = EVENTS,
+                               .term = 1,
+                               .size = EVENTS,
+                               .time_ns = 1000UL * EVENTS,
+                               .tree = buf_slice(&tree)};
+    giver_end(giver);
+    giver_release(giver);
+    giver_begin(giver, &start, &nodes->err);
+    for (unsigned i = 0; i < GIVERS; i++) {
+        giver_append(&nodes->givers[i], 3);
+    }
+    nodes->wanted = EVENTS + 3;
+    nodes_run(nodes);
+    assert_true(nodes->link.from == &nodes->givers[1]);
+    nodes_install(nodes, &nodes->givers[1]);
+    buf_release(&tree);
+}
+
 /* Two snapshots close together: while the first is fetched the leader purges past it. Most files of
  * the second are the same, and what is installed reaches far enough. */
 static void a_second_snapshot_close_behind(void **state)
@@ -584,6 +667,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_can_be_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_spoilt_piece_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_source_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_rots_while_staged_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_that_cannot_read_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_learns_of_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_source_loses_its_tables, setup, teardown),
@@ -594,6 +678,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_source_that_lies_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(a_faulty_source_gives_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(another_log_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_edited_event_with_its_leaf_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_snapshot_close_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(this_nodes_disk_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_sync_is_not_believed, setup, teardown),
