@@ -13,8 +13,11 @@
 #define DRAW_TEXT_BYTES 17
 #define PAST_DRAW_BYTES 8U /* of a draw, in the history: enough for an accident */
 #define PAST_BYTES_MAX ((size_t)INCARNATION_HISTORY * PAST_DRAW_BYTES)
-#define KNOWN_MAX 256U
-#define FILE_BYTES_MAX (64UL * KIB)
+#define KNOWN_MAX INCARNATION_KNOWN_MAX
+#define FILE_BYTES_MAX (192 * KIB)
+/* "ID DIRECTORY RUN DRAW\n" */
+#define KNOWN_LINE_BYTES_MAX                                                                       \
+    (NODE_ID_BYTES_MAX + 1 + DIRECTORY_TEXT_BYTES + 20 + 1 + DRAW_TEXT_BYTES)
 
 struct incarnation {
     char directory[DIRECTORY_TEXT_BYTES]; /* hexadecimal */
@@ -36,6 +39,7 @@ struct known {
 _Static_assert(DIRECTORY_TEXT_BYTES + 21 + DRAW_TEXT_BYTES + PAST_BYTES_MAX + 1 <=
                    INCARNATION_TEXT_BYTES,
                "the text holds the largest count and the whole history");
+_Static_assert(KNOWN_MAX *KNOWN_LINE_BYTES_MAX < FILE_BYTES_MAX, "the file holds all members");
 _Static_assert(INCARNATION_TEXT_BYTES <= RPC_INSTANCE_BYTES_MAX + 1, "it can be told in HELLO");
 
 struct incarnations {
@@ -215,7 +219,7 @@ static enum status load_known(struct incarnations *incarnations, struct error *e
 static enum status store_known(struct incarnations *incarnations, struct error *err)
 {
     char path[PATH_BYTES_MAX];
-    char line[NODE_ID_BYTES_MAX + INCARNATION_TEXT_BYTES + 4];
+    char line[KNOWN_LINE_BYTES_MAX + 1];
     struct buf text;
     buf_init(&text, incarnations->alloc, FILE_BYTES_MAX);
     for (size_t i = 0; i < incarnations->known_count; i++) {
@@ -308,7 +312,8 @@ enum status incarnations_accept(struct incarnations *incarnations, const char *i
             return status;
         }
     } else if (incarnations->known_count == KNOWN_MAX) {
-        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%u members are known already", KNOWN_MAX);
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%lu members are known already",
+                         (unsigned long)KNOWN_MAX);
     } else {
         known = &incarnations->known[incarnations->known_count++];
         *known = (struct known){.connections = 0};

@@ -38,9 +38,11 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/rng.h"
+#include "raft/raft.h"
 
 #define INCARNATION_HISTORY 100U /* past draws that are kept and told */
 #define INCARNATION_TEXT_BYTES 880
+#define INCARNATION_KNOWN_MAX (RAFT_REMOVED_MAX + RAFT_PEERS_MAX) /* all that ever were members */
 
 struct incarnations;
 

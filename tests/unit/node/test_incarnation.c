@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "node/config.h"
 #include "testlib/fs_crash.h"
 #include "testlib/temp_dir.h"
 #include "testlib/test.h"
@@ -385,6 +386,32 @@ static void test_no_history(void **state)
     temp_dir_release(&others);
 }
 
+/* As many as a cluster may have had members are known, also after a restart, each with the longest
+ * line. */
+static void test_many(void **state)
+{
+    (void)state;
+    struct fs_crash *crash = fs_crash_new();
+    struct fs *fs = fs_crash_fs(crash);
+    struct error err = ERROR_INIT;
+    char id[NODE_ID_BYTES_MAX + 1];
+    assert_ok(fs_make_dir(fs, "n", &err), &err);
+    struct incarnations *observer = opened_on(fs, "n");
+    for (unsigned i = 0; i < INCARNATION_KNOWN_MAX; i++) {
+        (void)snprintf(id, sizeof id, "n%063u", i);
+        accepts(observer, id, A " 18446744073709551614 00000000000000aa");
+    }
+    assert_status(incarnations_accept(observer, "n", A " 1 00000000000000aa", &err),
+                  STATUS_RESOURCE_EXHAUSTED, &err);
+    incarnations_close(observer);
+    observer = opened_on(fs, "n");
+    refuses(observer, id, B " 1 00000000000000bb", "another data directory");
+    refuses(observer, "n000000000000000000000000000000000000000000000000000000000000000",
+            B " 1 00000000000000bb", "another data directory");
+    incarnations_close(observer);
+    fs_crash_free(crash);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_older_copy), cmocka_unit_test(test_copy_of_present_run),
         cmocka_unit_test(test_restarts),   cmocka_unit_test(test_power_failure),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_no_history),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
