@@ -22,7 +22,9 @@ unsigned retry_attempt_ms(const struct retry *retry, uint64_t now_ns)
         return 1;
     }
     uint64_t left_ms = (retry->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    return left_ms < RETRY_ATTEMPT_MS ? (unsigned)left_ms : RETRY_ATTEMPT_MS;
+    uint64_t half_ms = left_ms / 2 < RETRY_ATTEMPT_MIN_MS ? RETRY_ATTEMPT_MIN_MS : left_ms / 2;
+    uint64_t most_ms = left_ms < half_ms ? left_ms : half_ms;
+    return most_ms < RETRY_ATTEMPT_MS ? (unsigned)most_ms : RETRY_ATTEMPT_MS;
 }
 
 bool retry_is_transient(const struct retry_failure *failure)

@@ -50,7 +50,8 @@ estreat append mark before >/dev/null
 leader=$(leader_of)
 node=$([ "$leader" = n1 ] && echo n2 || echo n1)
 for each in n1 n2 n3; do wait_until 5 lags "$each" "[0, 0, 0, 0.0]"; done
-endpoint=$(estreat -o json status | json "[n for n in v['nodes'] if n['id'] == '$node'][0]['endpoint']")
+client_of() { estreat -o json status | json "[n for n in v['nodes'] if n['id'] == '$1'][0]['endpoint']"; }
+endpoint=$(client_of "$node")
 for consistency in linearizable local 6; do equal "$(read_there $consistency)" before "a follower, $consistency"; done
 
 for other in n1 n2 n3; do
@@ -72,6 +73,11 @@ pid=$(cat "$work/cluster/$node/pid")
 sleep 0.5
 kill -STOP "$pid"
 falls_behind "$node" stopped
+
+# Nor does a client that meets it first and has little time.
+for i in 1 2 3 4 5; do
+    estreat --endpoints "$endpoint,$(client_of "$leader")" --timeout 3 append meanwhile "$i" >/dev/null
+done
 
 third=$(printf '%s\n' n1 n2 n3 | grep -v -e "$leader" -e "$node")
 estreat transfer "$third" >/dev/null
