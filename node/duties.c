@@ -80,8 +80,8 @@ void duties_watch(struct duties *duties, uint64_t commit, uint64_t now_ns)
                                                 lags(duties, commit, now_ns)));
 }
 
-/* Again if whom it was given to did not take it. While it tries, the core takes no appends: who has
- * tried all in vain leads on for a while. */
+/* Again if whom it was given to did not take it. While it tries, the core takes no appends for much
+ * of the time: who has tried all in vain leads on for a while. */
 void duties_hand_over(struct duties *duties, bool leads, uint64_t now_ns)
 {
     if (duties->handed_over && now_ns >= duties->hand_over_again_ns) {

@@ -116,6 +116,7 @@ struct raft {
     unsigned heartbeat_elapsed;
 
     uint64_t transfer_target; /* 0: none */
+    uint64_t transfer_index;  /* once it has so much, proposals are refused; 0: they are */
     unsigned transfer_elapsed;
 
     struct raft_reads reads;
@@ -216,7 +217,7 @@ void raft_tick_reads(struct raft *raft);
 
 /* ---- transfer.c ---- */
 
-/* Tells the target to campaign once it has the whole log. */
+/* Of the target something new is known: see raft_transfer(). */
 void raft_continue_transfer(struct raft *raft);
 void raft_tick_transfer(struct raft *raft);
 

@@ -320,7 +320,7 @@ enum status raft_propose(struct raft *raft, struct raft_entry *entry, struct err
     if (raft->role != RAFT_LEADER) {
         return error_set(err, STATUS_FAILED_PRECONDITION, "not the leader");
     }
-    if (raft->transfer_target != 0) {
+    if (raft->transfer_target != 0 && raft->transfer_index == 0) {
         return error_set(err, STATUS_UNAVAILABLE, "leadership is being handed over to node %llu",
                          (unsigned long long)raft->transfer_target);
     }

@@ -170,9 +170,9 @@ MUST_USE enum status raft_loaded(struct raft *raft, const struct raft_load *load
                                  struct raft_entry *const *entries, size_t count,
                                  struct error *err);
 
-/* Hands leadership to `target`: proposals are refused until it leads or an election timeout has
- * passed since that was first asked for. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not
- * another voter. */
+/* Hands leadership to `target`. When it has what the log had at this call, proposals are refused
+ * until it has the rest and leads; or an election timeout has passed since that was first asked
+ * for. FAILED_PRECONDITION: not the leader; INVALID_ARGUMENT: not another voter. */
 MUST_USE enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err);
 
 /* The connection to `peer` was lost: what is in flight has to be sent again. Only saves time. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * TIMEOUT_NOW: handing leadership over (dissertation 3.10). The leader takes no more proposals,
- * brings the target's log up to date, and has it campaign without waiting.
+ * TIMEOUT_NOW: handing leadership over (dissertation 3.10). The leader brings the target's log up
+ * to date, and has it campaign without waiting. Until the target has acknowledged what there was at
+ * the request it takes proposals as ever: a slow target holds nobody up. For the rest it takes no
+ * more.
  */
 #include "base/check.h"
 #include "raft/core.h"
@@ -19,6 +21,7 @@ enum status raft_transfer(struct raft *raft, uint64_t target, struct error *err)
         return STATUS_OK; /* under way; who asks again must not keep it so for ever */
     }
     raft->transfer_target = target;
+    raft->transfer_index = raft->log.last_index;
     raft->transfer_elapsed = 0;
     raft_continue_transfer(raft);
     return STATUS_OK;
@@ -32,7 +35,10 @@ void raft_continue_transfer(struct raft *raft)
     CHECK(raft->role == RAFT_LEADER);
     const struct raft_progress *target = raft_members_find(&raft->members, raft->transfer_target);
     CHECK(target != NULL); /* no change of the members meanwhile */
-    if (target->match == raft->log.last_index) {
+    if (target->match >= raft->transfer_index) {
+        raft->transfer_index = 0;
+    }
+    if (raft->transfer_index == 0 && target->match == raft->log.last_index) {
         raft_send(raft, (struct raft_message){
                             .type = RAFT_MESSAGE_TIMEOUT_NOW,
                             .to = target->id,

@@ -237,6 +237,10 @@ bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry)
 void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
 {
     char text[ENTRY_BYTES + 1];
+    if (status_of(cores_node(cores, id)).transferring) {
+        printf("refused\n"); /* as etcd's: see README.md */
+        return;
+    }
     struct raft_entry *entry =
         raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_DATA, (uint32_t)ENTRY_BYTES);
     CHECK(entry != NULL);

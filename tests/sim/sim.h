@@ -47,9 +47,9 @@
 #define SIM_KEYS 40U
 /* What a node may allocate besides its memtables (four, with those that are flushed): its
  * configured megabyte of block cache, a megabyte for each snapshot that it gives or takes, 256 KiB
- * for each reader of the log, and as much again of small things; entries that followers lack stay on
- * disk. Of 1,400 seeds none took more than 3.4 MiB in all; one of 20,000 that gave a snapshot while it
- * verified another took 4.3. */
+ * for each reader of the log, and as much again of small things; entries that followers lack stay
+ * on disk. Of 1,400 seeds none took more than 3.4 MiB in all; one of 20,000 that gave a snapshot
+ * while it verified another took 4.3. */
 #define SIM_NODE_BYTES_MAX (5 * MIB)
 
 struct sim;
