@@ -222,9 +222,11 @@ bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry)
 {
     struct node *node = cores_node(cores, id);
     struct error err = ERROR_INIT;
-    enum status status = entry->type == RAFT_ENTRY_MEMBERSHIP
-                             ? raft_change(node->raft, entry, &err)
-                             : raft_propose(node->raft, entry, &err);
+    enum status status = STATUS_UNAVAILABLE;
+    if (!status_of(node).transferring) { /* as etcd's: see README.md */
+        status = entry->type == RAFT_ENTRY_MEMBERSHIP ? raft_change(node->raft, entry, &err)
+                                                      : raft_propose(node->raft, entry, &err);
+    }
     if (status != STATUS_OK) {
         raft_entry_unref(entry);
         return false;
@@ -237,10 +239,6 @@ bool cores_submit(struct cores *cores, uint64_t id, struct raft_entry *entry)
 void cores_propose(struct cores *cores, uint64_t id, uint64_t number)
 {
     char text[ENTRY_BYTES + 1];
-    if (status_of(cores_node(cores, id)).transferring) {
-        printf("refused\n"); /* as etcd's: see README.md */
-        return;
-    }
     struct raft_entry *entry =
         raft_entry_new(alloc_default(), 0, 0, RAFT_ENTRY_DATA, (uint32_t)ENTRY_BYTES);
     CHECK(entry != NULL);
