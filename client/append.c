@@ -190,7 +190,7 @@ static void attempt(struct append *append)
         return;
     }
     const struct rpc_call_options options = {
-        .deadline_ms = retry_attempt_ms(&append->retry, clock_monotonic_ns(client->clock)),
+        .deadline_ms = retry_attempt_ms(&append->retry, false, clock_monotonic_ns(client->clock)),
     };
     /* The append may have ended when this returns. */
     (void)rpc_channel_call(channel, &estreat__v1__log__descriptor, 0, &request.base, &options,

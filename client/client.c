@@ -259,10 +259,7 @@ enum status client_ask(struct estreat_client *client, const struct client_query 
         unsigned endpoint =
             query->leader ? router_pick(&client->router, route) : client_reads_at(client, &detour);
         uint64_t now_ns = clock_monotonic_ns(client->clock);
-        unsigned attempt_ms = retry_attempt_ms(&retry, now_ns);
-        if (query->slow && retry.deadline_ns > now_ns + 2ULL * RETRY_ATTEMPT_MS * NS_PER_MS) {
-            attempt_ms = (unsigned)((retry.deadline_ns - now_ns) / 2 / NS_PER_MS);
-        }
+        unsigned attempt_ms = retry_attempt_ms(&retry, query->slow, now_ns);
         enum status status = attempt(client, endpoint, query, attempt_ms, reply, err);
         if (status == STATUS_OK) {
             return status;

@@ -16,15 +16,19 @@ void retry_progress(struct retry *retry, uint64_t deadline_ns)
     retry->pause_ms = RETRY_PAUSE_MIN_MS;
 }
 
-unsigned retry_attempt_ms(const struct retry *retry, uint64_t now_ns)
+unsigned retry_attempt_ms(const struct retry *retry, bool slow, uint64_t now_ns)
 {
     if (retry->deadline_ns <= now_ns) {
         return 1;
     }
     uint64_t left_ms = (retry->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    uint64_t half_ms = left_ms / 2 < RETRY_ATTEMPT_MIN_MS ? RETRY_ATTEMPT_MIN_MS : left_ms / 2;
-    uint64_t most_ms = left_ms < half_ms ? left_ms : half_ms;
-    return most_ms < RETRY_ATTEMPT_MS ? (unsigned)most_ms : RETRY_ATTEMPT_MS;
+    uint64_t ms = left_ms / 2;
+    if (ms < RETRY_ATTEMPT_MIN_MS) {
+        ms = left_ms < RETRY_ATTEMPT_MIN_MS ? left_ms : RETRY_ATTEMPT_MIN_MS;
+    } else if (ms > RETRY_ATTEMPT_MS && !slow) {
+        ms = RETRY_ATTEMPT_MS;
+    }
+    return (unsigned)ms;
 }
 
 bool retry_is_transient(const struct retry_failure *failure)

@@ -26,9 +26,10 @@
 #define RETRY_PAUSE_MAX_MS 250U
 #define RETRY_REDIRECTS_MAX 3U
 /* One attempt may not use up the time of the call, for its machine may have vanished: it gets half
- * of what is left, but no more than this, and no less than the other. */
-#define RETRY_ATTEMPT_MS 3000U
+ * of what is left, but no less than the one and, unless it is known to be slow, no more than the
+ * other. */
 #define RETRY_ATTEMPT_MIN_MS 250U
+#define RETRY_ATTEMPT_MS 3000U
 
 struct retry {
     uint64_t deadline_ns; /* of the call, monotonic */
@@ -48,7 +49,7 @@ struct retry_failure {
 void retry_init(struct retry *retry, uint64_t deadline_ns);
 
 /* Milliseconds for an attempt that begins at `now_ns`: at least 1, and not past the deadline. */
-unsigned retry_attempt_ms(const struct retry *retry, uint64_t now_ns);
+unsigned retry_attempt_ms(const struct retry *retry, bool slow, uint64_t now_ns);
 
 /* True if this failure can go away by itself. */
 bool retry_is_transient(const struct retry_failure *failure);

@@ -91,13 +91,15 @@ static bool latest_of_all(struct sim_node *node, const struct apply_state *state
         uint8_t row[LATEST_ROW_BYTES_MAX];
         struct slice key = slice_of(bytes, key_of(i, bytes));
         const struct latest_row *unsealed = latest_cache_get(state->latest, key);
-        enum status status = STATUS_OK;
-        if (unsealed == NULL) {
-            status = engine_get(node->replica->engine, NULL, KEYSPACE_LATEST, key, &value, &err);
+        if (unsealed != NULL) {
+            if (unsealed->position != LATEST_ABSENT) {
+                *hash = fold(*hash, slice_of(row, latest_row_encode(unsealed, row)));
+            }
+            continue;
         }
-        if (unsealed != NULL && unsealed->position != LATEST_ABSENT) {
-            *hash = fold(*hash, slice_of(row, latest_row_encode(unsealed, row)));
-        } else if (unsealed == NULL && status == STATUS_OK) {
+        enum status status =
+            engine_get(node->replica->engine, NULL, KEYSPACE_LATEST, key, &value, &err);
+        if (status == STATUS_OK) {
             *hash = fold(*hash, buf_slice(&value));
         }
         seen = status == STATUS_OK || status == STATUS_NOT_FOUND;

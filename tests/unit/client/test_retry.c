@@ -74,12 +74,14 @@ static void test_deadline_ends_it(void **state)
     assert_int_equal(pause_ns, 77);
     assert_true(retry_again(&retry, &unavailable, 0, &seeded.rng, &pause_ns));
     retry_init(&retry, 100 * NS_PER_S);
-    assert_int_equal(retry_attempt_ms(&retry, 0), RETRY_ATTEMPT_MS);
-    assert_int_equal(retry_attempt_ms(&retry, 97 * NS_PER_S), 1500);
-    assert_int_equal(retry_attempt_ms(&retry, 99700 * NS_PER_MS), RETRY_ATTEMPT_MIN_MS);
-    assert_int_equal(retry_attempt_ms(&retry, 99900 * NS_PER_MS), 100);
-    assert_int_equal(retry_attempt_ms(&retry, 100 * NS_PER_S - 1), 1);
-    assert_int_equal(retry_attempt_ms(&retry, 200 * NS_PER_S), 1);
+    assert_int_equal(retry_attempt_ms(&retry, false, 0), RETRY_ATTEMPT_MS);
+    assert_int_equal(retry_attempt_ms(&retry, true, 0), 50000);
+    assert_int_equal(retry_attempt_ms(&retry, true, 97 * NS_PER_S), 1500);
+    assert_int_equal(retry_attempt_ms(&retry, false, 97 * NS_PER_S), 1500);
+    assert_int_equal(retry_attempt_ms(&retry, false, 99700 * NS_PER_MS), RETRY_ATTEMPT_MIN_MS);
+    assert_int_equal(retry_attempt_ms(&retry, false, 99900 * NS_PER_MS), 100);
+    assert_int_equal(retry_attempt_ms(&retry, false, 100 * NS_PER_S - 1), 1);
+    assert_int_equal(retry_attempt_ms(&retry, false, 200 * NS_PER_S), 1);
 }
 
 /* A server that asks to wait is not asked again before. */
